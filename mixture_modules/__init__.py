@@ -1,0 +1,24 @@
+"""Compositional models: layers that are mixtures of shared templates.
+
+The idea in one line: every layer computes with `sum_k xi[k] * theta[k]`, where
+the templates theta belong to a shared `TemplateBank` and the mixture xi to a
+task and a layer.
+"""
+
+from mixture_modules.isometric import IsometricBlock
+from mixture_modules.isometric import IsometricModel
+from mixture_modules.isometric_config import IsometricConfig
+from mixture_modules.mixture_conv import MixtureConv2D
+from mixture_modules.mixture_depthwise import MixtureDepthwise
+from mixture_modules.mixture_se import MixtureSE
+from mixture_modules.normalization import MixtureBatchNormalization
+from mixture_modules.signatures import mean_mixture
+from mixture_modules.signatures import Signature
+from mixture_modules.template_bank import TemplateBank
+
+__version__ = '0.1.0'
+
+__all__ = [
+    'IsometricBlock', 'IsometricConfig', 'IsometricModel',
+    'MixtureBatchNormalization', 'MixtureConv2D', 'MixtureDepthwise',
+    'MixtureSE', 'Signature', 'TemplateBank', 'mean_mixture']

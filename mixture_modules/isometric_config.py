@@ -1,0 +1,187 @@
+"""Sizes and choices of an isometric model, and the paper's presets.
+
+Sections 4.1 and A.1; where the paper gives no value, design choices are
+marked "ours" below.
+"""
+
+import dataclasses
+
+from mixture_modules import mixture_se
+from mixture_modules import signatures
+
+NORMS = ('mixed', 'private', 'shared')
+
+
+@dataclasses.dataclass(frozen=True)
+class IsometricConfig:
+  """Everything that fixes the variables of an `IsometricModel` but its tasks.
+
+  Args:
+    depth_multiplier: rho; the body has `40 * rho` channels, to a multiple
+      of 8.
+    num_layers: L, residual blocks in the body.
+    num_templates: K, templates in the bank.
+    patch_size: Kernel and stride of the input adapter, in pixels.
+    image_size: Side of the (square) images, in pixels.
+    use_se: Whether blocks have squeeze-and-excite.
+    adapter_filters: (c1, c2), channels of the output adapter's convolutions.
+    norm: Who owns gamma and beta: 'mixed' (the bank), 'private' (the task;
+      "linear patches") or 'shared' (the model).
+    signature: Kind of the tasks' signatures (see `Signature`). 'diagonal'
+      with K = L is the conventional network.
+    signature_init: 'random', 'uniform' or 'diagonal', for trained kinds.
+    signature_spread: Standard deviation of random logits (ours).
+    temperature: Of a softmax signature.
+    shared_half: None, or the half of the rows ('first', 'second') that all
+      tasks share (Tables 11, 12).
+    original_input: Whether every block also gets the input adapter's output,
+      concatenated on the channels before the expansion (Table 6).
+    dropout: Rate before the logits.
+    weight_decay: Convolution kernels (not depthwise, biases, norms, logits)
+      add `weight_decay * sum(w ** 2) / 2` to the loss, templates once each.
+    activation: After the norms of expansion and depthwise convolution, and in
+      the adapters (ours: hard-swish, as MobileNetV3).
+    norm_momentum: Of the moving statistics (ours).
+    norm_epsilon: Added to variances (ours).
+
+  Raises:
+    ValueError: If a value is out of range or values contradict each other.
+  """
+
+  depth_multiplier: float = 1.0
+  num_layers: int = 16
+  num_templates: int = 4
+  patch_size: int = 4
+  image_size: int = 32
+  use_se: bool = True
+  adapter_filters: tuple = (128, 256)
+  norm: str = 'mixed'
+  signature: str = 'softmax'
+  signature_init: str = 'random'
+  signature_spread: float = 0.5
+  temperature: float = 1.0
+  shared_half: str | None = None
+  original_input: bool = False
+  dropout: float = 0.2
+  weight_decay: float = 1e-5
+  activation: str = 'hard_swish'
+  norm_momentum: float = 0.99
+  norm_epsilon: float = 1e-3
+
+  def __post_init__(self):
+    object.__setattr__(self, 'adapter_filters', tuple(self.adapter_filters))
+    for name in ('num_layers', 'num_templates', 'patch_size', 'image_size'):
+      value = getattr(self, name)
+      if not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f'{name} must be a positive integer, received {value!r}.')
+    if self.depth_multiplier <= 0:
+      raise ValueError('depth_multiplier must be positive, received '
+                       f'{self.depth_multiplier}.')
+    if self.image_size % self.patch_size:
+      raise ValueError(
+          f'image_size must be a multiple of patch_size={self.patch_size}, '
+          f'received image_size={self.image_size}.')
+    if self.norm not in NORMS:
+      raise ValueError(f'norm must be one of {NORMS}, received '
+                       f'{self.norm!r}.')
+    if not 0 <= self.dropout < 1:
+      raise ValueError(f'dropout must be in [0, 1), received {self.dropout}.')
+    if self.weight_decay < 0:
+      raise ValueError('weight_decay must not be negative, received '
+                       f'{self.weight_decay}.')
+    if len(self.adapter_filters) != 2 or min(self.adapter_filters) < 1:
+      raise ValueError('adapter_filters must be two positive integers, '
+                       f'received {self.adapter_filters}.')
+    self._check_signature()
+
+  def _check_signature(self):
+    trained = self.signature in signatures.TRAINED
+    if not trained:
+      signatures.make_sequence(
+          self.signature, self.num_layers, self.num_templates)
+    if self.signature_init not in signatures.INITIALIZERS:
+      raise ValueError(
+          f'signature_init must be one of {signatures.INITIALIZERS}, received '
+          f'{self.signature_init!r}.')
+    if (trained and self.signature_init == 'diagonal'
+        and self.num_templates < self.num_layers):
+      raise ValueError(
+          "signature_init='diagonal' gives layer l template l and needs "
+          f'num_templates >= num_layers, received {self.num_templates} and '
+          f'{self.num_layers}.')
+    if self.shared_half is None:
+      return
+    if self.shared_half not in ('first', 'second'):
+      raise ValueError("shared_half must be 'first', 'second' or None, "
+                       f'received {self.shared_half!r}.')
+    if not trained or self.num_layers < 2:
+      raise ValueError(
+          'shared_half needs a trained signature of two or more rows, received '
+          f'signature={self.signature!r}, num_layers={self.num_layers}.')
+
+  @property
+  def channels(self):
+    """c, channels of the activation space."""
+    return mixture_se.make_divisible(40 * self.depth_multiplier)
+
+  @property
+  def expanded_channels(self):
+    """e = 6 c, channels inside a block."""
+    return 6 * self.channels
+
+  def replace(self, **changes):
+    """A copy with some values changed, validated again."""
+    return dataclasses.replace(self, **changes)
+
+  @classmethod
+  def preset(cls, name, **changes):
+    """The configuration of one of the paper's experiments.
+
+    Args:
+      name: One of `PRESETS`.
+      **changes: Values to change in it.
+
+    Raises:
+      ValueError: If there is no such preset.
+    """
+    if name not in PRESETS:
+      raise ValueError(f'Unknown preset {name!r}. Expected one of '
+                       f'{sorted(PRESETS)}.')
+    return cls(**{**PRESETS[name], **changes})
+
+
+_LARGE = {'depth_multiplier': 1.0, 'patch_size': 16, 'image_size': 224,
+          'adapter_filters': (960, 1280)}
+_SMALL = {'depth_multiplier': 0.6}
+_DIGITS = {'use_se': False, 'dropout': 0.3}
+_OFFICE = {**_DIGITS, 'num_templates': 12, 'patch_size': 8,
+           'image_size': 128}
+_BASELINE = {'signature': 'diagonal', 'norm': 'shared'}
+
+PRESETS = {
+    # Our own default: three small tasks in a few minutes on a laptop.
+    'default': {**_SMALL, 'num_layers': 8},
+    # Sections 4.2 and B: CIFAR-100; Table 5.
+    'small': _SMALL,
+    'large': {**_LARGE, 'num_templates': 16},
+    # Table 8: five natural data sets.
+    'natural5': {**_LARGE, 'num_templates': 32},
+    # Table 1: the same parameters in more layers.
+    'imagenet8': {**_LARGE, 'num_templates': 8, 'num_layers': 8,
+                  'signature': 'diagonal'},
+    'imagenet8_32': {**_LARGE, 'num_templates': 8, 'num_layers': 32,
+                     'signature': 'progressive'},
+    'imagenet16': {**_LARGE, 'num_templates': 16, 'signature': 'diagonal'},
+    'imagenet16_48': {**_LARGE, 'num_templates': 16, 'num_layers': 48,
+                      'signature': 'progressive'},
+    # Sections 4.4 and D: domain adaptation; Tables 3, 4, 9, 11, 12.
+    'digits': _DIGITS,
+    'digits_baseline': {**_DIGITS, **_BASELINE, 'num_layers': 4},
+    'office': _OFFICE,
+    'office_baseline': {**_OFFICE, **_BASELINE, 'num_layers': 12},
+    'domainnet': _OFFICE,
+    'domainnet_baseline': {**_OFFICE, **_BASELINE, 'num_layers': 12},
+    # Figure 2b: nine tasks, nine templates.
+    'figure2b': {**_SMALL, 'num_templates': 9},
+}

@@ -1,0 +1,120 @@
+"""2D convolution with a mixed kernel (section 3.2)."""
+
+import keras
+from keras import ops
+
+from mixture_modules import mixture_layer
+
+
+@keras.saving.register_keras_serializable(package='mixture_modules')
+class MixtureConv2D(mixture_layer.MixtureLayer):
+  """2D convolution whose kernel is a mixture of shared templates.
+
+      y = activation(conv(x, sum_k xi[k] * theta[k]) + sum_k xi[k] * b[k])
+
+  The arguments up to `activity_regularizer` are those of
+  `keras.layers.Conv2D`, with the same meaning and order.
+
+  Args:
+    filters: Output channels.
+    kernel_size: Int or pair, in pixels.
+    strides: Int or pair, in pixels.
+    padding: 'valid' or 'same'.
+    data_format: 'channels_last' or 'channels_first'. Default: Keras' setting.
+    dilation_rate: Int or pair.
+    groups: Groups of channels that are convolved apart.
+    activation: Keras activation, or None.
+    use_bias: Whether a mixed bias is added.
+    kernel_initializer: Of each template's kernel.
+    bias_initializer: Of each template's bias.
+    kernel_regularizer: On the templates, not on the mixed kernel.
+    bias_regularizer: On the templates' biases.
+    activity_regularizer: On the output.
+    bank: `TemplateBank` that owns the templates; shared, not copied.
+    slot: Name of the template group. Default: derived from the kernel's
+      shape, so that equal shapes share templates.
+    signature: Optional one-row `Signature`. Default: the layer's own.
+    **kwargs: As for any Keras layer.
+
+  Call arguments:
+    inputs: `[batch, height, width, channels]`.
+    mixture: Optional `[K]`, index, or row of `bank.resolve`. Default: the
+      layer's own signature.
+
+  Returns:
+    `[batch, height', width', filters]`.
+
+  Raises:
+    ValueError: If `slot` holds templates of another shape, or an argument is
+      out of range.
+
+  Source: section 3.2.
+  """
+
+  def __init__(self, filters, kernel_size, strides=1, padding='valid',
+               data_format=None, dilation_rate=1, groups=1, activation=None,
+               use_bias=True, kernel_initializer='glorot_uniform',
+               bias_initializer='zeros', kernel_regularizer=None,
+               bias_regularizer=None, activity_regularizer=None, *, bank,
+               slot=None, signature=None, **kwargs):
+    super().__init__(bank=bank, slot=slot, signature=signature,
+                     activity_regularizer=activity_regularizer, **kwargs)
+    # The plain layer checks the arguments and normalises them.
+    plain = keras.layers.Conv2D(
+        filters, kernel_size, strides, padding, data_format, dilation_rate,
+        groups)
+    self.filters = filters
+    self.kernel_size = plain.kernel_size
+    self.strides = plain.strides
+    self.padding = plain.padding
+    self.data_format = plain.data_format
+    self.dilation_rate = plain.dilation_rate
+    self.groups = groups
+    self.activation = keras.activations.get(activation)
+    self.use_bias = use_bias
+    self.kernel_initializer = keras.initializers.get(kernel_initializer)
+    self.bias_initializer = keras.initializers.get(bias_initializer)
+    self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+    self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+    self._channel_axis = -1 if self.data_format == 'channels_last' else 1
+    self.input_spec = keras.InputSpec(ndim=4)
+
+  def build(self, input_shape):
+    """Asks the bank for kernel and bias."""
+    channels = input_shape[self._channel_axis]
+    if channels is None or channels % self.groups:
+      raise ValueError(
+          'The number of input channels must be known and divisible by '
+          f'groups={self.groups}, received inputs of shape {input_shape}.')
+    self.input_spec = keras.InputSpec(
+        ndim=4, axes={self._channel_axis: channels})
+    self._kernel_shape = (
+        *self.kernel_size, channels // self.groups, self.filters)
+    self._add_parameter('kernel', self._kernel_shape, self.kernel_initializer,
+                        self.kernel_regularizer)
+    if self.use_bias:
+      self._add_parameter('bias', (self.filters,), self.bias_initializer,
+                          self.bias_regularizer)
+
+  def _default_slot(self):
+    return 'conv_' + 'x'.join(map(str, self._kernel_shape))
+
+  def call(self, inputs, mixture=None):
+    """Convolves with the mixed kernel."""
+    outputs = ops.conv(
+        ops.cast(inputs, self.compute_dtype),
+        self._parameter('kernel', mixture), strides=list(self.strides),
+        padding=self.padding, dilation_rate=self.dilation_rate,
+        data_format=self.data_format)
+    if self.use_bias:
+      outputs = mixture_layer.add_bias(
+          outputs, self._parameter('bias', mixture), self._channel_axis)
+    return self.activation(outputs)
+
+  def get_config(self):
+    """Constructor arguments."""
+    return {**super().get_config(), **mixture_layer.serialize(self, (
+        'filters', 'kernel_size', 'strides', 'padding', 'data_format',
+        'dilation_rate', 'groups', 'activation', 'use_bias',
+        'kernel_initializer', 'bias_initializer', 'kernel_regularizer',
+        'bias_regularizer', 'activity_regularizer'))}

@@ -1,0 +1,302 @@
+"""Signatures: one mixture of templates per layer (sections 3.1, 3.2, 4.2).
+
+A signature Xi `[L, K]` says which templates each of the L layers computes
+with. It is either trained (softmax of logits; tanh and linear are the paper's
+ablations) or fixed and one-hot, when it is just a sequence of template
+numbers such as 1-2-2-3.
+"""
+
+import keras
+from keras import ops
+import numpy as np
+
+TRAINED = ('softmax', 'tanh', 'linear')
+FIXED = ('sequential', 'cyclic', 'random', 'progressive', 'diagonal')
+INITIALIZERS = ('random', 'uniform', 'diagonal')
+_FLOOR = 1e-8  # smallest xi whose logarithm is taken
+
+
+@keras.saving.register_keras_serializable(package='mixture_modules')
+class Signature(keras.layers.Layer):
+  """One mixture of K templates for each of L layers.
+
+      xi[l] = softmax(logits[l] / temperature)
+
+  Args:
+    num_layers: L, the number of rows.
+    num_templates: K, the number of columns.
+    kind: 'softmax', 'tanh' or 'linear' (trained); 'sequential', 'cyclic',
+      'random', 'progressive', 'diagonal', or an explicit sequence of template
+      numbers, from 1, such as '1-2-2-3' (fixed, one-hot).
+    initializer: Of a trained signature: 'random' (normal logits), 'uniform'
+      (all templates alike) or 'diagonal' (nearly one-hot, layer l on template
+      l; needs K >= L).
+    spread: Standard deviation of the random logits. Default 0.5: enough for
+      layers to differ from the start.
+    temperature: Divides the logits of a softmax.
+    diagonal_weight: xi[l, l] of the diagonal initialiser.
+    seed: Of the random initialiser and of the random sequence.
+    shared: Optional `Signature` whose rows stand for the first or second half
+      of this one's, with other tasks that were handed the same object.
+    shared_half: 'first' or 'second'; where the shared rows stand.
+    **kwargs: As for any Keras layer.
+
+  Raises:
+    ValueError: For an unknown kind or initialiser, a sequence of another
+      length than L, or one that names a template that is not there.
+
+  Source: section 3.2 (softmax, ablations), 4.2 (fixed kinds); Tables 11 and
+  12 (shared half); the near-one-hot start is Table 8's "diag".
+  """
+
+  def __init__(self, num_layers, num_templates, kind='softmax',
+               initializer='random', spread=0.5, temperature=1.0,
+               diagonal_weight=0.99, seed=None, shared=None,
+               shared_half='first', **kwargs):
+    super().__init__(**kwargs)
+    _check_counts(num_layers, num_templates)
+    self.num_layers = num_layers
+    self.num_templates = num_templates
+    self.kind = kind
+    self.initializer = initializer
+    self.spread = spread
+    self.temperature = temperature
+    self.diagonal_weight = diagonal_weight
+    self.seed = seed
+    self.shared = _deserialize(shared)
+    self.shared_half = shared_half
+    # Template of each layer, from 0; None if the signature is trained.
+    self.sequence = None
+    if kind not in TRAINED:
+      self.sequence = make_sequence(kind, num_layers, num_templates, seed)
+    self._check()
+    self.build()
+
+  def _check(self):
+    if self.initializer not in INITIALIZERS:
+      raise ValueError(f'initializer must be one of {INITIALIZERS}, received '
+                       f'{self.initializer!r}.')
+    if self.temperature <= 0:
+      raise ValueError('temperature must be positive, received '
+                       f'{self.temperature}.')
+    if self.shared is None:
+      return
+    if self.shared_half not in ('first', 'second'):
+      raise ValueError("shared_half must be 'first' or 'second', received "
+                       f'{self.shared_half!r}.')
+    if self.sequence is not None or self.shared.kind != self.kind:
+      raise ValueError(
+          'A shared half needs two trained signatures of one kind, received '
+          f'{self.kind!r} with a shared {self.shared.kind!r}.')
+    if (self.shared.num_templates != self.num_templates
+        or self.shared.num_layers >= self.num_layers):
+      raise ValueError(
+          f'The shared rows must be fewer than {self.num_layers} and mix '
+          f'{self.num_templates} templates, received '
+          f'[{self.shared.num_layers}, {self.shared.num_templates}].')
+
+  def build(self, input_shape=None):
+    """Makes the logits of the rows that are not shared."""
+    self.logits = None
+    if self.sequence is None:
+      self.logits = self.add_weight(
+          name='logits', dtype='float32', initializer=self._initial_logits,
+          shape=(len(self._own_rows()), self.num_templates))
+    self.built = True
+
+  def _own_rows(self):
+    """Indices of the layers whose rows are this signature's own."""
+    shared = self.shared.num_layers if self.shared else 0
+    if shared and self.shared_half == 'first':
+      return range(shared, self.num_layers)
+    return range(self.num_layers - shared)
+
+  def _initial_logits(self, shape, dtype=None):
+    centre = np.full(shape, 1 / self.num_templates)
+    if self.initializer == 'diagonal':
+      return ops.cast(self._logits_of(self._diagonal()), dtype)
+    logits = self._logits_of(centre)
+    if self.initializer == 'random':
+      noise = keras.random.normal(shape, stddev=self.spread, seed=self.seed)
+      logits = logits + ops.convert_to_numpy(noise)
+    return ops.cast(logits, dtype)
+
+  def _diagonal(self):
+    if self.num_templates < self.num_layers:
+      raise ValueError(
+          'The diagonal initialiser gives layer l template l and needs K >= '
+          f'L, received K = {self.num_templates}, L = {self.num_layers}.')
+    rows = list(self._own_rows())
+    if self.num_templates == 1:
+      return np.ones((1, 1))
+    rest = (1 - self.diagonal_weight) / (self.num_templates - 1)
+    xi = np.full((len(rows), self.num_templates), rest)
+    xi[np.arange(len(rows)), rows] = self.diagonal_weight
+    return xi
+
+  def _logits_of(self, xi):
+    """Logits whose mixtures are `xi`; the inverse of the activation."""
+    xi = np.asarray(xi, 'float64')
+    if self.kind == 'softmax':
+      return self.temperature * np.log(np.maximum(xi, _FLOOR))
+    if self.kind == 'tanh':
+      return np.arctanh(np.clip(xi, _FLOOR - 1, 1 - _FLOOR))
+    return xi
+
+  def weights_of(self, logits):
+    """Mixture weights of some logits, by this signature's activation."""
+    if self.kind == 'softmax':
+      return ops.softmax(logits / self.temperature, axis=-1)
+    return ops.tanh(logits) if self.kind == 'tanh' else logits
+
+  def mixture_weights(self):
+    """The signature Xi, `[L, K]` float32; its rows sum to 1 for a softmax."""
+    if self.sequence is not None:
+      return ops.one_hot(np.array(self.sequence), self.num_templates)
+    own = self.weights_of(ops.convert_to_tensor(self.logits))
+    if self.shared is None:
+      return own
+    halves = [self.shared.mixture_weights(), own]
+    if self.shared_half == 'second':
+      halves.reverse()
+    return ops.concatenate(halves)
+
+  def assign(self, xi):
+    """Sets the rows that are not shared, so that the mixtures become `xi`.
+
+    Args:
+      xi: `[L, K]`; for a softmax, non-negative with rows that sum to 1.
+
+    Raises:
+      ValueError: If the signature is fixed, or the shape differs.
+    """
+    xi = np.asarray(xi)
+    if self.sequence is not None:
+      raise ValueError(f'The signature is fixed ({self.kind}): it cannot be '
+                       'assigned. Make a new one of the wanted kind.')
+    if xi.shape != (self.num_layers, self.num_templates):
+      raise ValueError(
+          f'Expected mixtures of shape {[self.num_layers, self.num_templates]}'
+          f' [L, K], received {list(xi.shape)}.')
+    self.logits.assign(self._logits_of(xi[list(self._own_rows())]))
+
+  def copy_from(self, other):
+    """Takes over the mixtures of `other`, exactly where the kinds agree."""
+    same = (other.kind == self.kind and other.logits is not None
+            and other.temperature == self.temperature
+            and other.logits.shape == self.logits.shape)
+    if same:
+      self.logits.assign(other.logits)
+    else:
+      self.assign(ops.convert_to_numpy(other.mixture_weights()))
+
+  def notation(self):
+    """The strongest template of each layer, as the paper writes: '1-2-2-3'."""
+    xi = ops.convert_to_numpy(self.mixture_weights())
+    return '-'.join(str(k + 1) for k in xi.argmax(-1))
+
+  def get_config(self):
+    """Constructor arguments; a shared signature is passed as the object."""
+    names = ('num_layers', 'num_templates', 'kind', 'initializer', 'spread',
+             'temperature', 'diagonal_weight', 'seed', 'shared', 'shared_half')
+    return {**super().get_config(), **{n: getattr(self, n) for n in names}}
+
+
+def mean_mixture(signatures, coefficients):
+  """Weighted mean of mixtures, `sum_v c_v Xi_v`, as an array `[L, K]`.
+
+  Args:
+    signatures: List of `Signature` of one shape.
+    coefficients: One number per signature; they are divided by their sum.
+
+  Source: Eq. 1. It averages the mixtures, not the logits.
+  """
+  coefficients = np.asarray(coefficients, 'float64')
+  if len(signatures) != len(coefficients) or coefficients.sum() <= 0:
+    raise ValueError(
+        f'Expected {len(signatures)} coefficients with a positive sum, '
+        f'received {coefficients.tolist()}.')
+  coefficients = coefficients / coefficients.sum()
+  return sum(c * ops.convert_to_numpy(s.mixture_weights())
+             for c, s in zip(coefficients, signatures))
+
+
+def make_sequence(kind, num_layers, num_templates, seed=None):
+  """Template of each layer, from 0, of a fixed signature.
+
+  'sequential' is 1-1-2-2, 'cyclic' 1-2-1-2, 'random' a seeded shuffle of the
+  sequential one, 'diagonal' 1-2-3-4 (K = L, the conventional network);
+  'progressive' uses each template once and hands the other L - K repeats out
+  in proportion to k - 1, by largest remainder (K=4, L=12: 1, 2, 4, 5 times).
+
+  Raises:
+    ValueError: If the kind is unknown or does not fit L and K.
+
+  Source: sections 4.2 and B.1; the progressive formula is our choice, and it
+  gives the paper's example.
+  """
+  _check_counts(num_layers, num_templates)
+  if kind not in FIXED:
+    return _parse_sequence(kind, num_layers, num_templates)
+  if kind == 'diagonal' and num_templates != num_layers:
+    raise ValueError(
+        'The diagonal signature gives each layer a template of its own and '
+        f'needs K = L, received K = {num_templates}, L = {num_layers}.')
+  if num_templates > num_layers:
+    raise ValueError(
+        f'A {kind} signature uses every template and needs K <= L, received '
+        f'K = {num_templates}, L = {num_layers}.')
+  if kind == 'cyclic':
+    return tuple(i % num_templates for i in range(num_layers))
+  if kind == 'progressive':
+    counts = _progressive_counts(num_layers, num_templates)
+    return tuple(np.repeat(np.arange(num_templates), counts).tolist())
+  sequence = [i * num_templates // num_layers for i in range(num_layers)]
+  if kind == 'random':
+    np.random.default_rng(seed or 0).shuffle(sequence)
+  return tuple(sequence)
+
+
+def _progressive_counts(num_layers, num_templates):
+  if num_templates == 1:
+    return [num_layers]
+  shares = np.arange(num_templates) * (num_layers - num_templates)
+  total = num_templates * (num_templates - 1) // 2
+  counts, remainders = shares // total, shares % total
+  missing = num_layers - num_templates - counts.sum()
+  # Ties go to the later template: repeats grow towards the tail.
+  order = sorted(range(num_templates), key=lambda k: (-remainders[k], -k))
+  counts[order[:missing]] += 1
+  return (counts + 1).tolist()
+
+
+def _parse_sequence(text, num_layers, num_templates):
+  parts = str(text).split('-')
+  if not all(part.isdigit() for part in parts):
+    raise ValueError(
+        f'Unknown signature {text!r}. Expected one of {TRAINED + FIXED}, or '
+        "template numbers from 1 joined by '-', such as '1-2-2-3'.")
+  sequence = [int(part) for part in parts]
+  if len(sequence) != num_layers:
+    raise ValueError(f'Signature {text} names {len(sequence)} layers, the '
+                     f'model has {num_layers}.')
+  wrong = sorted({k for k in sequence if not 1 <= k <= num_templates})
+  if wrong:
+    raise ValueError(
+        f'Signature {text} names the templates {wrong}, which are not there: '
+        f'the bank has {num_templates}, counted from 1.')
+  return tuple(k - 1 for k in sequence)
+
+
+def _check_counts(num_layers, num_templates):
+  for name, value in (('num_layers (L)', num_layers),
+                      ('num_templates (K)', num_templates)):
+    if not isinstance(value, int) or value < 1:
+      raise ValueError(
+          f'{name} must be a positive integer, received {value!r}.')
+
+
+def _deserialize(layer):
+  if isinstance(layer, dict):
+    return keras.saving.deserialize_keras_object(layer)
+  return layer

@@ -1,0 +1,227 @@
+"""The template bank: K versions of every parameter of a block (section 3.2).
+
+A *slot* is one parameter of a block (`expand/kernel`, ...). The bank holds one
+variable `[K, *shape]` for each slot: row k of all slots together is template
+k. A layer computes with a mixture xi of the rows, `sum_k xi[k] * theta[k]`.
+"""
+
+import keras
+from keras import ops
+import numpy as np
+
+from mixture_modules import tracking
+
+
+@keras.saving.register_keras_serializable(package='mixture_modules')
+class TemplateBank(keras.layers.Layer):
+  """Owns the templates that mixture layers compute with.
+
+      bank = TemplateBank(num_templates=4)
+      for _ in range(8):
+        x = x + MixtureConv2D(64, 3, padding='same', bank=bank)(x)
+
+  Mixture layers ask for their slots when they are built; layers that ask for
+  the same slot share its templates. The bank is frozen at the bank
+  (`bank.trainable = False`): freezing a mixture layer, or a model around it,
+  leaves the bank as it is, because other layers may be training it.
+
+  Args:
+    num_templates: K, the number of templates in every slot.
+    **kwargs: As for any Keras layer.
+
+  Raises:
+    ValueError: If `num_templates` is not a positive integer.
+
+  Source: section 3.2 ("mixture modules").
+  """
+
+  def __init__(self, num_templates, **kwargs):
+    if not isinstance(num_templates, int) or num_templates < 1:
+      raise ValueError(
+          'num_templates must be a positive integer (K in the paper), '
+          f'received {num_templates!r}.')
+    super().__init__(**kwargs)
+    self.num_templates = num_templates
+    self._templates = {}  # slot -> Variable [K, *shape]
+    self._slot_configs = {}
+
+  @property
+  def slots(self):
+    """Names of the slots, in the order in which they were added."""
+    return tuple(self._templates)
+
+  def templates(self, slot):
+    """The variable `[K, *shape]` of `slot`."""
+    if slot not in self._templates:
+      raise ValueError(
+          f'The bank has no slot {slot!r}; it has {sorted(self._templates)}. '
+          'Add it with add_slot(), or build the layer that uses it.')
+    return self._templates[slot]
+
+  def add_slot(self, slot, shape, initializer='glorot_uniform',
+               regularizer=None):
+    """Makes sure that `slot` exists with these properties.
+
+    Every template is initialised on its own shape (an initialiser that saw
+    `[K, *shape]` would take K for a part of the receptive field), and each
+    with its own seed, so that templates differ.
+
+    Args:
+      slot: Name of the slot.
+      shape: Shape of one template of this slot, without K.
+      initializer: Keras initialiser of one template.
+      regularizer: Keras regulariser of the variable `[K, *shape]`. It acts on
+        the templates, once, however many layers use them.
+
+    Raises:
+      ValueError: If the slot exists with another shape, initialiser or
+        regulariser.
+    """
+    config = {
+        'slot': slot,
+        'shape': [int(n) for n in shape],
+        'dtype': self.variable_dtype,
+        'initializer': _serialize(keras.initializers.get(initializer)),
+        'regularizer': _serialize(keras.regularizers.get(regularizer)),
+    }
+    if slot in self._slot_configs:
+      _check_same_slot(self._slot_configs[slot], config)
+      return
+    with tracking.unlocked(self):
+      self._templates[slot] = self.add_weight(
+          name=slot.replace('/', '_'),
+          shape=(self.num_templates, *config['shape']),
+          initializer=_per_template(initializer),
+          regularizer=keras.regularizers.get(regularizer))
+    self._slot_configs[slot] = config
+
+  def mix(self, slot, mixture):
+    """`sum_k mixture[k] * templates[k]` of one slot, in float32.
+
+    Args:
+      slot: Name of the slot.
+      mixture: `[K]` mixture weights, or the index of one template (a Python
+        int), which is then looked up without arithmetic.
+
+    Returns:
+      Tensor with the slot's shape.
+    """
+    templates = self._float_templates(slot)
+    if isinstance(mixture, int):
+      return templates[mixture]
+    mixture = ops.cast(mixture, templates.dtype)
+    return ops.tensordot(mixture, templates, axes=1)
+
+  def resolve(self, signature, slots=None):
+    """Mixes whole slots for all rows of a signature at once.
+
+    One matrix product `Xi @ Theta` per slot; for a fixed one-hot signature
+    no product at all, the templates are unstacked once and picked.
+
+    Args:
+      signature: `Signature` of L rows over this bank's K templates.
+      slots: Names of the slots. Default: all.
+
+    Returns:
+      List of L dictionaries {slot: tensor of the slot's shape}, float32. A
+      mixture layer accepts one of them as its `mixture`.
+    """
+    if signature.num_templates != self.num_templates:
+      raise ValueError(
+          f'The signature mixes {signature.num_templates} templates, the bank '
+          f'has {self.num_templates}: make both with the same num_templates.')
+    slots = self.slots if slots is None else slots
+    sequence = signature.sequence
+    xi = None if sequence else signature.mixture_weights()  # [L, K]
+    rows = [{} for _ in range(signature.num_layers)]
+    for slot in slots:
+      theta = self._float_templates(slot)  # [K, *shape]
+      if sequence:
+        mixed = ops.unstack(theta, self.num_templates)
+        mixed = [mixed[k] for k in sequence]
+      else:
+        flat = ops.matmul(xi, ops.reshape(theta, (self.num_templates, -1)))
+        mixed = ops.reshape(flat, (signature.num_layers, *theta.shape[1:]))
+        mixed = ops.unstack(mixed, signature.num_layers)
+      for row, value in zip(rows, mixed):
+        row[slot] = value
+    return rows
+
+  def _float_templates(self, slot):
+    return ops.cast(self.templates(slot), 'float32')
+
+  def get_config(self):
+    """Constructor arguments; the slots are in `get_build_config`."""
+    return {**super().get_config(), 'num_templates': self.num_templates}
+
+  def get_build_config(self):
+    """The slots: name, shape, dtype, initialiser, regulariser."""
+    return {'slots': list(self._slot_configs.values())}
+
+  def build_from_config(self, config):
+    """Makes the slots of a saved bank again."""
+    for slot in config['slots']:
+      self.add_slot(slot['slot'], slot['shape'],
+                    keras.initializers.get(slot['initializer']),
+                    keras.regularizers.get(slot['regularizer']))
+
+  def save_own_variables(self, store):
+    """Saves each slot under its name, so that order does not matter."""
+    for slot, variable in self._templates.items():
+      store[_store_key(slot)] = ops.convert_to_numpy(variable)
+
+  def load_own_variables(self, store):
+    """Loads each slot by name; refuses a store with other slots."""
+    expected = {_store_key(slot): slot for slot in self._templates}
+    received = set(store.keys())
+    if set(expected) != received:
+      raise ValueError(
+          f'The saved bank {self.name!r} has other slots than this one: '
+          f'missing {sorted(set(expected) - received)}, '
+          f'unexpected {sorted(received - set(expected))}. Build every layer '
+          'that uses the bank before loading its weights.')
+    for key, slot in expected.items():
+      self._templates[slot].assign(np.asarray(store[key]))
+
+
+def _serialize(value):
+  """The Keras config of an initialiser or regulariser, to be compared."""
+  if value is None:
+    return None
+  config = keras.saving.serialize_keras_object(value)
+  config.pop('shared_object_id', None)  # there only while a model is saved
+  return config
+
+
+def _store_key(slot):
+  return slot.replace('/', ':')  # '/' would open a group in HDF5
+
+
+def _check_same_slot(existing, config):
+  for key in ('shape', 'initializer', 'regularizer'):
+    if existing[key] != config[key]:
+      raise ValueError(
+          f'Slot {config["slot"]!r} holds templates with {key} '
+          f'{existing[key]}, received {key} {config[key]}. Layers on one slot '
+          'share its templates: make them agree, or give this layer a slot '
+          'of its own with slot=...')
+
+
+def _per_template(initializer):
+  """An initialiser of `[K, *shape]` that draws each template by itself."""
+  initializer = keras.initializers.get(initializer)
+
+  def initialize(shape, dtype=None):
+    count, *shape = shape
+    config = initializer.get_config()
+    if not isinstance(config.get('seed', ''), (int, type(None))):
+      # A SeedGenerator moves on by itself; seedless initialisers are constant.
+      draws = [initializer] * count
+    else:
+      seeds = np.random.SeedSequence(
+          config['seed'] or int(initializer.seed)).generate_state(count)
+      draws = [type(initializer).from_config({**config, 'seed': int(s >> 1)})
+               for s in seeds]
+    return ops.stack([draw(tuple(shape), dtype=dtype) for draw in draws])
+
+  return initialize
