@@ -30,7 +30,7 @@ def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
     are the batch's (the variance biased, as Keras' layer has it), or the
     moving ones again for an empty batch.
   """
-  if keras.backend.backend() == 'tensorflow':
+  if keras.backend.backend() == 'tensorflow' and _is_fusable(inputs, epsilon):
     return _fused_batch_norm(
         inputs, gamma, beta, mean, variance, epsilon, training)
   axes = tuple(range(len(inputs.shape) - 1))
@@ -40,6 +40,12 @@ def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
   outputs = inputs * ops.cast(scale, inputs.dtype) + ops.cast(
       beta - mean * scale, inputs.dtype)
   return outputs, mean, variance
+
+
+def _is_fusable(inputs, epsilon):
+  """Whether TensorFlow's kernel computes this; it raises small epsilons."""
+  dtype = keras.backend.standardize_dtype(inputs.dtype)
+  return epsilon > 1.001e-5 and dtype != 'float64'
 
 
 def _fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
@@ -143,11 +149,11 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
                           self.beta_regularizer)
     self.moving_mean = self.add_weight(
         name='moving_mean', shape=(channels,), dtype='float32',
-        trainable=False, initializer=self.moving_mean_initializer,
+        autocast=False, trainable=False, initializer=self.moving_mean_initializer,
         aggregation='mean')
     self.moving_variance = self.add_weight(
         name='moving_variance', shape=(channels,), dtype='float32',
-        trainable=False, initializer=self.moving_variance_initializer,
+        autocast=False, trainable=False, initializer=self.moving_variance_initializer,
         aggregation='mean')
 
   def _default_slot(self):
@@ -161,7 +167,8 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
             else ops.zeros((self._channels,)))
     training = bool(training) and self.trainable
     outputs, mean, variance = batch_norm(
-        ops.cast(inputs, self.compute_dtype), gamma, beta, self.moving_mean, self.moving_variance, self.epsilon, training)
+        ops.cast(inputs, self.compute_dtype), gamma, beta, self.moving_mean,
+        self.moving_variance, self.epsilon, training)
     if training:
       for moving, batch in ((self.moving_mean, mean),
                             (self.moving_variance, variance)):

@@ -1,0 +1,1 @@
+"""Binaries of the package: `python -m launch.<name> --flags`."""

@@ -1,0 +1,36 @@
+"""How every command starts and ends."""
+
+import sys
+import traceback
+
+from absl import app
+from absl import flags
+
+from trainers import loop
+
+_TRACEBACK = flags.DEFINE_bool(
+    'traceback', False, 'Show where in the code an error came from.')
+
+
+def run(main):
+  """Runs a command; bad input ends it with one clear line.
+
+  Exit status: 0; 1 after an error; 128 + n after signal n, once a checkpoint
+  is saved.
+
+  Args:
+    main: Function of argv.
+  """
+  def guarded(argv):
+    try:
+      main(argv)
+    except loop.Interrupted as stop:
+      print(stop, file=sys.stderr)
+      sys.exit(128 + stop.signal_number)
+    except ValueError as error:
+      if _TRACEBACK.value:
+        traceback.print_exc()
+      print(f'error: {error}', file=sys.stderr)
+      sys.exit(1)
+
+  app.run(guarded)

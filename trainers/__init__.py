@@ -1,0 +1,1 @@
+"""How networks of templates are learnt: optimisers, loops, algorithms."""

@@ -1,0 +1,1 @@
+"""Image tasks by name, and the one pipeline that reads them (section 4)."""

@@ -1,0 +1,255 @@
+"""Tests of `pipeline`."""
+
+import dataclasses
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from trainers.data import image_task
+from trainers.data import pipeline
+
+_SIZE = 8
+
+
+def _task(**kwargs):
+  return dataclasses.replace(
+      image_task.ImageTask(
+          name='toy', tfds_name='mnist', version='3.0.1',
+          splits={'train': 23, 'test': 23}, num_classes=23,
+          image_shape=(_SIZE, _SIZE, 1)), **kwargs)
+
+
+def _data(num_stored=23, channels=1, seed=None, task=None, **kwargs):
+  """TaskData of images that hold their own number; with a seed, of noise."""
+  shape = [num_stored, _SIZE, _SIZE, channels]
+  images = np.broadcast_to(
+      np.arange(num_stored).reshape(-1, 1, 1, 1), shape).astype(np.uint8)
+  if seed is not None:
+    images = np.random.default_rng(seed).integers(1, 256, shape, np.uint8)
+  dataset = tf.data.Dataset.from_tensor_slices(
+      {'image': images, 'label': np.arange(num_stored) % 23})
+  task = task or _task(
+      splits={'train': num_stored, 'test': num_stored},
+      image_shape=(_SIZE, _SIZE, channels))
+  data = pipeline.TaskData(task, _SIZE, **kwargs)
+  with tfds.testing.mock_data(as_dataset_fn=lambda builder, **_: dataset):
+    for split in pipeline.SPLITS:
+      if split != 'validation' or kwargs.get('validation_fraction', 1):
+        data.num_examples(split)  # Reads it while the mock stands.
+  return data
+
+
+def _numbers(images):
+  """Returns which stored images these are."""
+  return np.round((images[:, 0, 0, 0] + 1) * 127.5).astype(np.int64)
+
+
+def _take(dataset, count):
+  """Returns images and labels of `count` batches, stacked."""
+  batches = list(dataset.take(count).as_numpy_iterator())
+  return [np.stack(part) for part in zip(*batches)]
+
+
+def _orders(size, epochs):
+  """Returns the permutations of the first epochs, [epochs, size]."""
+  places = pipeline._positions(
+      size, tf.constant([1, 2], tf.int64), start=0, batch_size=size)
+  return np.stack(list(places.take(epochs).as_numpy_iterator()))
+
+
+class OrderTest(parameterized.TestCase, tf.test.TestCase):
+
+  @parameterized.parameters((2, 5), (3, 2), (23, 4), (110, 64), (200, 200))
+  def test_every_epoch_has_every_example_once(self, num_stored, batch_size):
+    data = _data(num_stored)
+    rows = np.sort(np.concatenate(
+        [_numbers(x) for x, _ in data.eval_batches('train', 50)]))
+    steps = -(-3 * len(rows) // batch_size)
+    images, labels = _take(data.train_batches(batch_size, seed=0), steps)
+    seen = _numbers(images.reshape(-1, _SIZE, _SIZE, 3))
+    self.assertAllEqual(labels.ravel(), seen % 23)
+    for epoch in range(3):
+      part = seen[epoch * len(rows):(epoch + 1) * len(rows)]
+      self.assertAllEqual(np.sort(part), rows)
+
+  def test_epochs_seeds_and_tasks_have_orders_of_their_own(self):
+    def order(seed, name, skipped=0):
+      data = _data(100, task=_task(name=name, splits={'train': 9, 'test': 9}))
+      images, _ = _take(data.train_batches(90, seed, skipped), 1)
+      return tuple(_numbers(images[0]))
+    orders = [order(0, 'toy'), order(0, 'toy', 1), order(1, 'toy'),
+              order(0, 'toy+blur')]
+    self.assertLen(set(orders), 4)
+    self.assertEqual(order(0, 'toy'), orders[0])
+
+  def test_small_permutations_are_uniform(self):
+    """Each example is equally likely at each place, over many epochs."""
+    epochs = 2_000
+    places = _orders(5, epochs)
+    share = (places[..., None] == np.arange(5)).mean(0)
+    self.assertAllClose(share, np.full([5, 5], 0.2), atol=0.04)
+    self.assertLen({tuple(p) for p in places}, 120)
+
+  def test_large_permutations_keep_no_neighbours_together(self):
+    size, epochs = 1_617, 40
+    places = _orders(size, epochs)
+    neighbours = (np.diff(places) == 1).mean() * size
+    self.assertBetween(neighbours, 0.5, 1.5)
+    fixed = (places == np.arange(size)).mean() * size
+    self.assertBetween(fixed, 0.5, 1.5)
+    self.assertLess(np.abs(np.corrcoef(places) - np.eye(epochs)).max(), 0.15)
+
+  @parameterized.parameters(1, 4, 5, 17)
+  def test_start_step_continues_the_same_batches(self, start_step):
+    data = _data(task=_task(augmentation='shift_flip'), seed=3)
+    images, labels = _take(data.train_batches(8, seed=5), start_step + 4)
+    resumed_images, resumed_labels = _take(
+        data.train_batches(8, seed=5, start_step=start_step), 4)
+    self.assertAllEqual(resumed_images, images[start_step:])
+    self.assertAllEqual(resumed_labels, labels[start_step:])
+
+  @parameterized.parameters((2, 1), (4, 1), (4, 2), (4, 4), (12, 3))
+  def test_shards_together_are_the_global_batch(self, shards, pipelines):
+    data = _data(task=_task(augmentation='shift_flip'), seed=3)
+    steps, batch_size = 5, 12
+    images, labels = _take(data.train_batches(batch_size, seed=1), steps)
+    parts = [
+        _take(data.train_batches(
+            batch_size, seed=1, num_shards=shards, num_pipelines=pipelines,
+            pipeline_id=i), steps * shards // pipelines)
+        for i in range(pipelines)]
+    for whole, of_pipelines in zip((images, labels), zip(*parts)):
+      self.assertEqual(of_pipelines[0].shape[1], batch_size // shards)
+      by_step = [part.reshape(steps, -1, *whole.shape[2:])
+                 for part in of_pipelines]
+      self.assertAllEqual(np.concatenate(by_step, axis=1), whole)
+
+
+class ImagesTest(parameterized.TestCase, tf.test.TestCase):
+
+  def test_static_shapes(self):
+    data = _data()
+    spec = data.train_batches(8, seed=0, num_shards=2).element_spec
+    self.assertEqual(spec[0], tf.TensorSpec([4, _SIZE, _SIZE, 3], tf.float32))
+    self.assertEqual(spec[1], tf.TensorSpec([4], tf.int32))
+    spec = data.eval_batches('test', 8).element_spec
+    self.assertEqual(spec[0],
+                     tf.TensorSpec([None, _SIZE, _SIZE, 3], tf.float32))
+
+  @parameterized.parameters(1, 3)
+  def test_uint8_becomes_minus_one_to_one_in_three_channels(self, channels):
+    data = _data(256, channels)
+    images = np.concatenate([x for x, _ in data.eval_batches('test', 100)])
+    expected = np.linspace(-1, 1, 256).reshape(-1, 1, 1, 1)
+    self.assertAllClose(
+        images, np.broadcast_to(expected, [256, _SIZE, _SIZE, 3]))
+    self.assertEqual((images.min(), images.max()), (-1, 1))
+
+  def test_colours_stay_where_they_are(self):
+    data = _data(channels=3, seed=0)
+    images = np.concatenate([x for x, _ in data.eval_batches('test', 9)])
+    stored = np.random.default_rng(0).integers(
+        1, 256, [23, _SIZE, _SIZE, 3], np.uint8)
+    self.assertAllClose(images, stored / 127.5 - 1, atol=1e-6)
+
+  def test_augmentation_varies_and_can_be_turned_off(self):
+    task = _task(augmentation='shift', splits={'train': 3, 'test': 3},
+                 validation_split='test')
+    data = _data(3, task=task, seed=1)
+    stored, _ = next(data.eval_batches('train', 3).as_numpy_iterator())
+    def seen(**kwargs):
+      images, labels = _take(data.train_batches(3, seed=0, **kwargs), 40)
+      images, labels = images.reshape(-1, *stored.shape[1:]), labels.ravel()
+      return images[labels == 0]
+    self.assertAllEqual(
+        seen(augment=False), np.broadcast_to(stored[0], [40, _SIZE, _SIZE, 3]))
+    self.assertLen({image.tobytes() for image in seen()}, 9)  # 3 x 3 shifts.
+    self.assertAllEqual(seen(), seen())
+
+  def test_none_does_not_augment(self):
+    data = _data(seed=1)
+    plain = _take(data.train_batches(8, seed=0, augment=False), 3)
+    self.assertAllEqual(_take(data.train_batches(8, seed=0), 3)[0], plain[0])
+
+
+class SplitsTest(parameterized.TestCase, tf.test.TestCase):
+
+  @parameterized.parameters((1, [1] * 23), (10, [10, 10, 3]), (50, [23]))
+  def test_evaluation_keeps_the_remainder_and_the_order(self, batch_size,
+                                                        sizes):
+    batches = list(_data().eval_batches('test', batch_size))
+    self.assertEqual([len(labels) for _, labels in batches], sizes)
+    self.assertAllEqual(
+        np.concatenate([labels for _, labels in batches]), np.arange(23))
+
+  @parameterized.parameters((23, 2), (200, 20), (2, 1))
+  def test_train_and_validation_part_the_training_split(self, stored, held):
+    data = _data(stored)
+    train, validation = (
+        np.concatenate([_numbers(x) for x, _ in data.eval_batches(split, 7)])
+        for split in ('train', 'validation'))
+    self.assertLen(validation, held)
+    self.assertEqual(data.num_examples('validation'), held)
+    self.assertEqual(data.num_examples('train'), stored - held)
+    self.assertCountEqual([*train, *validation], range(stored))
+
+  def test_validation_is_the_same_for_tasks_of_one_size(self):
+    def held_out(**kwargs):
+      data = _data(task=_task(**kwargs))
+      return np.concatenate([y for _, y in data.eval_batches('validation', 9)])
+    self.assertAllEqual(
+        held_out(name='toy'), held_out(name='other', tfds_name='kmnist'))
+
+  def test_declared_validation_split_is_used(self):
+    task = _task(splits={'train': 23, 'test': 23, 'validation': 23},
+                 validation_split='validation')
+    data = _data(task=task)
+    self.assertEqual(
+        [data.num_examples(split) for split in pipeline.SPLITS], [23, 23, 23])
+
+  def test_no_fraction_leaves_all_for_training(self):
+    data = _data(validation_fraction=0)
+    self.assertEqual(data.num_examples('train'), 23)
+    with self.assertRaisesRegex(
+        ValueError, "split 'validation', received an empty one: 23 examples"):
+      data.num_examples('validation')
+
+  def test_refuses_to_cut_one_example(self):
+    with self.assertRaisesRegex(ValueError, "split 'train', received an empty"):
+      _data(1)
+
+  @parameterized.named_parameters(
+      ('image_size', {'image_size': 0}, 'image_size >= 1, received 0'),
+      ('fraction', {'validation_fraction': 1.}, r'< 1, received 1\.0'))
+  def test_constructor_refuses(self, kwargs, message):
+    with self.assertRaisesRegex(ValueError, message):
+      pipeline.TaskData(**{'task': _task(), 'image_size': 32, **kwargs})
+
+  def test_refuses_unknown_split(self):
+    data = _data()
+    for use in (data.num_examples, lambda split: data.eval_batches(split, 8)):
+      with self.assertRaisesRegex(ValueError, "'test'.*, received 'dev'"):
+        use('dev')
+
+  def test_evaluation_refuses_empty_batches(self):
+    with self.assertRaisesRegex(ValueError, 'batch_size >= 1, received 0'):
+      _data().eval_batches('test', 0)
+
+  @parameterized.named_parameters(
+      ('batch_size', {'batch_size': 0}, 'batch_size >= 1, received 0'),
+      ('start_step', {'start_step': -1}, 'start_step >= 0, received -1'),
+      ('no_shard', {'num_shards': 0}, 'num_shards >= 1, received 0'),
+      ('shards', {'num_shards': 3}, 'multiple of the 3 replicas, received 8'),
+      ('pipelines', {'num_shards': 2, 'num_pipelines': 4},
+       'num_pipelines=4, received 2'),
+      ('id', {'pipeline_id': 1}, 'pipeline_id < 1, received 1'))
+  def test_training_refuses(self, kwargs, message):
+    data = _data()
+    with self.assertRaisesRegex(ValueError, message):
+      data.train_batches(**{'batch_size': 8, 'seed': 0, **kwargs})
+
+
+if __name__ == '__main__':
+  tf.test.main()

@@ -1,0 +1,285 @@
+"""The loop that every trainer runs in: it owns time.
+
+A trainer owns one update (`train_step`); the loop owns when things happen:
+logging, evaluation, checkpoints, resuming, stopping. A trainer has `steps`,
+`images_per_step`, `state()`, `batches(start_step)`, `train_step(step,
+batches)`, `evaluate(split)` and `mixtures()`.
+"""
+
+import contextlib
+import dataclasses
+import math
+import signal
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from trainers import checkpoints
+from trainers import records
+
+
+@dataclasses.dataclass(frozen=True)
+class Cadence:
+  """How often things happen, in steps.
+
+  Args:
+    log: Between lines of metrics.
+    evaluate: Between evaluations on the validation splits; 0: never.
+    checkpoint: Between checkpoints.
+    keep: Number of checkpoints that are kept.
+  """
+
+  log: int = 50
+  evaluate: int = 0
+  checkpoint: int = 500
+  keep: int = 2
+
+  def __post_init__(self):
+    for name in ('log', 'checkpoint', 'keep'):
+      if getattr(self, name) < 1:
+        raise ValueError(f'{name} must be positive, received '
+                         f'{getattr(self, name)}.')
+    if self.evaluate < 0:
+      raise ValueError('evaluate must not be negative, received '
+                       f'{self.evaluate}.')
+
+
+class NonFiniteLossError(ValueError):
+  """The loss became infinite or not a number."""
+
+
+class Interrupted(Exception):
+  """A signal asked the run to stop; a checkpoint was saved.
+
+  Attributes:
+    signal_number: The signal.
+  """
+
+  def __init__(self, message, signal_number):
+    super().__init__(message)
+    self.signal_number = signal_number
+
+
+def run(trainer, workdir, cadence, resume=False, chief=True, config=None):
+  """Trains to the end, or from the last checkpoint on.
+
+  Args:
+    trainer: The trainer; see above.
+    workdir: Directory of records and checkpoints.
+    cadence: `Cadence`.
+    resume: Whether to start from the last checkpoint, if there is one.
+    chief: Whether this process writes.
+    config: Written into checkpoints, for those who read them elsewhere.
+
+  Returns:
+    Seconds of training, those before a resume included.
+
+  Raises:
+    NonFiniteLossError: If a loss is infinite or not a number; checkpoints
+      from before remain.
+    Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
+  """
+  store = checkpoints.Checkpoints(f'{workdir}/checkpoints', cadence.keep)
+  start, seconds = 0, 0.0
+  if resume and store.latest():
+    start, arrays, metadata = store.load()
+    checkpoints.restore(trainer.state(), arrays)
+    seconds = metadata['seconds']
+  writer = records.Writer(workdir, start, enabled=chief)
+  loop = _Loop(trainer, store, writer, cadence, chief, config, seconds)
+  with _stop_signals() as stop:
+    loop.run(start, stop)
+  return loop.seconds()
+
+
+class _Loop:
+  """State of one call of `run`."""
+
+  def __init__(self, trainer, store, writer, cadence, chief, config, seconds):
+    self._trainer = trainer
+    self._store = store
+    self._writer = writer
+    self._cadence = cadence
+    self._chief = chief
+    self._config = config
+    self._seconds_before = seconds
+    self._began = time.monotonic()
+    self._pending = []  # scalars of the steps since the last line
+    self._last_log = None
+    self._saved = None
+
+  def seconds(self):
+    """Seconds of training so far."""
+    return self._seconds_before + time.monotonic() - self._began
+
+  def run(self, start, stop):
+    """Runs the steps from `start` on."""
+    steps = self._trainer.steps
+    if start >= steps:
+      return
+    if start == 0:
+      self._writer.signatures(0, self._trainer.mixtures())
+    batches = self._trainer.batches(start)
+    self._last_log = (start, time.monotonic())
+    with _progress(start, steps, self._chief) as bar:
+      for step in range(start, steps):
+        scalars = self._trainer.train_step(
+            tf.constant(step, tf.int64), next(batches))
+        self._pending.append(scalars)
+        done = step + 1
+        bar.update()
+        if self._due(done, self._cadence.log):
+          self._log(done, bar)
+        if done < steps and self._due(done, self._cadence.evaluate):
+          self._evaluate(done, bar)
+        if self._due(done, self._cadence.checkpoint):
+          self._save(done)
+        if stop and done < steps:
+          self._save(done)
+          name = signal.Signals(stop[0]).name
+          raise Interrupted(
+              f'Stopped by {name} after step {done} of {steps}; a checkpoint '
+              'is saved. Continue with --resume.', stop[0])
+
+  def _due(self, done, every):
+    return bool(every) and (done % every == 0 or done == self._trainer.steps)
+
+  def _collect(self, done):
+    """Mean of the scalars since the last line; checks that they are finite."""
+    collected = {name: np.array([float(s[name]) for s in self._pending])
+                 for name in self._pending[0]} if self._pending else {}
+    bad = [name for name, values in collected.items()
+           if not np.isfinite(values).all()]
+    if bad:
+      first = done - len(self._pending) + 1 + int(np.argmin(
+          np.isfinite(collected[bad[-1]])))
+      raise NonFiniteLossError(self._advice(first, bad))
+    return {name: float(values.mean()) for name, values in collected.items()}
+
+  def _advice(self, step, names):
+    saved = self._store.latest()
+    names = ', '.join(names[:4])
+    return (
+        f'The loss is not finite from step {step} on ({names}). Lower '
+        '--learning_rate or --mixture_learning_rate, warm up longer with '
+        '--warmup_steps, or look for bad values in the data. '
+        + (f'The last checkpoint is from before: {saved}.' if saved else
+           'There is no checkpoint from before.'))
+
+  def _log(self, done, bar):
+    scalars = self._collect(done)
+    self._pending = []
+    last_step, last_time = self._last_log
+    now = time.monotonic()
+    speed = (done - last_step) * self._trainer.images_per_step / (
+        now - last_time)
+    self._last_log = (done, now)
+    mixtures = self._trainer.mixtures()
+    for name, xi in mixtures.items():
+      scalars[f'{name}/max_xi'] = float(xi.max(-1).mean())
+    self._writer.scalars(done, {
+        **scalars, 'images_per_second': round(speed, 1),
+        'seconds': round(self.seconds(), 2)})
+    self._writer.signatures(done, mixtures)
+    bar.note(done, f'loss {scalars["loss"]:.3f}, {speed:.0f} images/s')
+
+  def _evaluate(self, done, bar):
+    results = self._trainer.evaluate('validation')
+    self._writer.scalars(done, {
+        f'validation/{name}/{key}': value for name, result in results.items()
+        for key, value in result.items()})
+    bar.note(done, 'validation top-1 ' + ', '.join(
+        f'{name} {result["top1"]:.3f}' for name, result in results.items()))
+
+  def _save(self, done):
+    if self._saved == done:
+      return
+    # A broken state must not push out a good one.
+    self._collect(done)
+    arrays = checkpoints.snapshot(self._trainer.state())
+    bad = [key for key, array in arrays.items()
+           if not np.isfinite(array.astype('float64')).all()]
+    if bad:
+      raise NonFiniteLossError(self._advice(done, bad))
+    if self._chief:
+      self._store.save(done, arrays, {
+          'seconds': self.seconds(), 'config': self._config})
+    self._saved = done
+
+
+@contextlib.contextmanager
+def _stop_signals():
+  """Collects SIGINT and SIGTERM in a list; a second one acts at once."""
+  received = []
+  previous = {}
+
+  def note(number, frame):
+    del frame
+    received.append(number)
+    for each, handler in previous.items():
+      signal.signal(each, handler)
+
+  for number in (signal.SIGINT, signal.SIGTERM):
+    with contextlib.suppress(ValueError):  # not in the main thread
+      previous[number] = signal.signal(number, note)
+  try:
+    yield received
+  finally:
+    for number, handler in previous.items():
+      signal.signal(number, handler)
+
+
+class _Lines:
+  """Progress as plain lines, for logs."""
+
+  def __init__(self, start, steps, show):
+    self._start, self._steps, self._show = start, steps, show
+    self._began = time.monotonic()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    pass
+
+  def update(self):
+    """A step was done."""
+
+  def note(self, done, text):
+    """Shows a line about a step."""
+    if self._show:
+      elapsed = time.monotonic() - self._began
+      left = elapsed / (done - self._start) * (self._steps - done)
+      print(f'step {done}/{self._steps}: {text}, '
+            f'{math.ceil(left)} s left', file=sys.stderr, flush=True)
+
+
+class _Bar(_Lines):
+  """Progress as a bar, for terminals."""
+
+  def __enter__(self):
+    self._bar = tqdm.tqdm(total=self._steps, initial=self._start,
+                          unit='step', dynamic_ncols=True)
+    return self
+
+  def __exit__(self, *unused):
+    self._bar.close()
+
+  def update(self):
+    """A step was done."""
+    self._bar.update()
+
+  def note(self, done, text):
+    """Shows a text beside the bar; validation stays above it."""
+    if text.startswith('validation'):
+      self._bar.write(f'step {done}: {text}')
+    else:
+      self._bar.set_postfix_str(text)
+
+
+def _progress(start, steps, show):
+  bar = show and sys.stderr.isatty()
+  return (_Bar if bar else _Lines)(start, steps, show)

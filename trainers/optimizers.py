@@ -1,0 +1,255 @@
+"""RMSProp of the paper's recipe, and its configuration (section A.2)."""
+
+import dataclasses
+import math
+
+import keras
+import tensorflow as tf
+
+from trainers import arguments
+from trainers import schedules
+
+
+@keras.saving.register_keras_serializable('mixture_modules')
+class RMSprop(keras.optimizers.RMSprop):
+  """RMSProp with a choice of start and learning rates by variable.
+
+  Computes, for a gradient g of a variable w with multiplier c,
+
+      v <- rho v + (1 - rho) g^2
+      m <- momentum m + c learning_rate g / sqrt(v + epsilon)
+      w <- w - m
+
+  Build it, under the strategy's scope, before the first step: variables cannot
+  be made inside `strategy.run`. Multipliers belong to variables and so are not
+  part of the configuration: set them again on an optimizer that was loaded.
+
+  Args:
+    learning_rate: Float or Keras schedule.
+    rho: Decay of the mean square. Default 0.9, as in TensorFlow 1.
+    momentum: Default 0.9, our choice.
+    epsilon: Added inside the root. Default 1e-3, as in the mobile networks
+      that the paper builds on; with Keras' 1e-7, small gradients make steps of
+      full size.
+    initial_mean_square: Start of v. Default 1.0, as in TensorFlow 1: the first
+      steps are small. 0.0 is Keras' start, whose first step is
+      `1 / sqrt(1 - rho)` learning rates whatever the gradient.
+    **kwargs: As for `keras.optimizers.RMSprop`.
+
+  Raises:
+    ValueError: If a number is out of range, or if gradients are to be clipped
+      on several replicas.
+
+  Source: section A.2 names RMSProp; both starts and the multipliers are our
+    choice.
+  """
+
+  def __init__(
+      self,
+      learning_rate=0.001,
+      rho=0.9,
+      momentum=0.9,
+      epsilon=1e-3,
+      initial_mean_square=1.0,
+      **kwargs,
+  ):
+    _check_rmsprop(rho, momentum, epsilon, initial_mean_square)
+    clips = [
+        name
+        for name in ('clipnorm', 'clipvalue', 'global_clipnorm')
+        if kwargs.get(name) is not None
+    ]
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if clips and replicas > 1:
+      # Keras clips each replica's share before the shares are summed.
+      raise ValueError(
+          f'Expected one replica where gradients are clipped; received'
+          f' `{clips[0]}` with {replicas} replicas, each of which would clip'
+          f' its own share. Remove `{clips[0]}` or train on one device.'
+      )
+    super().__init__(
+        learning_rate=learning_rate,
+        rho=rho,
+        momentum=momentum,
+        epsilon=epsilon,
+        **kwargs,
+    )
+    self.initial_mean_square = initial_mean_square
+    self._multipliers = {}
+
+  def set_multiplier(self, variables, value):
+    """Multiplies the learning rate of some variables.
+
+    Call it before `build`: a traced step holds its multipliers as constants.
+
+    Args:
+      variables: Variables of the model; those that are not trained are
+        harmless.
+      value: Positive float.
+
+    Raises:
+      ValueError: If the optimizer is built, or the value is not positive.
+
+    Source: our choice.
+    """
+    arguments.require(
+        math.isfinite(value) and value > 0,
+        'value',
+        'a finite multiplier above 0',
+        value,
+        'To freeze variables, leave them out of the training instead.',
+    )
+    if self.built:
+      raise ValueError(
+          'Expected an optimizer that is not built yet; received one that is,'
+          ' whose traced steps would not notice the multiplier. Call'
+          ' `set_multiplier` before `build`, or make a new optimizer.'
+      )
+    for variable in variables:
+      self._multipliers[self._var_key(variable)] = float(value)
+
+  def add_optimizer_variables(
+      self, trainable_variables, name, initializer='zeros'
+  ):
+    """Makes slots as Keras does, the mean squares with the chosen start."""
+    if name == 'velocity':  # what Keras calls the mean square
+      initializer = keras.initializers.Constant(self.initial_mean_square)
+    return super().add_optimizer_variables(
+        trainable_variables, name, initializer
+    )
+
+  def update_step(self, gradient, variable, learning_rate):
+    """Updates one variable with its own learning rate."""
+    multiplier = self._multipliers.get(self._var_key(variable), 1.0)
+    super().update_step(gradient, variable, learning_rate * multiplier)
+
+  def get_config(self):
+    """Returns the constructor's arguments, without multipliers."""
+    return {
+        **super().get_config(),
+        'initial_mean_square': self.initial_mean_square,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+  """How variables are updated; see `RMSprop` and `schedules.Schedule`.
+
+  Args:
+    learning_rate: Peak of the schedule.
+    final_learning_rate: End of the schedule; `None` as in `Schedule`.
+    schedule: One of `schedules.KINDS`.
+    warmup_steps: Steps of linear warm-up.
+    power: Of the polynomial schedule.
+    rho: Decay of the mean square.
+    momentum: Momentum.
+    epsilon: Added inside the root.
+    initial_mean_square: 1 as in TensorFlow 1, or 0 as in Keras.
+    mixture_lr_multiplier: Learning rate of the mixture logits, in units of
+      the others'. Default 20: with equal rates, logits hardly move.
+    mixture_learning_rate: Peak for the mixture logits, in place of the
+      multiplier; the schedule keeps its shape. Default: the multiplier.
+    clipnorm: Largest norm of one variable's gradient. Default: no limit.
+
+  Raises:
+    ValueError: If a field is out of range, or contradicts another.
+
+  Source: sections A.2 and D.2 for RMSProp and learning rates; the
+    rest is our choice.
+  """
+
+  learning_rate: float = 0.02
+  final_learning_rate: float | None = None
+  schedule: str = 'cosine'
+  warmup_steps: int = 0
+  power: float = 2.0
+  rho: float = 0.9
+  momentum: float = 0.9
+  epsilon: float = 1e-3
+  initial_mean_square: float = 1.0
+  mixture_lr_multiplier: float = 20.0
+  mixture_learning_rate: float | None = None
+  clipnorm: float | None = None
+
+  def __post_init__(self):
+    # It checks its arguments; the number of steps is not known yet.
+    self.make_schedule(self.warmup_steps + 1)
+    _check_rmsprop(
+        self.rho, self.momentum, self.epsilon, self.initial_mean_square
+    )
+    for name in ('mixture_lr_multiplier', 'mixture_learning_rate', 'clipnorm'):
+      value = getattr(self, name)
+      if value is None and name != 'mixture_lr_multiplier':
+        continue
+      arguments.require(
+          value is not None and math.isfinite(value) and value > 0,
+          name,
+          'finite and above 0',
+          value,
+          'Give a positive number.',
+      )
+
+  def make_schedule(self, steps):
+    """Returns the `Schedule` of a training of so many steps."""
+    return schedules.Schedule(
+        self.schedule,
+        self.learning_rate,
+        steps,
+        final=self.final_learning_rate,
+        warmup_steps=self.warmup_steps,
+        power=self.power,
+    )
+
+  @property
+  def mixture_multiplier(self):
+    """The multiplier in force: of the absolute rate, where there is one."""
+    if self.mixture_learning_rate is None:
+      return self.mixture_lr_multiplier
+    return self.mixture_learning_rate / self.learning_rate
+
+
+def make_optimizer(config, steps, mixture_variables=()):
+  """Makes the optimizer that a configuration describes; not built yet.
+
+  Args:
+    config: `OptimizerConfig`.
+    steps: Number of training steps.
+    mixture_variables: Logits of signatures, which get their own rate.
+
+  Returns:
+    `RMSprop` on a `schedules.Schedule`.
+
+  Raises:
+    ValueError: If the warm-up is not shorter than the training.
+
+  Source: our choice.
+  """
+  optimizer = RMSprop(
+      learning_rate=config.make_schedule(steps),
+      rho=config.rho,
+      momentum=config.momentum,
+      epsilon=config.epsilon,
+      initial_mean_square=config.initial_mean_square,
+      clipnorm=config.clipnorm,
+  )
+  optimizer.set_multiplier(mixture_variables, config.mixture_multiplier)
+  return optimizer
+
+
+def _check_rmsprop(rho, momentum, epsilon, initial_mean_square):
+  for name, value in (('rho', rho), ('momentum', momentum)):
+    arguments.require(0 <= value < 1, name, 'in [0, 1)', value, 'Try 0.9.')
+  arguments.require(
+      math.isfinite(epsilon) and epsilon > 0,
+      'epsilon',
+      'finite and above 0',
+      epsilon,
+      'Try 1e-3.',
+  )
+  arguments.require(
+      math.isfinite(initial_mean_square) and initial_mean_square >= 0,
+      'initial_mean_square',
+      'finite and not negative',
+      initial_mean_square,
+      'Take 1 (TensorFlow 1) or 0 (Keras).',
+  )

@@ -1,0 +1,193 @@
+"""Supervised training of one or many tasks (sections 4.2 and 4.3).
+
+A step takes one batch of every task. The loss is the weighted sum of the
+tasks' cross-entropies plus weight decay and the mixture regularisers.
+"""
+
+import keras
+import tensorflow as tf
+
+from mixture_modules import isometric
+from mixture_modules import regularizers
+from trainers import checkpoints
+from trainers import ema as ema_lib
+from trainers import evaluation
+from trainers import optimizers
+
+
+class SupervisedTrainer:
+  """One update of all tasks, and their evaluation.
+
+  Args:
+    model: `IsometricModel`, made in the strategy's scope.
+    data: {task name: `TaskData`}, in the model's order of tasks.
+    config: `RunConfig`.
+    steps: Number of training steps; the length of the schedule.
+    strategy: `tf.distribute` strategy.
+  """
+
+  def __init__(self, model, data, config, steps, strategy):
+    self.model = model
+    self.data = data
+    self.steps = steps
+    self._config = config
+    self._strategy = strategy
+    self._weights = config.task_loss_weights()
+    self._batch_sizes = config.task_batch_sizes()
+    with strategy.scope():
+      self.optimizer = optimizers.make_optimizer(
+          config.optimizer, steps, model.mixture_logits)
+      self.optimizer.build(model.trainable_variables)
+      self.ema = ema_lib.ExponentialMovingAverage(
+          _averaged(model, config.ema_statistics), config.ema_decay)
+    self._evaluator = evaluation.Evaluator(model)
+
+  @property
+  def images_per_step(self):
+    """Images of all tasks in one step, over all replicas."""
+    return sum(self._batch_sizes.values())
+
+  def state(self):
+    """{key: variable} of all that a checkpoint must hold."""
+    state = {f'model/{key}': variable for key, variable
+             in self.model.named_variables().items()}
+    state.update({f'optimizer/{key}': variable for key, variable
+                  in checkpoints.optimizer_variables(self.optimizer).items()})
+    state.update({f'ema/{key}': variable
+                  for key, variable in self.ema.averages.items()})
+    state['ema_counter'] = self.ema.counter
+    return state
+
+  def batches(self, start_step):
+    """The endless batches from `start_step` on, one dictionary a step."""
+    seed = self._config.seed
+
+    def make(context):
+      return tf.data.Dataset.zip({
+          name: data.train_batches(
+              self._batch_sizes[name], seed, start_step,
+              num_shards=context.num_replicas_in_sync,
+              num_pipelines=context.num_input_pipelines,
+              pipeline_id=context.input_pipeline_id)
+          for name, data in self.data.items()})
+
+    return iter(self._strategy.distribute_datasets_from_function(make))
+
+  @tf.function(autograph=False, jit_compile=False)
+  def train_step(self, step, batches):
+    """One update.
+
+    Args:
+      step: Scalar integer tensor, the number of updates done before.
+      batches: {task: (images, labels)}, as `batches` gives them.
+
+    Returns:
+      {name: scalar}: 'loss', and 'TASK/loss' and 'TASK/top1' of the batch.
+    """
+    scalars = self._strategy.run(self._replica_step, (step, batches))
+    self.ema.update()
+    return {name: self._strategy.reduce('MEAN', value, axis=None)
+            for name, value in scalars.items()}
+
+  def _replica_step(self, step, batches):
+    variables = self.model.trainable_variables
+    with tf.GradientTape() as tape:
+      scalars = {}
+      loss = self._regularization()
+      for index, name in enumerate(self.data):
+        images, labels = batches[name]
+        logits = self.model(images, task=name, training=True,
+                            dropout_seed=self._dropout_seed(step, index))
+        task_loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=labels, logits=logits))
+        right = tf.equal(tf.argmax(logits, -1, labels.dtype), labels)
+        scalars[f'{name}/loss'] = task_loss
+        scalars[f'{name}/top1'] = tf.reduce_mean(tf.cast(right, tf.float32))
+        loss += self._weights[name] * task_loss
+      # The optimiser sums the replicas' gradients.
+      scaled = loss / self._strategy.num_replicas_in_sync
+    gradients = tape.gradient(scaled, variables)
+    self.optimizer.apply_gradients(zip(gradients, variables))
+    return {'loss': loss, **scalars}
+
+  def _regularization(self):
+    """Weight decay, entropy and clustering, summed over layers and tasks."""
+    loss = tf.add_n(self.model.losses or [tf.zeros([])])
+    for task in self.model.tasks.values():
+      if task.signature.logits is None:
+        continue
+      xi = task.signature.mixture_weights()
+      if self._config.entropy:
+        loss += self._config.entropy * regularizers.entropy(xi)
+      if self._config.clustering:
+        loss += self._config.clustering * regularizers.clustering(
+            xi, self.model.bank, self._config.clustering_distance)
+    return loss
+
+  def _dropout_seed(self, step, index):
+    """A seed for (run, step, task, replica)."""
+    context = tf.distribute.get_replica_context()
+    replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
+    replicas = self._strategy.num_replicas_in_sync
+    step = tf.cast(step, tf.int64)
+    return tf.stack([
+        tf.constant(self._config.seed, tf.int64) * 1000 + index,
+        step * replicas + replica])
+
+  def evaluate(self, split, tasks=None, weights='ema'):
+    """{task: {'top1', 'loss', 'examples'}} over a whole split.
+
+    Args:
+      split: 'train', 'validation' or 'test'.
+      tasks: Names of tasks. Default: all.
+      weights: 'ema' or 'raw'.
+    """
+    if weights == 'ema':
+      with self.ema.applied():
+        return self.evaluate(split, tasks, weights='raw')
+    return {name: self._evaluator.evaluate(
+        name, self.data[name].eval_batches(split, self._config.eval_batch_size))
+            for name in tasks or self.data}
+
+  def mixtures(self, weights='raw'):
+    """{task: mixture weights `[L, K]`} as arrays, of 'raw' or 'ema' weights."""
+    if weights == 'ema':
+      with self.ema.applied():
+        return self.mixtures()
+    return {name: keras.ops.convert_to_numpy(task.signature.mixture_weights())
+            for name, task in self.model.tasks.items()}
+
+
+def _averaged(model, with_statistics):
+  """The variables of a model that inference takes the average of."""
+  trained = {id(v) for v in model.trainable_variables}
+  return {key: variable for key, variable in model.named_variables().items()
+          if id(variable) in trained
+          or with_statistics and '/statistics/' in key}
+
+
+def make_trainer(config, data, strategy):
+  """Makes the model of a run and its trainer, reproducibly.
+
+  Args:
+    config: `RunConfig`.
+    data: {task name: `TaskData`}, in the order of `config.tasks`.
+    strategy: `tf.distribute` strategy.
+
+  Returns:
+    `SupervisedTrainer`.
+  """
+  keras.utils.set_random_seed(config.seed)
+  if config.deterministic:
+    tf.config.experimental.enable_op_determinism()
+  steps = config.total_steps({
+      name: task_data.num_examples('train')
+      for name, task_data in data.items()})
+  with strategy.scope():
+    model = isometric.IsometricModel(
+        config.model,
+        {name: task_data.task.num_classes for name, task_data in data.items()},
+        shared_head=config.shared_head, seed=config.seed,
+        dtype=config.precision)
+  return SupervisedTrainer(model, data, config, steps, strategy)
