@@ -5,6 +5,7 @@ import traceback
 
 from absl import app
 from absl import flags
+from absl import logging
 
 from trainers import loop
 
@@ -22,6 +23,8 @@ def run(main):
     main: Function of argv.
   """
   def guarded(argv):
+    if not flags.FLAGS['verbosity'].present:
+      logging.set_verbosity(logging.WARNING)  # TFDS tells of every file
     try:
       main(argv)
     except loop.Interrupted as stop:

@@ -20,7 +20,7 @@ def plot_signature(mixtures, ax, vmax=1.0):
     The drawn image, for a colour bar.
   """
   xi = np.asarray(mixtures)
-  image = ax.imshow(xi.T, cmap='cividis_r', vmin=0, vmax=vmax, aspect='auto')
+  image = ax.imshow(xi.T, cmap='Blues', vmin=0, vmax=vmax, aspect='auto')
   layers, templates = xi.shape
   step = max(1, layers // 16)
   ax.set_xticks(range(0, layers, step), range(1, layers + 1, step))

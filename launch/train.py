@@ -65,8 +65,8 @@ def main(argv):
   if not _SMOKE.value:
     return train(config, strategy, workdir, cadence)
   with mocking.mock_data():
-    config = config.replace(steps=3, batch_size=8 * len(
-        strategy.extended.worker_devices))
+    config = config.replace(
+        steps=3, batch_size=8 * strategy.num_replicas_in_sync)
     return train(config, strategy, workdir, cadence)
 
 

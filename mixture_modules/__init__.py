@@ -12,8 +12,8 @@ from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
-from mixture_modules.signatures import mean_mixture
 from mixture_modules.signatures import Signature
+from mixture_modules.signatures import mean_mixture
 from mixture_modules.template_bank import TemplateBank
 
 __version__ = '0.1.0'

@@ -5,6 +5,7 @@ with the templates of the bank, mixed by row l of the task's signature.
 """
 
 import dataclasses
+import math
 
 import keras
 from keras import ops
@@ -50,7 +51,8 @@ class IsometricBlock(keras.layers.Layer):
   """
 
   def __init__(self, config, bank, **kwargs):
-    super().__init__(**kwargs)
+    # As in mixture layers: a mixture is not cast before it is used.
+    super().__init__(autocast=False, **kwargs)
     c, e = config.channels, config.expanded_channels
     self.activation = keras.activations.get(config.activation)
     # Calls bring their mixture, so the layers need no logits of their own.
@@ -76,7 +78,10 @@ class IsometricBlock(keras.layers.Layer):
 
   def call(self, inputs, mixture, norm, original=None):
     """Runs one residual block."""
-    x = inputs if original is None else ops.concatenate([inputs, original], -1)
+    x = inputs = ops.cast(inputs, self.compute_dtype)
+    if original is not None:
+      original = ops.cast(original, self.compute_dtype)
+      x = ops.concatenate([inputs, original], -1)
     x = self.activation(norm(self.expand(x, mixture=mixture), 'expand'))
     x = self.activation(norm(self.depthwise(x, mixture=mixture), 'depthwise'))
     if self.se is not None:
@@ -152,6 +157,10 @@ class IsometricModel(keras.Model):
         rows = config.num_layers - rows  # own rows are the smaller half
       self.shared_signature = self._signature(
           'shared_signature', num_layers=rows)
+      if (config.shared_half, config.signature_init) == ('second', 'diagonal'):
+        # The last rows: their templates count from the model's first layer.
+        whole = self._signature('whole').mixture_weights()
+        self.shared_signature.assign(whole[-rows:])
     self.dropout_seeds = keras.random.SeedGenerator(seed)
     self._heads = {}
     self._tasks = {}
@@ -380,13 +389,15 @@ class IsometricModel(keras.Model):
     """
     report = {'input_adapter': 0, 'templates': 0, 'output_adapter': 0,
               'signatures': 0, 'private_norms': 0, 'heads': 0}
+    moving = [v for t in self._tasks.values() for v in t.statistics.variables]
+    untrained = {id(v) for v in (*moving, self.dropout_seeds.state)}
     for name, variable in self.named_variables().items():
-      if name == 'dropout_seeds' or '/statistics/' in name:
+      if id(variable) in untrained:
         continue
       report[_part(name)] += int(ops.size(variable))
     report['total'] = sum(report.values())
-    statistics = next(iter(self._tasks.values())).statistics
-    report['statistics'] = sum(int(ops.size(v)) for v in statistics.variables)
+    shapes = self._norm_shapes(_BODY_SITES + _ADAPTER_SITES).values()
+    report['statistics'] = 2 * sum(math.prod(shape) for shape in shapes)
     return report
 
   def own_parameters(self, task=None):
@@ -417,9 +428,7 @@ class IsometricModel(keras.Model):
     model = cls(isometric_config.IsometricConfig(**config.pop('config')), {},
                 **config)
     for task in tasks:
-      shared = task['head'] != task['name']
-      model.add_task(task['name'], task['num_classes'],
-                     head=task['head'] if shared else None)
+      model.add_task(task['name'], task['num_classes'], head=task['head'])
     return model
 
 

@@ -93,6 +93,16 @@ class IsometricConfig:
     if len(self.adapter_filters) != 2 or min(self.adapter_filters) < 1:
       raise ValueError('adapter_filters must be two positive integers, '
                        f'received {self.adapter_filters}.')
+    for name in ('temperature', 'norm_epsilon'):
+      if getattr(self, name) <= 0:
+        raise ValueError(f'{name} must be positive, received '
+                         f'{getattr(self, name)}.')
+    if self.signature_spread < 0:
+      raise ValueError('signature_spread must not be negative, received '
+                       f'{self.signature_spread}.')
+    if not 0 <= self.norm_momentum < 1:
+      raise ValueError('norm_momentum must be in [0, 1), received '
+                       f'{self.norm_momentum}.')
     self._check_signature()
 
   def _check_signature(self):

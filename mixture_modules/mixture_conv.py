@@ -62,7 +62,7 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
     # The plain layer checks the arguments and normalises them.
     plain = keras.layers.Conv2D(
         filters, kernel_size, strides, padding, data_format, dilation_rate,
-        groups)
+        groups, name=self.name)
     self.filters = filters
     self.kernel_size = plain.kernel_size
     self.strides = plain.strides

@@ -62,7 +62,7 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
     # The plain layer checks the arguments and normalises them.
     plain = keras.layers.DepthwiseConv2D(
         kernel_size, strides, padding, depth_multiplier, data_format,
-        dilation_rate)
+        dilation_rate, name=self.name)
     self.kernel_size = plain.kernel_size
     self.strides = plain.strides
     self.padding = plain.padding

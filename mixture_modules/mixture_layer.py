@@ -55,9 +55,9 @@ class MixtureLayer(keras.layers.Layer):
     self.bank = bank
     self.slot = slot
     self._given_signature = signature is not None
-    self.signature = signature or signatures.Signature(1, bank.num_templates)
+    self.signature = signature or signatures.Signature(
+        1, bank.num_templates, trainable=self._trainable)
     self._parameters = ()
-    self.trainable = self._trainable
 
   @property
   def trainable(self):

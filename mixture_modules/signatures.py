@@ -101,6 +101,7 @@ class Signature(keras.layers.Layer):
     if self.sequence is None:
       self.logits = self.add_weight(
           name='logits', dtype='float32', initializer=self._initial_logits,
+          autocast=False,
           shape=(len(self._own_rows()), self.num_templates))
     self.built = True
 
@@ -184,7 +185,9 @@ class Signature(keras.layers.Layer):
     """Takes over the mixtures of `other`, exactly where the kinds agree."""
     same = (other.kind == self.kind and other.logits is not None
             and other.temperature == self.temperature
-            and other.logits.shape == self.logits.shape)
+            and other.num_templates == self.num_templates
+            and other.num_layers == self.num_layers
+            and other._own_rows() == self._own_rows())
     if same:
       self.logits.assign(other.logits)
     else:

@@ -21,7 +21,7 @@ class NormAffine(keras.layers.Layer):
     super().__init__(dtype='float32', **kwargs)
     self.gamma, self.beta = (
         {site: self.add_weight(name=f'{site}_{name}', shape=shape,
-                               initializer=initializer)
+                               initializer=initializer, autocast=False)
          for site, shape in shapes.items()}
         for name, initializer in (('gamma', 'ones'), ('beta', 'zeros')))
 
@@ -42,7 +42,7 @@ class NormStatistics(keras.layers.Layer):
     self.mean, self.variance = (
         {site: self.add_weight(name=f'{site}_{name}', shape=shape,
                                initializer=initializer, trainable=False,
-                               aggregation='mean')
+                               autocast=False, aggregation='mean')
          for site, shape in shapes.items()}
         for name, initializer in (('mean', 'zeros'), ('variance', 'ones')))
 

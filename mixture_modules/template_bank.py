@@ -25,6 +25,10 @@ class TemplateBank(keras.layers.Layer):
   (`bank.trainable = False`): freezing a mixture layer, or a model around it,
   leaves the bank as it is, because other layers may be training it.
 
+  `.keras` files, `clone_model`, copies and pickles keep one bank. A whole
+  model's `get_config()` or `to_json()` cannot say that layers share an object
+  (Keras has no scope for it there) and would give each layer its own.
+
   Args:
     num_templates: K, the number of templates in every slot.
     **kwargs: As for any Keras layer.
@@ -92,6 +96,7 @@ class TemplateBank(keras.layers.Layer):
           name=slot.replace('/', '_'),
           shape=(self.num_templates, *config['shape']),
           initializer=_per_template(initializer),
+          autocast=False,  # mixing is float32
           regularizer=keras.regularizers.get(regularizer))
     self._slot_configs[slot] = config
 
@@ -110,6 +115,10 @@ class TemplateBank(keras.layers.Layer):
     if isinstance(mixture, int):
       return templates[mixture]
     mixture = ops.cast(mixture, templates.dtype)
+    if tuple(mixture.shape) not in ((self.num_templates,), (None,)):
+      raise ValueError(
+          f'Expected a mixture of shape [{self.num_templates}], one weight for '
+          f'each template, received {list(mixture.shape)}.')
     return ops.tensordot(mixture, templates, axes=1)
 
   def resolve(self, signature, slots=None):
@@ -213,7 +222,8 @@ def _per_template(initializer):
 
   def initialize(shape, dtype=None):
     count, *shape = shape
-    config = initializer.get_config()
+    # A plain function draws by itself, whatever its randomness.
+    config = getattr(initializer, 'get_config', dict)()
     if not isinstance(config.get('seed', ''), (int, type(None))):
       # A SeedGenerator moves on by itself; seedless initialisers are constant.
       draws = [initializer] * count

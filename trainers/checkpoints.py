@@ -23,11 +23,13 @@ _SHOWN = 3  # keys named in an error
 
 
 class Checkpoints:
-  """The checkpoints of one run, in one directory, written by one process.
+  """The checkpoints of one run, in one directory.
+
+  Any number of processes may read; one writes.
 
   Args:
     directory: Made where it is not there. What an interrupted write has left
-      in it is removed.
+      in it is ignored, and removed by the next `save`.
     keep: Number of checkpoints that stay, besides the best. Default 2: one
       more than needed, should the last be damaged.
 
@@ -46,8 +48,6 @@ class Checkpoints:
     self.directory = pathlib.Path(directory)
     self.keep = keep
     self.directory.mkdir(parents=True, exist_ok=True)
-    for path in self.directory.glob('.*.npz.tmp'):
-      path.unlink(missing_ok=True)
 
   def save(self, step, arrays, metadata=None, best=False):
     """Writes a checkpoint, then removes those that are no longer kept.
@@ -74,6 +74,8 @@ class Checkpoints:
           ' another directory.'
       )
     data = _encode(int(step), arrays, metadata or {})
+    for leftover in self.directory.glob('.*.npz.tmp'):
+      leftover.unlink(missing_ok=True)
     path = self.directory / f'checkpoint-{step:08d}.npz'
     _write(path, data)
     for old in self._paths('checkpoint')[: -self.keep]:

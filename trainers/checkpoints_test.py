@@ -216,6 +216,8 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
       leftover.write_bytes(whole[:length])
       self.assertEqual(self.store.load()[0], 1)
       self.assertEqual(checkpoints.Checkpoints(self.directory).load()[0], 1)
+      self.assertTrue(leftover.exists())  # a reader may not touch it
+      self.store.save(1, arrays_of(1))
       self.assertFalse(leftover.exists())
 
   def test_killed_writers_leave_whole_checkpoints(self):

@@ -44,10 +44,13 @@ class Evaluator:
             'examples': examples}
 
   def _make_step(self, task):
-    @tf.function(autograph=False, reduce_retracing=True, jit_compile=False)
+    images = tf.TensorSpec([None, None, None, 3], tf.float32)
+    labels = tf.TensorSpec([None], tf.int32)
+
+    @tf.function(autograph=False, jit_compile=False)
     def step(images, labels):
       logits = self._model(images, task=task, training=False)
       return logits, tf.nn.sparse_softmax_cross_entropy_with_logits(
           labels=labels, logits=logits)
 
-    return step
+    return step.get_concrete_function(images, labels)

@@ -103,7 +103,8 @@ def describe_process():
   """Command, commit, versions and device of this process."""
   devices = tf.config.list_physical_devices('GPU') or ['CPU']
   return {
-      'argv': sys.argv, 'time': datetime.datetime.now().isoformat('T', 'seconds'),
+      'argv': sys.argv,
+      'time': datetime.datetime.now().isoformat('T', 'seconds'),
       **_commit(),
       'versions': {
           'python': platform.python_version(), 'tensorflow': tf.__version__,

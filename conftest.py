@@ -1,0 +1,22 @@
+"""Test settings that must stand before TensorFlow starts.
+
+Two logical CPUs serve the tests under `tf.distribute`; the whole suite shares
+one process, and devices are fixed once TensorFlow has begun.
+"""
+
+import os
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+import tensorflow as tf  # noqa: E402
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices('CPU')[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+
+def pytest_collection_modifyitems(items):
+  """Drops `tf.test.TestCase.test_session`, which is a method, not a test."""
+  items[:] = [item for item in items if item.name != 'test_session']

@@ -1,0 +1,414 @@
+"""What all mixture layers promise (section 3.2): gradients, saving, types."""
+
+import inspect
+import os
+
+from absl.testing import parameterized
+import keras
+from keras import ops
+import numpy as np
+import tensorflow as tf
+
+from mixture_modules import mixture_conv
+from mixture_modules import mixture_depthwise
+from mixture_modules import mixture_layer
+from mixture_modules import mixture_se
+from mixture_modules import normalization
+from mixture_modules import signatures
+from mixture_modules import template_bank
+
+# All keep [batch, height, width, 4], so that they can be stacked.
+_LAYERS = {
+    'conv': (mixture_conv.MixtureConv2D,
+             {'filters': 4, 'kernel_size': 3, 'padding': 'same'}),
+    'depthwise': (mixture_depthwise.MixtureDepthwise,
+                  {'kernel_size': 3, 'padding': 'same'}),
+    'se': (mixture_se.MixtureSE, {}),
+    'norm': (normalization.MixtureBatchNormalization, {}),
+}
+_each_layer = parameterized.named_parameters(*((k, k) for k in _LAYERS))
+
+
+def _make(name, bank, **kwargs):
+  layer_class, options = _LAYERS[name]
+  return layer_class(**options, bank=bank, **kwargs)
+
+
+def _images(batch=2, size=5, seed=0):
+  rng = np.random.default_rng(seed)
+  return rng.normal(size=(batch, size, size, 4)).astype('float32')
+
+
+def _randomize(bank, seed=0):
+  """Gives every slot random templates: those of norms are all alike."""
+  rng = np.random.default_rng(seed)
+  for slot in bank.slots:
+    variable = bank.templates(slot)
+    variable.assign(rng.normal(size=variable.shape))
+
+
+def _built(name, num_templates=3, **kwargs):
+  layer = _make(name, template_bank.TemplateBank(num_templates), **kwargs)
+  layer.build((None, None, None, 4))
+  _randomize(layer.bank)
+  return layer
+
+
+def _functional(name, bank, signature=None):
+  """Two layers on one bank."""
+  inputs = keras.Input((None, None, 4))
+  x = _make(name, bank, signature=signature)(inputs)
+  x = _make(name, bank, signature=signature)(x)
+  model = keras.Model(inputs, x)
+  _randomize(bank)
+  return model
+
+
+@keras.saving.register_keras_serializable(package='mixture_layer_test')
+class _Subclassed(keras.Model):
+  """Two layers on one bank, one of them called twice."""
+
+  def __init__(self, layer_name, **kwargs):
+    super().__init__(**kwargs)
+    self.layer_name = layer_name
+    self.bank = template_bank.TemplateBank(3)
+    self.first = _make(layer_name, self.bank)
+    self.second = _make(layer_name, self.bank)
+
+  def build(self, input_shape):
+    self.first.build(input_shape)
+    self.second.build(input_shape)
+
+  def call(self, inputs):
+    return self.first(self.second(self.first(inputs)))
+
+  def get_config(self):
+    return {**super().get_config(), 'layer_name': self.layer_name}
+
+
+class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    keras.utils.set_random_seed(1)
+
+  def _save_and_load(self, model):
+    path = os.path.join(self.get_temp_dir(), 'model.keras')
+    model.save(path)
+    return keras.saving.load_model(path)
+
+  @_each_layer
+  def test_parameters_are_linear_in_mixture(self, name):
+    layer = _built(name)
+    one, two = np.float32([.2, .5, .3]), np.float32([-1., 2., .7])
+    combined = {
+        slot: 2 * layer.bank.mix(slot, one) - 3 * layer.bank.mix(slot, two)
+        for slot in layer.slots}
+    images = _images()
+    self.assertAllClose(layer(images, mixture=2 * one - 3 * two),
+                        layer(images, mixture=combined), 1e-5, 1e-5)
+
+  @parameterized.named_parameters(
+      *((k, k) for k in ('conv', 'depthwise', 'norm')))
+  def test_outputs_are_linear_in_mixture(self, name):
+    layer = _built(name)
+    one, two = np.float32([.2, .5, .3]), np.float32([-1., 2., .7])
+    images = _images()
+    self.assertAllClose(
+        layer(images, mixture=2 * one - 3 * two),
+        2 * layer(images, mixture=one) - 3 * layer(images, mixture=two),
+        1e-4, 1e-4)
+
+  @_each_layer
+  def test_own_signature_is_the_default_mixture(self, name):
+    layer = _built(name)
+    xi = layer.signature.mixture_weights()[0]
+    self.assertAllClose(layer(_images()), layer(_images(), mixture=xi))
+    self.assertNotAllClose(layer(_images()), layer(_images(), mixture=0))
+
+  @_each_layer
+  def test_row_of_resolve_equals_mixture(self, name):
+    layer = _built(name)
+    signature = signatures.Signature(2, 3)
+    rows = layer.bank.resolve(signature)
+    xi = signature.mixture_weights()
+    for row in range(2):
+      self.assertAllClose(layer(_images(), mixture=rows[row]),
+                          layer(_images(), mixture=xi[row]), 1e-5, 1e-5)
+
+  def _gradients(self, layer):
+    """Largest gradient of each trainable variable of a model of `layer`."""
+    weights = _images(seed=3)
+    inputs = keras.Input((None, None, 4))
+    model = keras.Model(inputs, layer(inputs))
+    with tf.GradientTape() as tape:
+      loss = ops.sum(model(_images()) * weights)
+    gradients = tape.gradient(
+        loss, [v.value for v in model.trainable_variables])
+    return {v.path: np.abs(gradient).max()
+            for v, gradient in zip(model.trainable_variables, gradients)}
+
+  def _assert_trained(self, layer, bank, signature):
+    """Gradients reach exactly these, and are not zero."""
+    expected = [v.path for v in layer.bank.variables] if bank else []
+    expected += [layer.signature.logits.path] if signature else []
+    gradients = self._gradients(layer)
+    self.assertCountEqual(expected, gradients)
+    for gradient in gradients.values():
+      self.assertGreater(gradient, 1e-4)
+
+  @_each_layer
+  def test_gradients_reach_bank_and_mixture(self, name):
+    layer = _built(name)
+    self.assertLen(layer.bank.variables, len(layer.slots))
+    self._assert_trained(layer, bank=True, signature=True)
+
+  @_each_layer
+  def test_frozen_bank_gets_no_gradient(self, name):
+    layer = _built(name)
+    layer.bank.trainable = False
+    self._assert_trained(layer, bank=False, signature=True)
+    layer.bank.trainable = True
+    self._assert_trained(layer, bank=True, signature=True)
+
+  @parameterized.product(name=tuple(_LAYERS), early=(True, False))
+  def test_frozen_layer_freezes_its_signature_alone(self, name, early):
+    layer = _built(name, trainable=not early)
+    if not early:
+      layer.trainable = False
+    self._assert_trained(layer, bank=True, signature=False)
+    layer.trainable = True
+    self._assert_trained(layer, bank=True, signature=True)
+
+  @_each_layer
+  def test_frozen_layer_leaves_handed_in_signature_alone(self, name):
+    signature = signatures.Signature(1, 3)
+    layer = _built(name, signature=signature, trainable=False)
+    self._assert_trained(layer, bank=True, signature=True)
+    layer.trainable = True
+    layer.trainable = False
+    self._assert_trained(layer, bank=True, signature=True)
+
+  @_each_layer
+  def test_bank_frozen_before_the_layers_stays_frozen(self, name):
+    bank = template_bank.TemplateBank(3)
+    bank.trainable = False
+    model = _functional(name, bank)
+    self.assertLen(model.trainable_variables, 2)  # two signatures' logits
+
+  @_each_layer
+  def test_frozen_functional_model_leaves_bank_alone(self, name):
+    bank = template_bank.TemplateBank(3)
+    model = _functional(name, bank)
+    model.trainable = False
+    self.assertEmpty(model.trainable_variables)
+    self.assertTrue(bank.trainable)
+    self.assertLen(bank.trainable_variables, len(bank.slots))
+
+  @_each_layer
+  def test_eager_equals_function(self, name):
+    layer = _built(name)
+    function = tf.function(
+        layer, input_signature=[tf.TensorSpec([None, None, None, 4])])
+    for batch, size in ((2, 5), (3, 7)):
+      images = _images(batch, size)
+      self.assertAllClose(layer(images), function(images), 1e-5, 1e-5)
+
+  @_each_layer
+  def test_unknown_batch_and_sizes(self, name):
+    bank = template_bank.TemplateBank(3)
+    model = _functional(name, bank)
+    self.assertEqual((None, None, None, 4), model.output_shape)
+    first, second = model.layers[1:]
+    for batch, size in ((1, 4), (3, 6)):
+      images = _images(batch, size)
+      self.assertAllClose(second(first(images)), model(images), 1e-5, 1e-5)
+
+  @parameterized.product(name=tuple(_LAYERS), in_model=(True, False))
+  def test_mixed_precision_mixes_in_float32(self, name, in_model):
+    keras.config.set_dtype_policy('mixed_bfloat16')
+    self.addCleanup(keras.config.set_dtype_policy, 'float32')
+    # 1 + 2 ** -9 is 1 in bfloat16: mixed there, the templates would cancel.
+    options = {'gate_activation': 'linear'} if name == 'se' else {}
+    layer = _make(name, template_bank.TemplateBank(2), **options)
+    layer.build((None, None, None, 4))
+    for slot in layer.slots:
+      templates = layer.bank.templates(slot)
+      templates.assign(np.stack([
+          np.full(templates.shape[1:], 1 + 2**-9),
+          np.full(templates.shape[1:], -1.)]))
+      self.assertEqual('float32', templates.dtype)
+    layer.signature.assign([[.5, .5]])
+    images = _images()
+    call = layer
+    if in_model:
+      inputs = keras.Input((None, None, 4))
+      call = keras.Model(inputs, layer(inputs))
+    outputs = call(images)
+    self.assertEqual(tf.bfloat16, outputs.dtype)
+    expected, cancelled = (
+        layer(images, mixture={slot: tf.fill(
+            layer.bank.templates(slot).shape[1:], value)
+                               for slot in layer.slots})
+        for value in (2.**-10, 0.))
+    self.assertAllEqual(expected, outputs)
+    self.assertNotAllEqual(cancelled, outputs)
+
+  @_each_layer
+  def test_mixed_precision_is_near_float32(self, name):
+    layer = _built(name)
+    low = _make(name, layer.bank, signature=layer.signature,
+                dtype='mixed_bfloat16')
+    self.assertAllClose(
+        layer(_images()), ops.cast(low(_images()), 'float32'), .1, .1)
+
+  @_each_layer
+  def test_constructor_arguments_are_config_keys(self, name):
+    layer_class, _ = _LAYERS[name]
+    layer = _built(name)
+    parameters = set(inspect.signature(layer_class).parameters) - {'kwargs'}
+    config = layer.get_config()
+    self.assertEqual(parameters | {'name', 'trainable', 'dtype'}, set(config))
+    self.assertIs(layer.bank, config['bank'])
+
+  @_each_layer
+  def test_config_round_trip(self, name):
+    layer = _built(name, slot='own', trainable=False)
+    copy = type(layer).from_config(layer.get_config())
+    self.assertEqual(layer.get_config(), copy.get_config())
+    self.assertEqual(layer.slots, copy.slots or layer.slots)
+    config = keras.saving.serialize_keras_object(layer)
+    loaded = keras.saving.deserialize_keras_object(config)
+    self.assertEqual(layer.bank.slots, loaded.bank.slots)
+    received, expected = loaded.get_config(), layer.get_config()
+    for key in ('bank', 'dtype'):
+      received.pop(key)
+      expected.pop(key)
+    self.assertEqual(expected, received)
+
+  @_each_layer
+  def test_functional_model_has_one_bank_after_loading(self, name):
+    model = _functional(name, template_bank.TemplateBank(3))
+    loaded = self._save_and_load(model)
+    self.assertIs(loaded.layers[1].bank, loaded.layers[2].bank)
+    self.assertIsNot(loaded.layers[1].bank, model.layers[1].bank)
+    self.assertLen(loaded.variables, len(model.variables))
+    self.assertAllEqual(model(_images()), loaded(_images()))
+
+  @_each_layer
+  def test_shared_signature_is_one_after_loading(self, name):
+    signature = signatures.Signature(1, 3)
+    model = _functional(name, template_bank.TemplateBank(3), signature)
+    loaded = self._save_and_load(model)
+    self.assertIs(loaded.layers[1].signature, loaded.layers[2].signature)
+    self.assertAllEqual(signature.mixture_weights(),
+                        loaded.layers[1].signature.mixture_weights())
+    self.assertAllEqual(model(_images()), loaded(_images()))
+
+  @_each_layer
+  def test_sequential_model_has_one_bank_after_loading(self, name):
+    bank = template_bank.TemplateBank(3)
+    model = keras.Sequential(
+        [keras.Input((None, None, 4)), _make(name, bank), _make(name, bank)])
+    _randomize(bank)
+    loaded = self._save_and_load(model)
+    self.assertIs(loaded.layers[0].bank, loaded.layers[1].bank)
+    self.assertAllEqual(model(_images()), loaded(_images()))
+
+  @_each_layer
+  def test_subclassed_model_has_one_bank_after_loading(self, name):
+    model = _Subclassed(name)
+    expected = model(_images())
+    _randomize(model.bank)
+    self.assertNotAllClose(expected, model(_images()))
+    loaded = self._save_and_load(model)
+    self.assertIs(loaded.bank, loaded.first.bank)
+    self.assertIs(loaded.bank, loaded.second.bank)
+    self.assertAllEqual(model(_images()), loaded(_images()))
+
+  @_each_layer
+  def test_clone_shares_the_bank(self, name):
+    bank = template_bank.TemplateBank(3)
+    model = _functional(name, bank)
+    clone = keras.models.clone_model(model)
+    for layer, original in zip(clone.layers[1:], model.layers[1:]):
+      self.assertIs(bank, layer.bank)
+      self.assertIsNot(original.signature, layer.signature)
+
+  def test_compile_fit_evaluate_predict(self):
+    bank = template_bank.TemplateBank(3)
+    inputs = x = keras.Input((None, None, 4))
+    for name in _LAYERS:
+      x = _make(name, bank)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    before = [v.numpy() for v in model.trainable_variables]
+    images, labels = _images(8), _images(8)[:, 0, 0, :1]
+    model.compile(keras.optimizers.Adam(.01), 'mse', jit_compile=False)
+    start = model.evaluate(images, labels, verbose=0)
+    model.fit(images, labels, batch_size=4, epochs=4, verbose=0)
+    self.assertLess(model.evaluate(images, labels, verbose=0), start)
+    for old, variable in zip(before, model.trainable_variables):
+      self.assertNotAllEqual(old, variable)
+    self.assertAllClose(
+        model(images), model.predict(images, verbose=0), 1e-5, 1e-5)
+
+  @_each_layer
+  def test_layers_of_equal_shapes_share_templates(self, name):
+    bank = template_bank.TemplateBank(3)
+    first, second, apart = (
+        _make(name, bank, slot=slot) for slot in (None, None, 'apart'))
+    for layer in (first, second, apart):
+      layer.build((None, None, None, 4))
+    self.assertEqual(first.slots, second.slots)
+    self.assertEmpty(set(first.slots) & set(apart.slots))
+    self.assertLen(bank.variables, 2 * len(first.slots))
+
+  @_each_layer
+  def test_one_slot_holds_one_shape(self, name):
+    bank = template_bank.TemplateBank(3)
+    _make(name, bank, slot='mine').build((None, None, None, 4))
+    options = {'filters': 8} if name == 'conv' else {}
+    layer_class, defaults = _LAYERS[name]
+    layer = layer_class(**{**defaults, **options}, bank=bank, slot='mine')
+    with self.assertRaisesRegex(ValueError, "Slot 'mine/.*with shape"):
+      layer.build((None, None, None, 40))
+
+  @_each_layer
+  def test_unknown_channels_are_refused(self, name):
+    layer = _make(name, template_bank.TemplateBank(3))
+    with self.assertRaisesRegex(ValueError, 'channels must be known'):
+      layer.build((None, None, None, None))
+
+  @_each_layer
+  def test_other_channels_are_refused(self, name):
+    layer = _built(name)
+    with self.assertRaisesRegex(ValueError, 'expected axis -1.* to have'):
+      layer(_images()[..., :3])
+
+  @_each_layer
+  def test_mixture_of_another_length_is_refused(self, name):
+    layer = _built(name)
+    with self.assertRaisesRegex(ValueError, r'shape \[3\].*received \[4\]'):
+      layer(_images(), mixture=np.ones(4, 'float32'))
+
+  @_each_layer
+  def test_bank_must_be_a_bank(self, name):
+    with self.assertRaisesRegex(ValueError, 'bank must be a TemplateBank'):
+      _make(name, 4)
+
+  @_each_layer
+  def test_signature_must_fit_the_bank(self, name):
+    for shape in ((1, 4), (2, 3)):
+      with self.assertRaisesRegex(ValueError, r'signature of shape \[1, 3\]'):
+        _make(name, template_bank.TemplateBank(3),
+              signature=signatures.Signature(*shape))
+
+  def test_default_slot_is_the_subclass_affair(self):
+    layer = mixture_layer.MixtureLayer(bank=template_bank.TemplateBank(1))
+    with self.assertRaises(NotImplementedError):
+      layer._add_parameter('kernel', (1,), 'ones')
+
+
+if __name__ == '__main__':
+  tf.test.main()

@@ -1,0 +1,306 @@
+"""Slots, initialisation, mixing and saving of the bank (section 3.2)."""
+
+import os
+
+from absl.testing import parameterized
+import keras
+from keras import ops
+import numpy as np
+import tensorflow as tf
+
+from mixture_modules import mixture_conv
+from mixture_modules import signatures
+from mixture_modules import template_bank
+
+
+def _ones(shape, dtype=None):
+  return ops.ones(shape, dtype)
+
+
+def _filled(num_templates=3, slots=(('a', (2, 3)), ('b/c', (4,)))):
+  """A bank with random templates and its NumPy copy."""
+  bank = template_bank.TemplateBank(num_templates)
+  rng = np.random.default_rng(0)
+  values = {}
+  for slot, shape in slots:
+    bank.add_slot(slot, shape)
+    values[slot] = rng.normal(size=(num_templates, *shape)).astype('float32')
+    bank.templates(slot).assign(values[slot])
+  return bank, values
+
+
+def _model(bank, filters):
+  """A model whose second slot no other number of filters has."""
+  inputs = keras.Input((None, None, 3))
+  x = mixture_conv.MixtureConv2D(4, 3, bank=bank, slot='common')(inputs)
+  return keras.Model(inputs, mixture_conv.MixtureConv2D(
+      filters, 1, bank=bank)(x))
+
+
+class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    keras.utils.set_random_seed(1)
+    self._images = np.random.default_rng(2).normal(
+        size=(2, 6, 6, 3)).astype('float32')
+
+  @parameterized.parameters(0, -1, 2.0, '4', None)
+  def test_num_templates_must_be_positive_integer(self, value):
+    with self.assertRaisesRegex(ValueError, 'positive integer.*received'):
+      template_bank.TemplateBank(value)
+
+  def test_templates_are_initialised_on_their_own_shape(self):
+    bank = template_bank.TemplateBank(50)
+    bank.add_slot('kernel', (3, 3, 4, 8), 'glorot_uniform')
+    limit = np.sqrt(6 / (9 * (4 + 8)))
+    templates = bank.templates('kernel').numpy()
+    self.assertEqual((50, 3, 3, 4, 8), templates.shape)
+    largest = np.abs(templates).max((1, 2, 3, 4))
+    self.assertAllInRange(largest, .9 * limit, limit)
+
+  def test_templates_of_orthogonal_initializer_are_orthogonal(self):
+    bank = template_bank.TemplateBank(3)
+    bank.add_slot('kernel', (5, 5), 'orthogonal')
+    for template in bank.templates('kernel').numpy():
+      self.assertAllClose(np.eye(5), template @ template.T, 1e-5, 1e-5)
+
+  @parameterized.named_parameters(
+      ('no_seed', None), ('seed', 7), ('seed_zero', 0), ('generator', 'make'))
+  def test_templates_differ(self, seed):
+    if seed == 'make':
+      seed = keras.random.SeedGenerator(3)
+    bank = template_bank.TemplateBank(4)
+    bank.add_slot('a', (3, 3), keras.initializers.RandomNormal(seed=seed))
+    templates = bank.templates('a').numpy()
+    for k in range(4):
+      for other in range(k):
+        self.assertGreater(np.abs(templates[k] - templates[other]).max(), 1e-3)
+
+  @parameterized.parameters(0, 7)
+  def test_seed_gives_the_same_templates_again(self, seed):
+    first, second = (template_bank.TemplateBank(4) for _ in range(2))
+    for bank in (first, second):
+      bank.add_slot('a', (3, 3), keras.initializers.HeNormal(seed=seed))
+    self.assertAllEqual(first.templates('a'), second.templates('a'))
+
+  @parameterized.named_parameters(
+      ('text', 'ones'), ('object', keras.initializers.Ones()),
+      ('function', _ones))
+  def test_constant_initializers(self, initializer):
+    bank = template_bank.TemplateBank(2)
+    bank.add_slot('a', (3,), initializer)
+    self.assertAllEqual(np.ones((2, 3)), bank.templates('a'))
+
+  def test_same_slot_twice_is_one(self):
+    bank = template_bank.TemplateBank(2)
+    for _ in range(2):
+      bank.add_slot('a', [3], 'he_normal', keras.regularizers.L2(.1))
+    self.assertEqual(('a',), bank.slots)
+    self.assertLen(bank.variables, 1)
+
+  @parameterized.named_parameters(
+      ('shape', {'shape': (4,)}), ('initializer', {'initializer': 'ones'}),
+      ('regularizer', {'regularizer': 'l2'}))
+  def test_same_slot_with_other_properties_is_refused(self, change):
+    bank = template_bank.TemplateBank(2)
+    slot = {'slot': 'a', 'shape': (3,), 'initializer': 'zeros'}
+    bank.add_slot(**slot)
+    name, = change
+    with self.assertRaisesRegex(ValueError, f"Slot 'a' .*{name}.*slot=..."):
+      bank.add_slot(**{**slot, **change})
+
+  def test_slot_can_be_added_to_a_locked_bank(self):
+    bank, _ = _filled()
+    bank._lock_state()
+    bank.add_slot('late', (3,))
+    self.assertIn('late', bank.slots)
+    self.assertLen(bank.variables, 3)
+    self.assertTrue(bank._tracker.locked)
+
+  def test_slot_added_to_a_frozen_bank_is_frozen(self):
+    bank = template_bank.TemplateBank(2, trainable=False)
+    bank.add_slot('a', (3,))
+    self.assertEmpty(bank.trainable_variables)
+    self.assertFalse(bank.templates('a').trainable)
+
+  def test_unknown_slot_is_refused(self):
+    bank, _ = _filled()
+    with self.assertRaisesRegex(ValueError, "no slot 'x'; it has .'a', 'b/c'"):
+      bank.mix('x', 0)
+
+  def test_mix_matches_numpy(self):
+    bank, values = _filled()
+    xi = np.float32([.2, -.5, 1.3])
+    for mixture in (xi, tf.constant(xi), tf.constant(xi, tf.float64)):
+      for slot, theta in values.items():
+        # The formula of `mix`: sum_k mixture[k] * templates[k].
+        expected = sum(xi[k] * theta[k] for k in range(3))
+        self.assertAllClose(expected, bank.mix(slot, mixture), 1e-6, 1e-6)
+
+  def test_mix_with_index_looks_up(self):
+    bank, values = _filled()
+    for k in range(3):
+      self.assertAllEqual(values['a'][k], bank.mix('a', k))
+
+  def test_mix_of_unknown_length_in_a_function(self):
+    bank, values = _filled()
+    mix = tf.function(lambda xi: bank.mix('a', xi),
+                      input_signature=[tf.TensorSpec([None])])
+    self.assertAllClose(values['a'][1], mix(tf.constant([0., 1., 0.])))
+
+  @parameterized.named_parameters(
+      ('short', (2,)), ('long', (4,)), ('matrix', (1, 3)), ('scalar', ()))
+  def test_mixture_of_another_shape_is_refused(self, shape):
+    bank, _ = _filled()
+    with self.assertRaisesRegex(ValueError, r'mixture of shape \[3\]'):
+      bank.mix('a', np.ones(shape, 'float32'))
+
+  @parameterized.parameters('bfloat16', 'mixed_bfloat16')
+  def test_mixing_is_float32(self, policy):
+    bank = template_bank.TemplateBank(2, dtype=policy)
+    bank.add_slot('a', (1,))
+    bank.templates('a').assign([[1.], [-1.]])
+    xi = np.float32([1 + 2**-9, 1.])  # 1 and 1 in bfloat16
+    mixed = bank.mix('a', xi)
+    self.assertEqual(tf.float32, mixed.dtype)
+    self.assertAllEqual([2.**-9], mixed)
+
+  def test_autocasting_model_does_not_cast_templates(self):
+
+    class Caller(keras.Model):
+
+      def __init__(self):
+        super().__init__(dtype='mixed_bfloat16')
+        self.bank = template_bank.TemplateBank(2)
+        self.bank.add_slot('a', (1,))
+        self.bank.templates('a').assign([[1 + 2**-9], [-1.]])
+        self.signature = signatures.Signature(1, 2, initializer='uniform')
+
+      def call(self, inputs):
+        return (self.bank.resolve(self.signature)[0]['a'],
+                self.bank.mix('a', self.signature.mixture_weights()[0]))
+
+    for mixed in Caller()(np.zeros((1, 1), 'float32')):
+      self.assertEqual(tf.float32, mixed.dtype)
+      self.assertAllEqual([2.**-10], mixed)
+
+  @parameterized.parameters('softmax', 'tanh', 'linear', 'cyclic', '3-1-1-2')
+  def test_resolve_equals_row_by_row(self, kind):
+    bank, values = _filled()
+    signature = signatures.Signature(4, 3, kind)
+    rows = bank.resolve(signature)
+    self.assertLen(rows, 4)
+    for row, xi in zip(rows, signature.mixture_weights().numpy()):
+      self.assertEqual({'a', 'b/c'}, set(row))
+      for slot, theta in values.items():
+        self.assertAllClose(
+            np.tensordot(xi, theta, 1), row[slot], 1e-6, 1e-6)
+
+  def test_resolve_of_fixed_signature_is_exact(self):
+    bank, values = _filled()
+    rows = bank.resolve(signatures.Signature(4, 3, '3-1-1-2'))
+    for row, k in zip(rows, (2, 0, 0, 1)):
+      self.assertAllEqual(values['a'][k], row['a'])
+
+  def test_resolve_of_some_slots(self):
+    bank, _ = _filled()
+    rows = bank.resolve(signatures.Signature(2, 3), slots=['b/c'])
+    self.assertEqual([['b/c']] * 2, [list(row) for row in rows])
+
+  def test_resolve_refuses_another_number_of_templates(self):
+    bank, _ = _filled()
+    with self.assertRaisesRegex(ValueError, 'mixes 2 templates.* has 3'):
+      bank.resolve(signatures.Signature(4, 2))
+
+  def test_config_round_trip(self):
+    bank = template_bank.TemplateBank(3, name='mine')
+    bank.add_slot('a/b', (2, 3), keras.initializers.HeNormal(seed=4),
+                  keras.regularizers.L2(.1))
+    bank.add_slot('c', (2,), 'zeros')
+    config = keras.saving.serialize_keras_object(bank)
+    loaded = keras.saving.deserialize_keras_object(config)
+    self.assertEqual(bank.get_config()['num_templates'], loaded.num_templates)
+    self.assertEqual(bank.name, loaded.name)
+    self.assertEqual(bank.get_build_config(), loaded.get_build_config())
+    self.assertAllEqual(bank.templates('a/b'), loaded.templates('a/b'))
+
+  def test_seed_generator_survives_saving(self):
+    bank = template_bank.TemplateBank(2)
+    initializer = keras.initializers.RandomNormal(
+        seed=keras.random.SeedGenerator(3))
+    inputs = keras.Input((None, None, 3))
+    x = inputs
+    for _ in range(2):
+      x = mixture_conv.MixtureConv2D(
+          3, 1, bank=bank, kernel_initializer=initializer)(x)
+    model = keras.Model(inputs, x)
+    path = os.path.join(self.get_temp_dir(), 'model.keras')
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    self.assertAllEqual(model(self._images), loaded(self._images))
+
+  def test_regularizer_acts_once_on_the_templates(self):
+    bank = template_bank.TemplateBank(3)
+    inputs = x = keras.Input((None, None, 3))
+    for _ in range(3):
+      x = mixture_conv.MixtureConv2D(
+          3, 1, bank=bank, kernel_regularizer=keras.regularizers.L2(.1))(x)
+    model = keras.Model(inputs, x)
+    self.assertLen(model.losses, 1)
+    templates = bank.templates('conv_1x1x3x3/kernel').numpy()
+    self.assertAllClose(.1 * np.sum(templates**2), model.losses[0])
+    bank.trainable = False
+    self.assertEmpty(model.losses)
+
+  def test_two_models_on_one_bank_round_trip(self):
+    bank = template_bank.TemplateBank(3)
+    models = [_model(bank, filters) for filters in (5, 7)]
+    self.assertLen(bank.slots, 6)
+    for model in models:
+      path = os.path.join(self.get_temp_dir(), 'model.keras')
+      model.save(path)
+      loaded = keras.saving.load_model(path)
+      self.assertEqual(bank.slots, loaded.layers[1].bank.slots)
+      self.assertAllEqual(model(self._images), loaded(self._images))
+
+  def test_two_models_on_one_bank_round_trip_weights(self):
+    bank, other_bank = (template_bank.TemplateBank(3) for _ in range(2))
+    models = [_model(bank, filters) for filters in (5, 7)]
+    # The slots' order differs: weights are found by name.
+    others = [_model(other_bank, filters) for filters in (7, 5)][::-1]
+    for model, other in zip(models, others):
+      path = os.path.join(self.get_temp_dir(), 'some.weights.h5')
+      self.assertNotAllClose(model(self._images), other(self._images))
+      model.save_weights(path)
+      other.load_weights(path)
+      self.assertAllEqual(model(self._images), other(self._images))
+
+  def test_loading_other_slots_is_refused(self):
+    bank, _ = _filled()
+    store = {}
+    bank.save_own_variables(store)
+    other, _ = _filled(slots=(('a', (2, 3)), ('d', (4,))))
+    with self.assertRaisesRegex(
+        ValueError, r"missing \['d'\], unexpected \['b:c'\]"):
+      other.load_own_variables(store)
+
+  def test_saved_variables_are_named_by_slot(self):
+    bank, values = _filled()
+    store = {}
+    bank.save_own_variables(store)
+    self.assertEqual({'a', 'b:c'}, set(store))
+    self.assertAllEqual(values['b/c'], store['b:c'])
+    other, _ = _filled()
+    other.templates('a').assign(np.zeros((3, 2, 3)))
+    other.load_own_variables(store)
+    self.assertAllEqual(values['a'], other.templates('a'))
+
+  def test_variables_are_trained_and_float32(self):
+    bank, _ = _filled()
+    self.assertLen(bank.trainable_variables, 2)
+    self.assertEqual({'float32'}, {v.dtype for v in bank.variables})
+
+
+if __name__ == '__main__':
+  tf.test.main()

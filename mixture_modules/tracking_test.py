@@ -1,0 +1,41 @@
+"""Locked layers take state through `unlocked` alone (sections 3.2, 4.3)."""
+
+import keras
+import tensorflow as tf
+
+from mixture_modules import tracking
+
+
+class TrackingTest(tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self._layer = keras.layers.Dense(2)
+
+  def test_built_layer_is_locked_before_and_after(self):
+    self._layer.build((None, 3))
+    with self.assertRaisesRegex(ValueError, 'cannot add new elements'):
+      self._layer.late = keras.Variable(1.)
+    with tracking.unlocked(self._layer) as layer:
+      layer.later = keras.Variable(1.)
+    self.assertLen(self._layer.variables, 3)
+    with self.assertRaisesRegex(ValueError, 'cannot add new elements'):
+      self._layer.latest = keras.Variable(1.)
+
+  def test_locks_again_after_an_error(self):
+    self._layer.build((None, 3))
+    with (self.assertRaisesRegex(RuntimeError, 'inside'),
+          tracking.unlocked(self._layer)):
+      raise RuntimeError('inside')
+    with self.assertRaisesRegex(ValueError, 'cannot add new elements'):
+      self._layer.late = keras.Variable(1.)
+
+  def test_unbuilt_layer_stays_open(self):
+    with tracking.unlocked(self._layer):
+      self._layer.early = keras.Variable(1.)
+    self._layer.still = keras.Variable(1.)
+    self.assertLen(self._layer.variables, 2)
+
+
+if __name__ == '__main__':
+  tf.test.main()

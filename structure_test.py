@@ -1,0 +1,173 @@
+"""Checks by reading the code that the repository keeps its own rules."""
+
+import ast
+import pathlib
+import re
+import sys
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+_ROOT = pathlib.Path(__file__).parent
+_PACKAGES = ('launch', 'trainers', 'mixture_modules')
+_FORBIDDEN_NAMES = ('utils', 'common', 'misc', 'helpers', 'base')
+
+
+def read_sources():
+  """Returns the text of every Python file, by its path in the repository."""
+  paths = list(_ROOT.glob('*.py'))
+  for folder in (*_PACKAGES, 'testdata'):
+    paths += (_ROOT / folder).rglob('*.py')
+  return {p.relative_to(_ROOT).as_posix(): p.read_text('utf-8') for p in paths}
+
+
+def imports(path, source):
+  """Returns the dotted names that a file imports, wherever it does so."""
+  names = set()
+  for node in ast.walk(ast.parse(source)):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      module = node.module or ''
+      if node.level:
+        package = path.split('/')[: -node.level]
+        module = '.'.join([*package, module] if module else package)
+      names |= {f'{module}.{alias.name}' for alias in node.names}
+  return names
+
+
+def imports_any(names, *modules):
+  """Returns those names that are one of the modules or lie within one."""
+  prefixes = tuple(f'{module}.' for module in modules)
+  return {name for name in names if f'{name}.'.startswith(prefixes)}
+
+
+def is_test(path):
+  return path.endswith('_test.py') or path == 'conftest.py'
+
+
+def check_direction(path, names):
+  """launch -> trainers -> mixture_modules; trainers/data is on its own."""
+  if path.startswith('mixture_modules/'):
+    return imports_any(names, 'trainers', 'launch')
+  if path.startswith('trainers/data/'):
+    inside = imports_any(names, 'trainers.data')
+    return imports_any(names, 'mixture_modules', 'launch', 'trainers') - inside
+  if path.startswith('trainers/'):
+    return imports_any(names, 'launch')
+  return set()
+
+
+def check_datasets(path, names):
+  """tensorflow_datasets only in trainers/data."""
+  if path.startswith('trainers/data/'):
+    return set()
+  return imports_any(names, 'tensorflow_datasets')
+
+
+def check_plots(path, names):
+  """matplotlib only in launch/plots.py; tests are free."""
+  if path == 'launch/plots.py' or is_test(path):
+    return set()
+  return imports_any(names, 'matplotlib')
+
+
+def check_flags(path, names):
+  """absl's flags only in launch."""
+  if path.startswith('launch/'):
+    return set()
+  return imports_any(names, 'absl.flags')
+
+
+def check_dependencies(path, names):
+  """mixture_modules needs Keras, TensorFlow and NumPy only."""
+  if not path.startswith('mixture_modules/'):
+    return set()
+  allowed = {'mixture_modules', 'keras', 'tensorflow', 'numpy'}
+  if is_test(path):
+    allowed |= {'absl'}
+  return names - imports_any(names, *allowed, *sys.stdlib_module_names)
+
+
+def check_names(path, names):
+  """No drawer for everything; launch hides no module of Python's own."""
+  del names
+  stem = pathlib.PurePath(path).stem
+  if stem in _FORBIDDEN_NAMES:
+    return {stem}
+  if path.startswith('launch/') and stem in sys.stdlib_module_names:
+    return {stem}
+  return set()
+
+
+class StructureTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(
+      ('direction', check_direction),
+      ('datasets', check_datasets),
+      ('plots', check_plots),
+      ('flags', check_flags),
+      ('dependencies', check_dependencies),
+      ('names', check_names),
+  )
+  def test_rule(self, check):
+    faults = {}
+    for path, source in read_sources().items():
+      found = check(path, imports(path, source))
+      if found:
+        faults[path] = found
+    self.assertEmpty(faults, check.__doc__)
+
+  def test_docstring_on_line_1(self):
+    faults = []
+    for path, source in read_sources().items():
+      docstring = ast.get_docstring(ast.parse(source))
+      if not docstring or not source.startswith(('"""', 'r"""')):
+        faults.append(path)
+    self.assertEmpty(faults)
+
+  def test_build_names_every_file(self):
+    build = (_ROOT / 'BUILD').read_text('utf-8')
+    named = re.findall(r'srcs = \["([^"]+\.py)"\]', build)
+    self.assertCountEqual(named, read_sources())
+
+  def test_sees_the_whole_repository(self):
+    sources = read_sources()
+    self.assertIn('structure_test.py', sources)
+    for package in _PACKAGES:
+      self.assertIn(f'{package}/__init__.py', sources)
+    self.assertIn('trainers/data/__init__.py', sources)
+
+  @parameterized.named_parameters(
+      ('down', check_direction, 'trainers/x.py', 'import mixture_modules', 0),
+      ('up', check_direction, 'mixture_modules/x.py', 'import trainers.y', 1),
+      ('up_2', check_direction, 'trainers/x.py', 'from launch import y', 1),
+      ('across', check_direction, 'trainers/data/x.py',
+       'from trainers import ema', 1),
+      ('within', check_direction, 'trainers/data/x.py',
+       'from trainers.data import y', 0),
+      ('dots', check_direction, 'trainers/data/x.py', 'from .. import ema', 1),
+      ('dot', check_direction, 'trainers/data/x.py', 'from . import y', 0),
+      ('nested', check_datasets, 'trainers/x.py',
+       'def f():\n  import tensorflow_datasets as tfds', 1),
+      ('data', check_datasets, 'trainers/data/x.py',
+       'import tensorflow_datasets as tfds', 0),
+      ('plot', check_plots, 'launch/train.py',
+       'from matplotlib import pyplot', 1),
+      ('plots', check_plots, 'launch/plots.py', 'import matplotlib.pyplot', 0),
+      ('flags', check_flags, 'trainers/x.py', 'from absl import flags', 1),
+      ('logging', check_flags, 'trainers/x.py', 'from absl import logging', 0),
+      ('extra', check_dependencies, 'mixture_modules/x.py',
+       'import numpy, keras.layers, os.path, scipy.stats', 1),
+      ('prefix', check_dependencies, 'mixture_modules/x.py',
+       'import tensorflow_datasets', 1),
+      ('drawer', check_names, 'trainers/utils.py', '', 1),
+      ('shadow', check_names, 'launch/inspect.py', '', 1),
+      ('no_shadow', check_names, 'trainers/inspect.py', '', 0),
+  )
+  def test_rules_notice(self, check, path, source, count):
+    self.assertLen(check(path, imports(path, source)), count)
+
+
+if __name__ == '__main__':
+  absltest.main()
