@@ -39,9 +39,24 @@ def _cifar(name, class_names, paper_use):
       paper_use=paper_use)
 
 
+_IMAGENET2012 = image_task.ImageTask(
+    name='imagenet2012',
+    tfds_name='imagenet2012',
+    version='5.1.0',
+    splits={'train': 1_281_167, 'validation': 50_000, 'test': 100_000},
+    num_classes=1000,
+    image_shape=(None, None, 3),
+    test_split='validation',  # the test split has no labels
+    augmentation='shift_flip',
+    licence='for non-commercial research; image-net.org has the terms',
+    origin='https://image-net.org',
+    paper_use='deeper networks of the same size (4.2), multi-task (4.3)')
+
+
 TASKS = (
     _cifar('cifar10', _CIFAR10, 'target of transfer (4.3)'),
-    _cifar('cifar100', _CIFAR100, 'single-task (4.1) and multi-task (4.2)'),
+    _cifar('cifar100', _CIFAR100, 'single-task (4.2) and multi-task (4.3)'),
+    _IMAGENET2012,
 )
 
 GROUPS = {}

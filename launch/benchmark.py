@@ -1,0 +1,173 @@
+"""Times training steps against the same network in stock Keras layers.
+
+    python -m launch.benchmark
+    python -m launch.benchmark --preset=small --batch_size=128 --rounds=7
+
+Both networks live in one process and take turns, a few steps each, so that a
+machine whose speed drifts treats them alike: look at the ratio. The time to
+the end of step 1 is taken when each is built, ours first.
+"""
+
+import statistics
+import sys
+import time
+
+from absl import app
+from absl import flags
+import keras
+import numpy as np
+import tensorflow as tf
+
+from launch import entry
+from launch import results
+from mixture_modules import isometric_config
+from mixture_modules import mixture_se
+from trainers import records
+from trainers import run_config
+from trainers import supervised
+
+_PRESET = flags.DEFINE_enum(
+    'preset', 'small', sorted(isometric_config.PRESETS), 'Network.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 128, 'Images in a step.')
+_ROUNDS = flags.DEFINE_integer('rounds', 7, 'Turns of each network.')
+_STEPS = flags.DEFINE_integer('steps', 5, 'Steps in a turn.')
+_OUTPUT = flags.DEFINE_string('output', None, 'JSON file to write.')
+_CLASSES = 100
+
+
+def main(argv):
+  """Builds both networks, times them in turn, prints a table."""
+  if len(argv) > 1:
+    raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
+  for holder in (_BATCH_SIZE, _ROUNDS, _STEPS):
+    if holder.value < 1:
+      raise ValueError(f'--{holder.name} must be positive, received '
+                       f'{holder.value}.')
+  config = run_config.recipe(_PRESET.value).replace(
+      tasks=('task',), steps=10_000, batch_size=_BATCH_SIZE.value)
+  side = config.model.image_size
+  rng = np.random.default_rng(0)
+  images = rng.normal(size=(_BATCH_SIZE.value, side, side, 3)).astype('float32')
+  labels = rng.integers(_CLASSES, size=_BATCH_SIZE.value).astype('int32')
+
+  makers = {'mixtures': _mixture_step, 'stock Keras': _stock_step}
+  steps, first = {}, {}
+  for name, make in makers.items():
+    began = time.perf_counter()
+    steps[name] = make(config, images, labels)
+    steps[name]()
+    first[name] = time.perf_counter() - began
+    print(f'{name}: first step after {first[name]:.1f} s', file=sys.stderr)
+  speeds = _take_turns(steps)
+  ratios = [ours / stock for ours, stock in zip(*speeds.values())]
+  rows = [('network', 'first step', 'images/s, min / median / max')]
+  rows += [(name, f'{first[name]:.1f} s', _spread(speeds[name], '.0f'))
+           for name in steps]
+  print(results.align(rows))
+  print(f'ratio of images/s, by turn: {_spread(ratios, ".2f")}')
+  if _OUTPUT.value:
+    records.write_json(_OUTPUT.value, {
+        'first_step_seconds': first, 'images_per_second': speeds,
+        'ratios': ratios, **records.describe_process()})
+
+
+def _take_turns(steps):
+  """{name: images per second of each turn}, the networks alternating."""
+  speeds = {name: [] for name in steps}
+  for _ in range(_ROUNDS.value):
+    for name, step in steps.items():
+      step()  # the caches are the other network's
+      began = time.perf_counter()
+      for _ in range(_STEPS.value):
+        step()
+      seconds = time.perf_counter() - began
+      speeds[name].append(_BATCH_SIZE.value * _STEPS.value / seconds)
+  return speeds
+
+
+def _spread(values, form):
+  return ' / '.join(format(value, form) for value in (
+      min(values), statistics.median(values), max(values)))
+
+
+def _mixture_step(config, images, labels):
+  """One training step of ours, averages of the weights included."""
+  trainer = supervised.make_trainer(
+      config, {'task': _Examples()}, tf.distribute.get_strategy())
+  batch = {'task': (tf.constant(images), tf.constant(labels))}
+  number = tf.constant(0, tf.int64)
+  return lambda: float(trainer.train_step(number, batch)['loss'])
+
+
+class _Examples:
+  """Stands for a data set, of which only the sizes are asked."""
+
+  class task:  # noqa: D106, N801
+    num_classes = _CLASSES
+
+  def num_examples(self, split):
+    """Any number."""
+    del split
+    return 1
+
+
+def _stock_step(config, images, labels):
+  """One `train_on_batch` of the same network without templates."""
+  model = stock_network(config.model, _CLASSES)
+  model.compile(
+      keras.optimizers.RMSprop(
+          config.optimizer.learning_rate, rho=config.optimizer.rho,
+          momentum=config.optimizer.momentum,
+          epsilon=config.optimizer.epsilon),
+      keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+      jit_compile=False)  # XLA is several times slower on a CPU
+  return lambda: model.train_on_batch(images, labels)
+
+
+def stock_network(config, num_classes):
+  """The network of a configuration in Keras' own layers, L separate blocks.
+
+  Args:
+    config: `IsometricConfig`.
+    num_classes: Number of logits.
+  """
+  layers = keras.layers
+  decay = (keras.regularizers.L2(config.weight_decay / 2)
+           if config.weight_decay else None)
+
+  def conv(x, filters, size, act=True):
+    x = layers.Conv2D(filters, size, strides=size, use_bias=False,
+                      kernel_regularizer=decay)(x)
+    return norm(x, act)
+
+  def norm(x, act=True):
+    x = layers.BatchNormalization(
+        momentum=config.norm_momentum, epsilon=config.norm_epsilon)(x)
+    return layers.Activation(config.activation)(x) if act else x
+
+  def squeeze_and_excite(x):
+    squeezed = mixture_se.make_divisible(config.expanded_channels / 4)
+    s = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    s = layers.Conv2D(squeezed, 1, activation='relu',
+                      kernel_regularizer=decay)(s)
+    s = layers.Conv2D(config.expanded_channels, 1, activation='hard_sigmoid',
+                      kernel_regularizer=decay)(s)
+    return layers.Multiply()([x, s])
+
+  inputs = keras.Input((config.image_size, config.image_size, 3))
+  x = conv(inputs, config.channels, config.patch_size)
+  for _ in range(config.num_layers):
+    y = conv(x, config.expanded_channels, 1)
+    y = norm(layers.DepthwiseConv2D(3, padding='same', use_bias=False)(y))
+    if config.use_se:
+      y = squeeze_and_excite(y)
+    x = layers.Add()([x, conv(y, config.channels, 1, act=False)])
+  x = conv(x, config.adapter_filters[0], 1)
+  x = layers.GlobalAveragePooling2D(keepdims=True)(x)
+  x = layers.Flatten()(conv(x, config.adapter_filters[1], 1))
+  x = layers.Dropout(config.dropout)(x)
+  return keras.Model(inputs, layers.Dense(num_classes)(x))
+
+
+if __name__ == '__main__':
+  entry.run(main)
