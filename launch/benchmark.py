@@ -2,7 +2,9 @@
 
     python -m launch.benchmark
     python -m launch.benchmark --preset=small --batch_size=128 --rounds=7
+    python -m launch.benchmark --num_templates=32 --precision=mixed_bfloat16
 
+The network is that of a run's flags, by default the preset 'small'.
 Both networks live in one process and take turns, a few steps each, so that a
 machine whose speed drifts treats them alike: look at the ratio. The time to
 the end of step 1 is taken when each is built, ours first.
@@ -20,17 +22,13 @@ import tensorflow as tf
 
 from launch import entry
 from launch import results
-from mixture_modules import isometric_config
+from launch import run_flags
 from mixture_modules import mixture_se
 from trainers import records
-from trainers import run_config
 from trainers import supervised
 
-_PRESET = flags.DEFINE_enum(
-    'preset', 'small', sorted(isometric_config.PRESETS), 'Network.')
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 128, 'Images in a step.')
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'Turns of each network.')
-_STEPS = flags.DEFINE_integer('steps', 5, 'Steps in a turn.')
+_TURN = flags.DEFINE_integer('turn', 5, 'Steps in a turn.')
 _OUTPUT = flags.DEFINE_string('output', None, 'JSON file to write.')
 _CLASSES = 100
 
@@ -39,16 +37,16 @@ def main(argv):
   """Builds both networks, times them in turn, prints a table."""
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  for holder in (_BATCH_SIZE, _ROUNDS, _STEPS):
+  for holder in (_ROUNDS, _TURN):
     if holder.value < 1:
       raise ValueError(f'--{holder.name} must be positive, received '
                        f'{holder.value}.')
-  config = run_config.recipe(_PRESET.value).replace(
-      tasks=('task',), steps=10_000, batch_size=_BATCH_SIZE.value)
-  side = config.model.image_size
+  config = run_flags.run_config_from_flags(list, preset='small').replace(
+      tasks=('task',), steps=10_000)
+  side, batch = config.model.image_size, config.batch_size
   rng = np.random.default_rng(0)
-  images = rng.normal(size=(_BATCH_SIZE.value, side, side, 3)).astype('float32')
-  labels = rng.integers(_CLASSES, size=_BATCH_SIZE.value).astype('int32')
+  images = rng.normal(size=(batch, side, side, 3)).astype('float32')
+  labels = rng.integers(_CLASSES, size=batch).astype('int32')
 
   makers = {'mixtures': _mixture_step, 'stock Keras': _stock_step}
   steps, first = {}, {}
@@ -58,7 +56,8 @@ def main(argv):
     steps[name]()
     first[name] = time.perf_counter() - began
     print(f'{name}: first step after {first[name]:.1f} s', file=sys.stderr)
-  speeds = _take_turns(steps)
+  speeds = {name: [batch / seconds for seconds in turns]
+            for name, turns in _take_turns(steps).items()}
   ratios = [ours / stock for ours, stock in zip(*speeds.values())]
   rows = [('network', 'first step', 'images/s, min / median / max')]
   rows += [(name, f'{first[name]:.1f} s', _spread(speeds[name], '.0f'))
@@ -72,17 +71,16 @@ def main(argv):
 
 
 def _take_turns(steps):
-  """{name: images per second of each turn}, the networks alternating."""
-  speeds = {name: [] for name in steps}
+  """{name: seconds a step in each turn}, the networks alternating."""
+  seconds = {name: [] for name in steps}
   for _ in range(_ROUNDS.value):
     for name, step in steps.items():
       step()  # the caches are the other network's
       began = time.perf_counter()
-      for _ in range(_STEPS.value):
+      for _ in range(_TURN.value):
         step()
-      seconds = time.perf_counter() - began
-      speeds[name].append(_BATCH_SIZE.value * _STEPS.value / seconds)
-  return speeds
+      seconds[name].append((time.perf_counter() - began) / _TURN.value)
+  return seconds
 
 
 def _spread(values, form):
@@ -113,6 +111,7 @@ class _Examples:
 
 def _stock_step(config, images, labels):
   """One `train_on_batch` of the same network without templates."""
+  keras.config.set_dtype_policy(config.precision)
   model = stock_network(config.model, _CLASSES)
   model.compile(
       keras.optimizers.RMSprop(

@@ -1,5 +1,6 @@
 """How every command starts and ends."""
 
+import signal
 import sys
 import traceback
 
@@ -16,8 +17,8 @@ _TRACEBACK = flags.DEFINE_bool(
 def run(main):
   """Runs a command; bad input ends it with one clear line.
 
-  Exit status: 0; 1 after an error; 128 + n after signal n, once a checkpoint
-  is saved.
+  Exit status: 0; 1 after an error; 128 + n after signal n, in training once a
+  checkpoint is saved.
 
   Args:
     main: Function of argv.
@@ -30,7 +31,10 @@ def run(main):
     except loop.Interrupted as stop:
       print(stop, file=sys.stderr)
       sys.exit(128 + stop.signal_number)
-    except ValueError as error:
+    except KeyboardInterrupt:
+      print('Stopped by SIGINT outside training.', file=sys.stderr)
+      sys.exit(128 + signal.SIGINT)
+    except (ValueError, OSError) as error:
       if _TRACEBACK.value:
         traceback.print_exc()
       print(f'error: {error}', file=sys.stderr)

@@ -22,6 +22,8 @@ import keras
 
 from launch import entry
 from launch import paper_tables
+from launch import run_flags
+from launch import shared_flags
 import mixture_modules as mm
 from trainers import records
 from trainers import run_config
@@ -31,16 +33,6 @@ _TABLE = flags.DEFINE_enum(
 _ROWS = flags.DEFINE_list(
     'rows', None, 'Names of the rows to run. Default: all.')
 _SEEDS = flags.DEFINE_list('seeds', ['0'], 'One run of every row for each.')
-_EPOCHS = flags.DEFINE_float(
-    'epochs', None, 'Budget of a run. Default: the preset\'s.')
-_STEPS = flags.DEFINE_integer(
-    'steps', None, 'Budget of a run, in steps. Not with --epochs.')
-_WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Directory of the runs. Default: runs/tableN.')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'TFDS data directory.')
-_SMOKE = flags.DEFINE_bool(
-    'smoke', False, 'Three steps a run on made-up images; the figures mean '
-    'nothing.')
 flags.mark_flag_as_required('table')
 
 
@@ -49,8 +41,9 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
   number = int(_TABLE.value)
-  suffix = '-smoke' if _SMOKE.value else ''
-  workdir = pathlib.Path(_WORKDIR.value or f'runs/table{number}{suffix}')
+  suffix = '-smoke' if shared_flags.SMOKE.value else ''
+  workdir = pathlib.Path(
+      shared_flags.WORKDIR.value or f'runs/table{number}{suffix}')
   if number == 7:
     text = table_7()
   else:
@@ -64,9 +57,6 @@ def trained_table(table, workdir):
   """Runs the rows of a trained table; returns it as Markdown."""
   rows = _chosen(table.rows)
   seeds = [_seed(text) for text in _SEEDS.value]
-  if _EPOCHS.value is not None and _STEPS.value is not None:
-    raise ValueError('--epochs and --steps contradict each other: give one of '
-                     'them.')
   commands = {(row, seed): _command(row, seed, workdir)
               for row in rows for seed in seeds}
   print(f'{len(rows)} rows x {len(seeds)} seeds = {len(commands)} runs, '
@@ -107,24 +97,20 @@ def _seed(text):
 
 
 def _budget():
-  if _SMOKE.value:
+  if shared_flags.SMOKE.value:
     return '3 steps on made-up images'
-  if _STEPS.value is not None:
-    return f'{_STEPS.value} steps'
-  if _EPOCHS.value is not None:
-    return f'{_EPOCHS.value} epochs'
-  return 'the epochs of the preset'
+  return ' '.join(run_flags.given()) or 'as long as the preset says'
 
 
 def _command(row, seed, workdir):
   """(command of a run, its directory)."""
   path = workdir / row.name.replace('/', '_') / f'seed{seed}'
   command = [sys.executable, '-m', 'launch.train', *row.flags,
-             f'--seed={seed}', f'--workdir={path}', '--resume']
-  for holder in (_EPOCHS, _STEPS, _DATA_DIR):
-    if holder.value is not None:
-      command.append(f'--{holder.name}={holder.value}')
-  if _SMOKE.value:
+             *run_flags.given(), f'--seed={seed}', f'--workdir={path}',
+             '--resume']
+  if shared_flags.DATA_DIR.value:
+    command.append(f'--data_dir={shared_flags.DATA_DIR.value}')
+  if shared_flags.SMOKE.value:
     command.append('--smoke')
   return command, path
 

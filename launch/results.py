@@ -1,4 +1,10 @@
-"""A run's results: the dictionary that is written and the table shown."""
+"""A run's results: the dictionary that is written and the tables shown."""
+
+import itertools
+
+import numpy as np
+
+import mixture_modules as mm
 
 
 def collect(trainer, split, weights, steps, seconds):
@@ -14,8 +20,9 @@ def collect(trainer, split, weights, steps, seconds):
   Returns:
     What `results.json` holds: {'tasks': {name: {'top1': 0 to 1, 'loss': nats,
     'examples': number, 'own_parameters': number, 'max_xi': mean over layers
-    of the largest mixture weight, 'signature': notation}}, 'parameters':
-    {part: number}, 'steps', 'seconds', 'split', 'weights'}.
+    of the largest mixture weight, 'signature': notation, 'classes'}},
+    'distances': [{'tasks': pair, 'total_variation': one for each layer}],
+    'parameters': {part: number}, 'steps', 'seconds', 'split', 'weights'}.
   """
   tasks = trainer.evaluate(split, weights=weights)
   mixtures = trainer.mixtures(weights)
@@ -26,9 +33,13 @@ def collect(trainer, split, weights, steps, seconds):
     result['max_xi'] = float(mixtures[name].max(-1).mean())
     result['signature'] = '-'.join(map(str, strongest))
     result['classes'] = task.num_classes
-  return {'tasks': tasks, 'parameters': trainer.model.parameter_report(),
-          'steps': steps, 'seconds': round(seconds, 1), 'split': split,
-          'weights': weights}
+  distances = [
+      {'tasks': [one, other], 'total_variation': mm.total_variation(
+          mixtures[one], mixtures[other]).round(4).tolist()}
+      for one, other in itertools.combinations(mixtures, 2)]
+  return {'tasks': tasks, 'distances': distances,
+          'parameters': trainer.model.parameter_report(), 'steps': steps,
+          'seconds': round(seconds, 1), 'split': split, 'weights': weights}
 
 
 def format_table(results):
@@ -43,6 +54,29 @@ def format_table(results):
   caption = (f'{results["split"]} split, {results["weights"]} weights, after '
              f'{results["steps"]:,} steps; {total:,} trained parameters in '
              'all')
+  return f'{align(rows)}\n{caption}'
+
+
+def format_distances(results):
+  """A matrix of how far apart tasks' signatures are, early and late.
+
+  Above the diagonal the mean over the last quarter of the layers, below it
+  over the first; 0 means shared, 1 that no template is.
+  """
+  names = list(results['tasks'])
+  cells = {(name, name): '' for name in names}
+  for pair in results['distances']:
+    one, other = pair['tasks']
+    distances = pair['total_variation']
+    quarter = max(1, len(distances) // 4)
+    cells[other, one] = f'{np.mean(distances[:quarter]):.2f}'
+    cells[one, other] = f'{np.mean(distances[-quarter:]):.2f}'
+  numbers = [str(i) for i in range(1, len(names) + 1)]
+  rows = [('distance', *numbers)]
+  rows += [(f'{number} {name}', *(cells[name, other] for other in names))
+           for number, name in zip(numbers, names)]
+  caption = ('mean total-variation distance between signatures: first quarter '
+             'of the layers below the diagonal, last quarter above')
   return f'{align(rows)}\n{caption}'
 
 

@@ -15,7 +15,7 @@ from trainers import run_config
 from trainers import schedules
 
 _PRESET = flags.DEFINE_enum(
-    'preset', 'default', sorted(isometric_config.PRESETS),
+    'preset', None, sorted(isometric_config.PRESETS),
     'Experiment whose values all other flags default to.')
 
 
@@ -140,13 +140,14 @@ _LOSS_WEIGHTS = flags.DEFINE_list(
     'each task.')
 
 
-def run_config_from_flags(expand_names, resumed=None):
+def run_config_from_flags(expand_names, resumed=None, preset='default'):
   """The run that the flags ask for.
 
   Args:
     expand_names: Function from task and group names to task names.
     resumed: Work directory of a run that is resumed: flags that were not
       given are taken from it rather than from the preset.
+    preset: Preset if none is given.
 
   Returns:
     `RunConfig`.
@@ -157,7 +158,6 @@ def run_config_from_flags(expand_names, resumed=None):
   changes = {name: holder.value
              for group in (_RUN, _MODEL, _OPTIMIZER)
              for name, holder in group.items() if holder.value is not None}
-  _check_combinations(changes)
   if _TASKS.value is not None:
     changes['tasks'] = tuple(expand_names(_TASKS.value))
   if _BATCH_SIZE.value is not None:
@@ -166,13 +166,20 @@ def run_config_from_flags(expand_names, resumed=None):
     changes['loss_weights'] = _numbers(_LOSS_WEIGHTS, float)
   path = pathlib.Path(resumed or '') / records.RUN
   if resumed and path.exists():
-    run = records.read_json(path)
+    run = records.read_run(resumed)
     base = run_config.RunConfig.from_json(run['config'])
-    if _PRESET.present:
+    if _PRESET.value:
       changes['preset'] = _PRESET.value
   else:
-    base = run_config.recipe(_PRESET.value)
+    base = run_config.recipe(_PRESET.value or preset)
+  _check_combinations(changes, changes.get('signature', base.model.signature))
   return base.replace(**changes)
+
+
+def given():
+  """The flags of a run that were given, as arguments for another command."""
+  own = flags.FLAGS.flags_by_module_dict()[__name__]
+  return [flag.serialize() for flag in own if flag.present]
 
 
 def _numbers(holder, kind):
@@ -185,17 +192,21 @@ def _numbers(holder, kind):
   return values[0] if len(values) == 1 else values
 
 
-def _check_combinations(changes):
+def _check_combinations(changes, signature):
   for one, other in (('steps', 'epochs'),
                      ('mixture_lr_multiplier', 'mixture_learning_rate')):
     if one in changes and other in changes:
       raise ValueError(
           f'--{one} and --{other} contradict each other: give one of them.')
-  fixed = changes.get('signature', 'softmax') not in signatures.TRAINED
-  trained_only = {'signature_init', 'signature_spread', 'temperature',
-                  'mixture_lr_multiplier', 'mixture_learning_rate',
-                  'shared_half', 'entropy', 'clustering'} & set(changes)
-  if fixed and trained_only:
+  useless = set()
+  if signature not in signatures.TRAINED:
+    useless = {'signature_init', 'signature_spread', 'temperature',
+               'mixture_lr_multiplier', 'mixture_learning_rate',
+               'shared_half', 'entropy', 'clustering'}
+  elif signature != 'softmax':
+    useless = {'temperature'}
+  useless &= set(changes)
+  if useless:
     raise ValueError(
-        f'--signature={changes["signature"]} is fixed and has no use for '
-        f'--{sorted(trained_only)[0]}: leave it out.')
+        f'--signature={signature} has no use for --{sorted(useless)[0]}: leave '
+        'it out, or choose another signature.')

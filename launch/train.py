@@ -19,6 +19,7 @@ from launch import entry
 from launch import plots
 from launch import results
 from launch import run_flags
+from launch import shared_flags
 from trainers import loop
 from trainers import records
 from trainers import strategies
@@ -27,20 +28,12 @@ from trainers.data import catalog
 from trainers.data import mocking
 from trainers.data import pipeline
 
-_WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Directory of the run. Default: a new one under runs/.')
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Go on with the run in --workdir, from its last '
     'checkpoint; flags that are not given are as they were.')
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'TFDS data directory. Default: TFDS\'s own, or '
-    '$TFDS_DATA_DIR.')
 _STRATEGY = flags.DEFINE_enum(
     'strategy', 'default', strategies.NAMES, 'One device, all devices of this '
     'machine, or the workers that $TF_CONFIG lists.')
-_SMOKE = flags.DEFINE_bool(
-    'smoke', False, 'Three steps on made-up images, to see that a command '
-    'works; needs no data, and its numbers mean nothing.')
 _LOG_EVERY = flags.DEFINE_integer(
     'log_every', 50, 'Steps between lines of metrics.')
 _EVAL_EVERY = flags.DEFINE_integer(
@@ -54,32 +47,40 @@ def main(argv):
   """Reads flags, trains, evaluates, writes."""
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
+  for name, needs in (('--resume', _RESUME.value), (
+      '--strategy=multi_worker', _STRATEGY.value == 'multi_worker')):
+    if needs and not shared_flags.WORKDIR.value:
+      raise ValueError(f'{name} needs a --workdir: name the directory of the '
+                       'run.')
   strategy = strategies.make_strategy(_STRATEGY.value)
-  workdir = _WORKDIR.value or (
+  workdir = shared_flags.WORKDIR.value or (
       f'runs/{datetime.datetime.now():%Y%m%d-%H%M%S}')
   config = run_flags.run_config_from_flags(
       catalog.expand_names, workdir if _RESUME.value else None)
   cadence = loop.Cadence(
       log=_LOG_EVERY.value, evaluate=_EVAL_EVERY.value,
       checkpoint=_CHECKPOINT_EVERY.value)
-  if not _SMOKE.value:
+  if not shared_flags.SMOKE.value:
     return train(config, strategy, workdir, cadence)
   with mocking.mock_data():
     config = config.replace(
-        steps=3, batch_size=8 * strategy.num_replicas_in_sync)
-    return train(config, strategy, workdir, cadence)
+        steps=3, batch_size=8 * strategy.num_replicas_in_sync, warmup_steps=0)
+    return train(config, strategy, workdir, cadence, kind='smoke')
 
 
-def train(config, strategy, workdir, cadence):
+def train(config, strategy, workdir, cadence, kind='train'):
   """Runs a configuration to its results; returns what it wrote."""
-  records.check(workdir, config.to_json(), 'train', _RESUME.value)
+  records.check(workdir, config.to_json(), kind, _RESUME.value)
   chief = strategies.is_chief(strategy)
   data = {name: pipeline.TaskData(
-      catalog.get_task(name), config.model.image_size, _DATA_DIR.value)
-          for name in config.tasks}
+      catalog.get_task(name), config.model.image_size,
+      shared_flags.DATA_DIR.value) for name in config.tasks}
+  for task_data in data.values():
+    for split in pipeline.SPLITS:
+      task_data.num_examples(split)  # faults show before the training
   trainer = supervised.make_trainer(config, data, strategy)
   if chief:
-    records.claim(workdir, config.to_json(), 'train')
+    records.claim(workdir, config.to_json(), kind, _RESUME.value)
     print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   seconds = loop.run(trainer, workdir, cadence, _RESUME.value, chief,
                      config.to_json())

@@ -1,0 +1,77 @@
+"""Tests of the paper's tables."""
+
+import pathlib
+import tempfile
+
+from absl import flags
+from absl.testing import flagsaver
+from absl.testing import parameterized
+import tensorflow as tf
+
+from launch import paper_tables
+from launch import reproduce
+from mixture_modules import isometric_config
+
+_TINY = paper_tables.Table('A table', (
+    paper_tables.Row('tiny/row', 50.0, (
+        '--tasks=optdigits', '--num_layers=2', '--num_templates=2',
+        '--depth_multiplier=0.2', '--image_size=8', '--nouse_se'),
+                     'optdigits'),
+    paper_tables.Row('other', None, ('--tasks=mnist',), 'mnist')), ('A note.',))
+
+
+class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS(['reproduce', '--table=7'])
+
+  @parameterized.parameters(
+      ('small', 1200, 20536, 8832, 36608, 256),
+      ('large', 2000, 53424, 22400, 1271680, 1280))
+  def test_parts_of_table_7(self, preset, *expected):
+    counts = reproduce.count_parts(preset)
+    self.assertEqual(tuple(counts.values()), expected)
+
+  def test_table_7_stands_beside_the_paper(self):
+    text = reproduce.table_7()
+    self.assertIn('| Block with SE | 20000 | 20,536 | 52000 | 53,424 |', text)
+    self.assertIn('| Logits | 256C | 256 C + C | 1280C | 1,280 C + C |', text)
+
+  def test_table_1_names_presets_and_every_note(self):
+    table = paper_tables.TRAINED[1]
+    for row in table.rows:
+      preset = row.flags[0].removeprefix('--preset=')
+      self.assertIn(preset, isometric_config.PRESETS)
+    self.assertEqual([row.paper for row in table.rows],
+                     [68.3, 70.6, 71.7, 72.8])
+
+  def test_unknown_row_is_refused(self):
+    with flagsaver.flagsaver(rows=['nothing']), tempfile.TemporaryDirectory(
+        ) as workdir, self.assertRaisesRegex(ValueError, "'other', 'tiny/row'"):
+      reproduce.trained_table(_TINY, pathlib.Path(workdir))
+
+  def test_bad_seed_is_refused(self):
+    with flagsaver.flagsaver(seeds=['one']), tempfile.TemporaryDirectory(
+        ) as workdir, self.assertRaisesRegex(ValueError, "received 'one'"):
+      reproduce.trained_table(_TINY, pathlib.Path(workdir))
+
+  def test_runs_a_row_once_and_reports_it(self):
+    with tempfile.TemporaryDirectory() as folder, flagsaver.flagsaver(
+        rows=['tiny/row'], seeds=['3'], smoke=True):
+      workdir = pathlib.Path(folder)
+      text = reproduce.trained_table(_TINY, workdir)
+      results = workdir / 'tiny_row' / 'seed3' / 'results.json'
+      written = results.stat().st_mtime_ns
+      again = reproduce.trained_table(_TINY, workdir)
+      self.assertEqual(results.stat().st_mtime_ns, written)
+    self.assertEqual(again, text)
+    row = text.splitlines()[4].split(' | ')
+    self.assertEqual(row[:2] + row[3:5], ['| tiny/row', '50.0', '1', '3'])
+    self.assertIn('--seed=3', row[-1])
+    self.assertIn('1. A note.', text)
+
+
+if __name__ == '__main__':
+  tf.test.main()
