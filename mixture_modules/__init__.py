@@ -14,6 +14,7 @@ from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
 from mixture_modules.signatures import Signature
 from mixture_modules.signatures import mean_mixture
+from mixture_modules.signatures import total_variation
 from mixture_modules.template_bank import TemplateBank
 
 __version__ = '0.1.0'
@@ -21,4 +22,5 @@ __version__ = '0.1.0'
 __all__ = [
     'IsometricBlock', 'IsometricConfig', 'IsometricModel',
     'MixtureBatchNormalization', 'MixtureConv2D', 'MixtureDepthwise',
-    'MixtureSE', 'Signature', 'TemplateBank', 'mean_mixture']
+    'MixtureSE', 'Signature', 'TemplateBank', 'mean_mixture',
+    'total_variation']

@@ -4,6 +4,7 @@ One block instance serves all layers and all tasks: layer l of a task computes
 with the templates of the bank, mixed by row l of the task's signature.
 """
 
+import contextlib
 import dataclasses
 import math
 
@@ -244,6 +245,24 @@ class IsometricModel(keras.Model):
     if not isinstance(num_classes, int) or num_classes < 1:
       raise ValueError('num_classes must be a positive integer, received '
                        f'{num_classes!r} for task {name!r}.')
+    with self._scope():
+      task, source = self._make_task(name, num_classes, init, head)
+    with tracking.unlocked(self):
+      self._heads[task.head_name] = task.head
+      self._tasks[name] = task
+    if source is not None:
+      tasks_lib.copy_variables(task.statistics, source.statistics)
+      if task.affine is not None:
+        tasks_lib.copy_variables(task.affine, source.affine)
+    return task
+
+  def _scope(self):
+    """The `tf.distribute` scope that the model was built in, if any."""
+    strategy = getattr(self, 'distribute_strategy', None)  # TensorFlow's alone
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+  def _make_task(self, name, num_classes, init, head):
+    """(task, task whose norms it copies or None); nothing is added yet."""
     signature, source = self._initial_signature(init)
     head_layer = self._head(head or name, num_classes, shared=bool(head))
     all_sites = self._norm_shapes(_BODY_SITES + _ADAPTER_SITES)
@@ -253,14 +272,7 @@ class IsometricModel(keras.Model):
     task = tasks_lib.Task(
         name, head or name, head_layer, signature,
         tasks_lib.NormStatistics(all_sites, name='statistics'), affine)
-    if source is not None:
-      tasks_lib.copy_variables(task.statistics, source.statistics)
-      if affine is not None:
-        tasks_lib.copy_variables(affine, source.affine)
-    with tracking.unlocked(self):
-      self._heads[task.head_name] = head_layer
-      self._tasks[name] = task
-    return task
+    return task, source
 
   def _initial_signature(self, init):
     """(signature, task whose norms are copied or None) for `add_task`."""

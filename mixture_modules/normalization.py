@@ -149,12 +149,12 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
                           self.beta_regularizer)
     self.moving_mean = self.add_weight(
         name='moving_mean', shape=(channels,), dtype='float32',
-        autocast=False, trainable=False, initializer=self.moving_mean_initializer,
-        aggregation='mean')
+        trainable=False, initializer=self.moving_mean_initializer,
+        autocast=False, aggregation='mean')
     self.moving_variance = self.add_weight(
         name='moving_variance', shape=(channels,), dtype='float32',
-        autocast=False, trainable=False, initializer=self.moving_variance_initializer,
-        aggregation='mean')
+        trainable=False, initializer=self.moving_variance_initializer,
+        autocast=False, aggregation='mean')
 
   def _default_slot(self):
     return f'norm_{self._channels}'

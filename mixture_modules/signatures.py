@@ -146,6 +146,8 @@ class Signature(keras.layers.Layer):
 
   def weights_of(self, logits):
     """Mixture weights of some logits, by this signature's activation."""
+    if self.kind == 'softmax' and self.num_templates == 1:
+      return logits * 0 + 1  # Keras warns of a softmax of one
     if self.kind == 'softmax':
       return ops.softmax(logits / self.temperature, axis=-1)
     return ops.tanh(logits) if self.kind == 'tanh' else logits
@@ -222,6 +224,23 @@ def mean_mixture(signatures, coefficients):
   coefficients = coefficients / coefficients.sum()
   return sum(c * ops.convert_to_numpy(s.mixture_weights())
              for c, s in zip(coefficients, signatures))
+
+
+def total_variation(first, second):
+  """Distance between two signatures, for each layer.
+
+      d[l] = 1/2 sum_k |first[l, k] - second[l, k]|
+
+  Args:
+    first: `[L, K]` mixture weights.
+    second: `[L, K]` mixture weights.
+
+  Returns:
+    `[L]` array; 0 where a layer is shared, 1 where templates are disjoint.
+
+  Source: our choice, to measure what Figure 2 shows.
+  """
+  return np.abs(np.asarray(first) - np.asarray(second)).sum(-1) / 2
 
 
 def make_sequence(kind, num_layers, num_templates, seed=None):

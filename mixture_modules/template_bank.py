@@ -99,6 +99,7 @@ class TemplateBank(keras.layers.Layer):
           autocast=False,  # mixing is float32
           regularizer=keras.regularizers.get(regularizer))
     self._slot_configs[slot] = config
+    self.built = True
 
   def mix(self, slot, mixture):
     """`sum_k mixture[k] * templates[k]` of one slot, in float32.
@@ -177,7 +178,7 @@ class TemplateBank(keras.layers.Layer):
   def save_own_variables(self, store):
     """Saves each slot under its name, so that order does not matter."""
     for slot, variable in self._templates.items():
-      store[_store_key(slot)] = ops.convert_to_numpy(variable)
+      store[_store_key(slot)] = variable.numpy()
 
   def load_own_variables(self, store):
     """Loads each slot by name; refuses a store with other slots."""
@@ -197,8 +198,14 @@ def _serialize(value):
   """The Keras config of an initialiser or regulariser, to be compared."""
   if value is None:
     return None
-  config = keras.saving.serialize_keras_object(value)
-  config.pop('shared_object_id', None)  # there only while a model is saved
+  return _without_ids(keras.saving.serialize_keras_object(value))
+
+
+def _without_ids(config):
+  """A copy without the ids that Keras adds, even later, while it saves."""
+  if isinstance(config, dict):
+    return {key: _without_ids(value) for key, value in config.items()
+            if key != 'shared_object_id'}
   return config
 
 

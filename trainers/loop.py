@@ -8,6 +8,7 @@ batches)`, `evaluate(split)` and `mixtures()`.
 
 import contextlib
 import dataclasses
+import json
 import math
 import signal
 import sys
@@ -26,7 +27,7 @@ class Cadence:
   """How often things happen, in steps.
 
   Args:
-    log: Between lines of metrics.
+    log: Between lines of metrics; checkpoints write one, too.
     evaluate: Between evaluations on the validation splits; 0: never.
     checkpoint: Between checkpoints.
     keep: Number of checkpoints that are kept.
@@ -40,11 +41,14 @@ class Cadence:
   def __post_init__(self):
     for name in ('log', 'checkpoint', 'keep'):
       if getattr(self, name) < 1:
-        raise ValueError(f'{name} must be positive, received '
-                         f'{getattr(self, name)}.')
+        raise ValueError(
+            f'The cadence of {name} must be 1 or more, received '
+            f'{getattr(self, name)}: give a number of steps, or of '
+            'checkpoints to keep.')
     if self.evaluate < 0:
-      raise ValueError('evaluate must not be negative, received '
-                       f'{self.evaluate}.')
+      raise ValueError(
+          'The cadence of evaluate must not be negative, received '
+          f'{self.evaluate}: give a number of steps, or 0 for never.')
 
 
 class NonFiniteLossError(ValueError):
@@ -81,11 +85,14 @@ def run(trainer, workdir, cadence, resume=False, chief=True, config=None):
     NonFiniteLossError: If a loss is infinite or not a number; checkpoints
       from before remain.
     Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
+    ValueError: If the checkpoint is damaged, or that of another run.
   """
-  store = checkpoints.Checkpoints(f'{workdir}/checkpoints', cadence.keep)
+  store = checkpoints.Checkpoints(
+      f'{workdir}/{records.CHECKPOINTS}', cadence.keep)
   start, seconds = 0, 0.0
   if resume and store.latest():
     start, arrays, metadata = store.load()
+    _check_same_run(store.latest(), metadata, config)
     checkpoints.restore(trainer.state(), arrays)
     seconds = metadata['seconds']
   writer = records.Writer(workdir, start, enabled=chief)
@@ -93,6 +100,16 @@ def run(trainer, workdir, cadence, resume=False, chief=True, config=None):
   with _stop_signals() as stop:
     loop.run(start, stop)
   return loop.seconds()
+
+
+def _check_same_run(path, metadata, config):
+  # As JSON has it: tuples become lists.
+  if ('seconds' not in metadata
+      or metadata.get('config') != json.loads(json.dumps(config))):
+    raise ValueError(
+        f'Expected a checkpoint of this run, received {path}, which was '
+        'written with another configuration: move it away, or choose another '
+        '--workdir.')
 
 
 class _Loop:
@@ -136,9 +153,9 @@ class _Loop:
         if done < steps and self._due(done, self._cadence.evaluate):
           self._evaluate(done, bar)
         if self._due(done, self._cadence.checkpoint):
-          self._save(done)
-        if stop and done < steps:
-          self._save(done)
+          self._save(done, bar)
+        if stop:
+          self._save(done, bar)
           name = signal.Signals(stop[0]).name
           raise Interrupted(
               f'Stopped by {name} after step {done} of {steps}; a checkpoint '
@@ -149,15 +166,17 @@ class _Loop:
 
   def _collect(self, done):
     """Mean of the scalars since the last line; checks that they are finite."""
-    collected = {name: np.array([float(s[name]) for s in self._pending])
-                 for name in self._pending[0]} if self._pending else {}
-    bad = [name for name, values in collected.items()
-           if not np.isfinite(values).all()]
-    if bad:
-      first = done - len(self._pending) + 1 + int(np.argmin(
-          np.isfinite(collected[bad[-1]])))
-      raise NonFiniteLossError(self._advice(first, bad))
-    return {name: float(values.mean()) for name, values in collected.items()}
+    pending = [{name: float(value) for name, value in scalars.items()}
+               for scalars in self._pending]
+    for i, scalars in enumerate(pending):
+      bad = [name for name, value in scalars.items()
+             if not math.isfinite(value)]
+      if bad:
+        # Those of the first step: later the shared weights spread it to all.
+        raise NonFiniteLossError(
+            self._advice(done - len(pending) + 1 + i, bad))
+    return {name: float(np.mean([scalars[name] for scalars in pending]))
+            for name in pending[0]}
 
   def _advice(self, step, names):
     saved = self._store.latest()
@@ -194,11 +213,13 @@ class _Loop:
     bar.note(done, 'validation top-1 ' + ', '.join(
         f'{name} {result["top1"]:.3f}' for name, result in results.items()))
 
-  def _save(self, done):
+  def _save(self, done, bar):
     if self._saved == done:
       return
-    # A broken state must not push out a good one.
-    self._collect(done)
+    if self._pending:
+      # A run that resumes here has the same lines; and a broken state must
+      # not push out a good one.
+      self._log(done, bar)
     arrays = checkpoints.snapshot(self._trainer.state())
     bad = [key for key, array in arrays.items()
            if not np.isfinite(array.astype('float64')).all()]

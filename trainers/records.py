@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+CHECKPOINTS = 'checkpoints'  # a directory
 RUN = 'run.json'
 METRICS = 'metrics.jsonl'
 SIGNATURES = 'signatures.jsonl'
@@ -23,14 +25,20 @@ RESULTS = 'results.json'
 
 def write_json(path, value):
   """Writes a JSON file whole or not at all."""
+  _write(path, json.dumps(value, indent=2) + '\n')
+
+
+def _write(path, text):
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.tmp')
-  with open(temporary, 'w') as file:
-    json.dump(value, file, indent=2)
-    file.write('\n')
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
+  try:
+    with open(temporary, 'w') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
 
 
 def read_json(path):
@@ -56,30 +64,69 @@ def check(workdir, config, kind, resume):
     ValueError: If there is another run, or files that are none.
   """
   workdir = pathlib.Path(workdir)
-  path = workdir / RUN
-  if path.exists():
+  if workdir.exists() and not workdir.is_dir():
+    raise ValueError(f'Expected a directory, received the file {workdir}: '
+                     'choose another --workdir.')
+  if (workdir / RUN).exists():
     if not resume:
-      raise ValueError(
-          f'{workdir} holds a run already, which is never overwritten: '
-          'continue it with --resume, or choose another --workdir.')
-    _check_same_run(workdir, read_json(path), config, kind)
+      raise ValueError(_taken_message(workdir))
+    _check_same_run(workdir, read_run(workdir), config, kind)
   elif workdir.exists() and any(workdir.iterdir()):
     raise ValueError(
         f'{workdir} holds files but no {RUN}: expected an empty or new '
         'directory, choose another --workdir.')
 
 
-def claim(workdir, config, kind):
-  """Writes run.json, before step 1, if the directory has none yet."""
+def claim(workdir, config, kind, resume=False):
+  """Writes run.json, before step 1, unless a run is resumed that has it.
+
+  Args:
+    workdir: Directory of the run, checked by `check`; made if need be.
+    config: What decides the run, as JSON.
+    kind: Kind of run, such as 'train'.
+    resume: Whether a run that is there is gone on with.
+
+  Raises:
+    ValueError: If another process has claimed the directory since `check`.
+  """
+  path = pathlib.Path(workdir) / RUN
+  if resume and path.exists():
+    return
+  try:
+    # Of two processes, only one can make it.
+    (path.parent / CHECKPOINTS).mkdir(parents=True)
+  except FileExistsError:
+    raise ValueError(_taken_message(workdir)) from None
+  write_json(path, {'kind': kind, 'config': config, **describe_process()})
+
+
+def read_run(workdir):
+  """The run.json of a work directory.
+
+  Raises:
+    ValueError: If there is none, or it is damaged.
+  """
   path = pathlib.Path(workdir) / RUN
   if not path.exists():
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {'kind': kind, 'config': config, **describe_process()})
+    raise ValueError(f'Expected a run in {workdir}, which has no {RUN}: give '
+                     'the --workdir of launch.train.')
+  run = read_json(path)
+  if (not isinstance(run, dict) or 'kind' not in run
+      or not isinstance(run.get('config'), dict)):
+    raise ValueError(
+        f'Expected kind and config in {path}, received a damaged or foreign '
+        'file: restore it, or use another directory.')
+  return run
+
+
+def _taken_message(workdir):
+  return (f'{workdir} holds a run already, which is never overwritten: '
+          'continue it with --resume, or choose another --workdir.')
 
 
 def _check_same_run(workdir, run, config, kind):
-  if run.get('kind') != kind:
-    raise ValueError(f'{workdir} holds a run of kind {run.get("kind")!r}, '
+  if run['kind'] != kind:
+    raise ValueError(f'{workdir} holds a run of kind {run["kind"]!r}, '
                      f'expected {kind!r}: choose another --workdir.')
   ours, theirs = _flat(json.loads(json.dumps(config))), _flat(run['config'])
   changed = [f'{key}: {theirs.get(key)!r} -> {ours.get(key)!r}'
@@ -132,7 +179,7 @@ class Writer:
   Args:
     workdir: Directory of the run.
     start_step: Lines of later steps, left by a run that was cut off after its
-      last checkpoint, are removed.
+      last checkpoint, are removed, here and for TensorBoard; 0 removes all.
     enabled: False for workers that write nothing.
   """
 
@@ -141,31 +188,46 @@ class Writer:
     self._enabled = enabled
     if not enabled:
       return
-    for name in (METRICS, SIGNATURES):
-      _keep_until(self._workdir / name, start_step)
-    self._summaries = tf.summary.create_file_writer(
-        str(self._workdir / 'tensorboard'))
+    metrics, signatures = (_keep_until(self._workdir / name, start_step)
+                           for name in (METRICS, SIGNATURES))
+    # TensorBoard's files cannot be cut: they are made again.
+    copy = self._workdir / 'tensorboard'
+    shutil.rmtree(copy, ignore_errors=True)
+    self._summaries = tf.summary.create_file_writer(str(copy))
+    for line in metrics:
+      self._show_scalars(line.pop('step'), line)
+    for line in signatures:
+      self._show_signatures(line['step'], line['mixtures'])
+    self._summaries.flush()
 
   def scalars(self, step, scalars):
     """Writes {name: number} of a step."""
     if not self._enabled:
       return
     _append(self._workdir / METRICS, {'step': step, **scalars})
+    self._show_scalars(step, scalars)
+    self._summaries.flush()
+
+  def _show_scalars(self, step, scalars):
     with self._summaries.as_default(step):
       for name, value in scalars.items():
         tf.summary.scalar(name, value)
-    self._summaries.flush()
 
   def signatures(self, step, mixtures):
     """Writes {task: `[L, K]`} of a step; TensorBoard shows grey pictures."""
     if not self._enabled:
       return
-    _append(self._workdir / SIGNATURES, {
-        'step': step, 'mixtures': {name: np.round(xi, 6).tolist()
-                                   for name, xi in mixtures.items()}})
+    mixtures = {name: np.round(np.asarray(xi, 'float64'), 6).tolist()
+                for name, xi in mixtures.items()}
+    _append(self._workdir / SIGNATURES, {'step': step, 'mixtures': mixtures})
+    self._show_signatures(step, mixtures)
+    self._summaries.flush()
+
+  def _show_signatures(self, step, mixtures):
     with self._summaries.as_default(step):
       for name, xi in mixtures.items():
-        picture = np.kron(xi.T, np.ones((16, 16)))  # layers from left to right
+        # Layers from left to right, 16 x 16 pixels for a weight.
+        picture = np.kron(np.transpose(xi), np.ones((16, 16)))
         tf.summary.image(f'signature/{name}',
                          np.clip(picture, 0, 1)[None, :, :, None])
 
@@ -189,7 +251,7 @@ def read_lines(path):
 
 
 def _keep_until(path, step):
-  lines = [v for v in read_lines(path) if v['step'] <= step]
-  temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(''.join(json.dumps(v) + '\n' for v in lines))
-  os.replace(temporary, path)
+  # A run that begins again writes its step 0 again.
+  lines = [v for v in read_lines(path) if step and v['step'] <= step]
+  _write(path, ''.join(json.dumps(line) + '\n' for line in lines))
+  return lines

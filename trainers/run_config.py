@@ -6,8 +6,10 @@ paper gives no value are marked "ours".
 """
 
 import dataclasses
+import math
 
 from mixture_modules import isometric_config
+from mixture_modules import regularizers
 from trainers import optimizers
 
 PRECISIONS = ('float32', 'mixed_bfloat16')
@@ -76,12 +78,18 @@ class RunConfig:
           f'epochs={self.epochs}, steps={self.steps}: give one of them.')
     for name in ('epochs', 'steps', 'eval_batch_size'):
       value = getattr(self, name)
-      if value is not None and value <= 0:
-        raise ValueError(f'{name} must be positive, received {value}.')
+      if value is not None and not 0 < value < math.inf:
+        raise ValueError(
+            f'{name} must be positive and finite, received {value}.')
     for name in ('entropy', 'clustering'):
-      if getattr(self, name) < 0:
-        raise ValueError(f'{name} must not be negative, received '
+      if not 0 <= getattr(self, name) < math.inf:
+        raise ValueError(f'{name} must be finite and not negative, received '
                          f'{getattr(self, name)}.')
+    if self.clustering_distance not in regularizers.DISTANCES:
+      raise ValueError(
+          'clustering_distance must be one of '
+          f'{sorted(regularizers.DISTANCES)}, received '
+          f'{self.clustering_distance!r}.')
     if self.precision not in PRECISIONS:
       raise ValueError(f'precision must be one of {PRECISIONS}, received '
                        f'{self.precision!r}.')
@@ -90,15 +98,17 @@ class RunConfig:
                        f'{self.ema_decay}.')
     if not 0 <= self.seed < 2 ** 31:
       raise ValueError(f'seed must be in [0, 2**31), received {self.seed}.')
-    if self.clustering and self.model.signature in ('tanh', 'linear'):
-      raise ValueError(
-          'clustering needs mixtures that sum to 1, received '
-          f'signature={self.model.signature!r}: use softmax, or clustering=0.')
+    for name in ('entropy', 'clustering'):
+      if getattr(self, name) and self.model.signature in ('tanh', 'linear'):
+        raise ValueError(
+            f'{name} needs mixtures that sum to 1, received '
+            f'signature={self.model.signature!r}: use softmax, or {name}=0.')
     if min(self.task_batch_sizes().values()) < 1:
       raise ValueError(
           f'batch_size must be positive, received {self.batch_size}.')
-    if min(self.task_loss_weights().values()) < 0:
-      raise ValueError('loss_weights must not be negative, received '
+    weights = self.task_loss_weights().values()
+    if not all(0 <= weight < math.inf for weight in weights):
+      raise ValueError('loss_weights must be finite and not negative, received '
                        f'{self.loss_weights}.')
 
   def task_batch_sizes(self):
@@ -122,8 +132,9 @@ class RunConfig:
   def replace(self, **changes):
     """A copy with values changed, in whichever part a field belongs to.
 
-    `steps` takes the place of `epochs`, and the other way round; all is
-    validated again.
+    `steps` takes the place of `epochs`, and the other way round, and
+    `mixture_lr_multiplier` that of `mixture_learning_rate`; all is validated
+    again.
 
     Args:
       **changes: Fields of `RunConfig`, `IsometricConfig` or
@@ -131,6 +142,8 @@ class RunConfig:
     """
     if len({'steps', 'epochs'} & set(changes)) == 1:
       changes = {'steps': None, 'epochs': None, **changes}
+    if 'mixture_lr_multiplier' in changes:
+      changes = {'mixture_learning_rate': None, **changes}
     parts = {}
     for part in ('model', 'optimizer'):
       config = getattr(self, part)
@@ -157,13 +170,22 @@ class RunConfig:
 
   @classmethod
   def from_json(cls, values):
-    """The configuration of a dictionary made by `to_json`."""
-    values = dict(values)
-    model = isometric_config.IsometricConfig(**values.pop('model'))
-    optimizer = optimizers.OptimizerConfig(**values.pop('optimizer'))
+    """The configuration of a dictionary made by `to_json`.
+
+    Raises:
+      ValueError: If it was made by another version, or damaged.
+    """
     values = {key: tuple(value) if isinstance(value, list) else value
               for key, value in values.items()}
-    return cls(model=model, optimizer=optimizer, **values)
+    try:
+      model = isometric_config.IsometricConfig(**values.pop('model'))
+      optimizer = optimizers.OptimizerConfig(**values.pop('optimizer'))
+      return cls(model=model, optimizer=optimizer, **values)
+    except (KeyError, TypeError) as error:
+      raise ValueError(
+          'Expected the configuration of a run, received one that is damaged '
+          f'or of another version ({error}): use the version of the package '
+          'that run.json names.') from error
 
 
 # Of each preset of `IsometricConfig`: what its training needs besides. Values

@@ -1,5 +1,8 @@
 """Where training runs: one device, several, or several machines."""
 
+import json
+import os
+
 import tensorflow as tf
 
 NAMES = ('default', 'mirrored', 'multi_worker')
@@ -17,11 +20,12 @@ def make_strategy(name):
       variable TF_CONFIG lists).
 
   Raises:
-    ValueError: For another name.
+    ValueError: For another name, or if TF_CONFIG does not list workers.
   """
   if name not in NAMES:
     raise ValueError(f'strategy must be one of {NAMES}, received {name!r}.')
   if name == 'multi_worker':
+    _check_tf_config()
     return tf.distribute.MultiWorkerMirroredStrategy()
   if name == 'mirrored':
     devices = (tf.config.list_logical_devices('GPU')
@@ -33,4 +37,24 @@ def make_strategy(name):
 def is_chief(strategy):
   """Whether this process writes files; true but for workers after the first."""
   resolver = strategy.cluster_resolver
-  return resolver is None or not resolver.task_id
+  if resolver is None:
+    return True
+  if 'chief' in resolver.cluster_spec().jobs:
+    return resolver.task_type == 'chief'
+  return not resolver.task_id
+
+
+def _check_tf_config():
+  text = os.environ.get('TF_CONFIG', '')
+  try:
+    config = json.loads(text)
+    jobs, task = config['cluster'], config['task']
+    known = 0 <= task['index'] < len(jobs[task['type']])
+  except (ValueError, KeyError, TypeError):
+    known = False
+  if not known:
+    raise ValueError(
+        'Expected in $TF_CONFIG the workers and which of them this process '
+        f'is, received {text!r}: set it to something like '
+        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": '
+        '{"type": "worker", "index": 0}}.')

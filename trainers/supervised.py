@@ -24,6 +24,9 @@ class SupervisedTrainer:
     config: `RunConfig`.
     steps: Number of training steps; the length of the schedule.
     strategy: `tf.distribute` strategy.
+
+  Raises:
+    ValueError: If a batch cannot be shared equally by the replicas.
   """
 
   def __init__(self, model, data, config, steps, strategy):
@@ -34,6 +37,11 @@ class SupervisedTrainer:
     self._strategy = strategy
     self._weights = config.task_loss_weights()
     self._batch_sizes = config.task_batch_sizes()
+    replicas = strategy.num_replicas_in_sync
+    if any(size % replicas for size in self._batch_sizes.values()):
+      raise ValueError(
+          f'batch_size must be a multiple of the {replicas} replicas, received '
+          f'{config.batch_size}.')
     with strategy.scope():
       self.optimizer = optimizers.make_optimizer(
           config.optimizer, steps, model.mixture_logits)
@@ -167,13 +175,15 @@ def _averaged(model, with_statistics):
           or with_statistics and '/statistics/' in key}
 
 
-def make_trainer(config, data, strategy):
+def make_trainer(config, data, strategy, steps=None):
   """Makes the model of a run and its trainer, reproducibly.
 
   Args:
     config: `RunConfig`.
     data: {task name: `TaskData`}, in the order of `config.tasks`.
     strategy: `tf.distribute` strategy.
+    steps: Number of training steps. Default: what the configuration says,
+      which reads the training splits to know an epoch's length.
 
   Returns:
     `SupervisedTrainer`.
@@ -181,9 +191,10 @@ def make_trainer(config, data, strategy):
   keras.utils.set_random_seed(config.seed)
   if config.deterministic:
     tf.config.experimental.enable_op_determinism()
-  steps = config.total_steps({
-      name: task_data.num_examples('train')
-      for name, task_data in data.items()})
+  if steps is None:
+    steps = config.total_steps({
+        name: task_data.num_examples('train')
+        for name, task_data in data.items()})
   with strategy.scope():
     model = isometric.IsometricModel(
         config.model,

@@ -1,0 +1,69 @@
+"""Tests that evaluation is exact."""
+
+from absl.testing import parameterized
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mixture_modules import isometric
+from trainers import evaluation
+from trainers import toy
+
+
+class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    keras.utils.set_random_seed(0)
+    config = toy.make_config(['one', 'two'])
+    cls.data = toy.make_data(config.tasks)
+    cls.model = isometric.IsometricModel(
+        config.model, {name: toy.CLASSES for name in config.tasks})
+    for task in cls.model.tasks.values():
+      task.head.kernel.assign(5 * task.head.kernel)  # far from chance
+    cls.evaluator = evaluation.Evaluator(cls.model)
+
+  def expected(self, task, split):
+    """The definition, on the whole split at once, in float64."""
+    images, labels = next(iter(self.data[task].eval_batches(split, 1000)))
+    logits = self.model(images, task=task).numpy().astype('float64')
+    largest = logits.max(-1, keepdims=True)
+    log_sum = np.log(np.exp(logits - largest).sum(-1)) + largest[:, 0]
+    rows = np.arange(len(labels))
+    return {
+        'top1': np.mean(logits.argmax(-1) == labels.numpy()),
+        'loss': np.mean(log_sum - logits[rows, labels.numpy()]),
+        'examples': len(labels)}
+
+  @parameterized.product(
+      task=['one', 'two'], batch_size=[1, 7, 22, 23, 100])
+  def test_is_sum_over_count(self, task, batch_size):
+    # 23 examples: 7 and 22 leave a remainder, of 2 and of a single image.
+    result = self.evaluator.evaluate(
+        task, self.data[task].eval_batches('test', batch_size))
+    expected = self.expected(task, 'test')
+    self.assertEqual(result['examples'], 23)
+    self.assertEqual(result['top1'], expected['top1'])
+    self.assertAllClose(result['loss'], expected['loss'], rtol=1e-5)
+    self.assertBetween(result['top1'], 0.01, 0.99)
+
+  def test_uses_the_present_weights(self):
+    head = self.model.tasks['one'].head
+    before = self.evaluator.evaluate(
+        'one', self.data['one'].eval_batches('test', 10))
+    kernel = head.kernel.numpy()
+    head.kernel.assign(-kernel)
+    after = self.evaluator.evaluate(
+        'one', self.data['one'].eval_batches('test', 10))
+    head.kernel.assign(kernel)
+    self.assertNotEqual(before['loss'], after['loss'])
+
+  def test_refuses_an_empty_split(self):
+    empty = self.data['one'].eval_batches('test', 10).take(0)
+    with self.assertRaisesRegex(ValueError, "task 'one'.*an empty split"):
+      self.evaluator.evaluate('one', empty)
+
+
+if __name__ == '__main__':
+  tf.test.main()
