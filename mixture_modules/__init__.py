@@ -5,8 +5,8 @@ the templates theta belong to a shared `TemplateBank` and the mixture xi to a
 task and a layer.
 """
 
-from mixture_modules.isometric import IsometricBlock
 from mixture_modules.isometric import IsometricModel
+from mixture_modules.isometric_block import IsometricBlock
 from mixture_modules.isometric_config import IsometricConfig
 from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise

@@ -6,88 +6,18 @@ with the templates of the bank, mixed by row l of the task's signature.
 
 import contextlib
 import dataclasses
-import math
 
 import keras
 from keras import ops
 
+from mixture_modules import isometric_block
 from mixture_modules import isometric_config
-from mixture_modules import mixture_conv
-from mixture_modules import mixture_depthwise
-from mixture_modules import mixture_se
-from mixture_modules import normalization
+from mixture_modules import parameters
 from mixture_modules import signatures
+from mixture_modules import task_norms
 from mixture_modules import tasks as tasks_lib
 from mixture_modules import template_bank
 from mixture_modules import tracking
-
-_BODY_SITES = ('expand', 'depthwise', 'project')
-_ADAPTER_SITES = ('input', 'hidden', 'embedding')
-
-
-class IsometricBlock(keras.layers.Layer):
-  """Inverted residual block whose parameters are mixtures.
-
-      expand 1x1 - norm - act - depthwise 3x3 - norm - act - (SE) -
-      project 1x1 - norm - add
-
-  Args:
-    config: `IsometricConfig`.
-    bank: `TemplateBank` that gets the block's slots.
-    **kwargs: As for any Keras layer.
-
-  Call arguments:
-    inputs: `[batch, height, width, c]`.
-    mixture: One layer's mixture: a row of `bank.resolve`, or anything else
-      that a mixture layer accepts.
-    norm: Function `(tensor, site) -> tensor`; sites are 'expand',
-      'depthwise' and 'project'.
-    original: Optional `[batch, height, width, c]`, the input adapter's
-      output (Table 6).
-
-  Returns:
-    `[batch, height, width, c]`.
-
-  Source: sections 4.1 and A.1 (MobileNetV3's block, expansion factor 6).
-  """
-
-  def __init__(self, config, bank, **kwargs):
-    # As in mixture layers: a mixture is not cast before it is used.
-    super().__init__(autocast=False, **kwargs)
-    c, e = config.channels, config.expanded_channels
-    self.activation = keras.activations.get(config.activation)
-    # Calls bring their mixture, so the layers need no logits of their own.
-    fixed = signatures.Signature(1, config.num_templates, kind='1')
-    shared = {'bank': bank, 'signature': fixed, 'dtype': self.dtype_policy}
-    options = {**shared, 'use_bias': False}
-    kernel = {'kernel_initializer': _kernel_initializer(),
-              'kernel_regularizer': _weight_decay(config)}
-    self.expand = mixture_conv.MixtureConv2D(
-        e, 1, slot='expand', **options, **kernel)
-    self.depthwise = mixture_depthwise.MixtureDepthwise(
-        3, padding='same', slot='depthwise',
-        depthwise_initializer=_kernel_initializer(), **options)
-    self.se = None
-    if config.use_se:
-      self.se = mixture_se.MixtureSE(slot='se', **shared, **kernel)
-    self.project = mixture_conv.MixtureConv2D(
-        c, 1, slot='project', **options, **kernel)
-    self.expand.build((None, None, None, c * (1 + config.original_input)))
-    for layer in (self.depthwise, self.se, self.project):
-      if layer is not None:
-        layer.build((None, None, None, e))
-
-  def call(self, inputs, mixture, norm, original=None):
-    """Runs one residual block."""
-    x = inputs = ops.cast(inputs, self.compute_dtype)
-    if original is not None:
-      original = ops.cast(original, self.compute_dtype)
-      x = ops.concatenate([inputs, original], -1)
-    x = self.activation(norm(self.expand(x, mixture=mixture), 'expand'))
-    x = self.activation(norm(self.depthwise(x, mixture=mixture), 'depthwise'))
-    if self.se is not None:
-      x = self.se(x, mixture=mixture)
-    return inputs + norm(self.project(x, mixture=mixture), 'project')
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -132,7 +62,7 @@ class IsometricModel(keras.Model):
     self.config = config
     self.seed = seed
     self.bank = template_bank.TemplateBank(config.num_templates, name='bank')
-    self.block = IsometricBlock(
+    self.block = isometric_block.IsometricBlock(
         config, self.bank, name='block', dtype=self.dtype_policy)
     self.activation = keras.activations.get(config.activation)
     self.input_adapter = self._conv(
@@ -143,14 +73,16 @@ class IsometricModel(keras.Model):
         self._conv(c2, 1, c1, 'output_adapter_2')]
     self.affine = None  # gamma and beta that the model owns
     if config.norm == 'mixed':
-      for site in _BODY_SITES:
-        shape = self._norm_shapes(_BODY_SITES)[site][1:]
+      for site in task_norms.BODY_SITES:
+        shape = task_norms.shapes(config)[site][1:]
         self.bank.add_slot(f'{site}/gamma', shape, 'ones')
         self.bank.add_slot(f'{site}/beta', shape, 'zeros')
     if config.norm != 'private':
-      sites = _ADAPTER_SITES + _BODY_SITES * (config.norm == 'shared')
-      self.affine = tasks_lib.NormAffine(
-          self._norm_shapes(sites), name='affine')
+      sites = task_norms.ADAPTER_SITES
+      if config.norm == 'shared':
+        sites += task_norms.BODY_SITES
+      self.affine = task_norms.NormAffine(
+          task_norms.shapes(config, sites), name='affine')
     self.shared_signature = None
     if config.shared_half:
       rows = config.num_layers // 2
@@ -175,8 +107,9 @@ class IsometricModel(keras.Model):
   def _conv(self, filters, size, channels, name):
     layer = keras.layers.Conv2D(
         filters, size, strides=size, use_bias=False, name=name,
-        kernel_initializer=_kernel_initializer(), dtype=self.dtype_policy,
-        kernel_regularizer=_weight_decay(self.config))
+        kernel_initializer=isometric_block.kernel_initializer(),
+        kernel_regularizer=isometric_block.weight_decay(self.config),
+        dtype=self.dtype_policy)
     layer.build((None, None, None, channels))
     return layer
 
@@ -190,22 +123,17 @@ class IsometricModel(keras.Model):
         num_templates=config.num_templates, name=name,
         **{**options, **changes})
 
-  def _norm_shapes(self, sites):
-    """{site: shape} of gamma, beta, mean and variance."""
-    config = self.config
-    c, e, layers = (config.channels, config.expanded_channels,
-                    config.num_layers)
-    c1, c2 = config.adapter_filters
-    shapes = {'input': (c,), 'expand': (layers, e), 'depthwise': (layers, e),
-              'project': (layers, c), 'hidden': (c1,), 'embedding': (c2,)}
-    return {site: shapes[site] for site in sites}
-
   # Tasks
 
   @property
   def tasks(self):
     """{name: Task}, in the order in which they were added."""
     return dict(self._tasks)
+
+  @property
+  def heads(self):
+    """{name: layer from embedding to logits}."""
+    return dict(self._heads)
 
   def task(self, name=None):
     """The task of this name, or the only one."""
@@ -265,13 +193,13 @@ class IsometricModel(keras.Model):
     """(task, task whose norms it copies or None); nothing is added yet."""
     signature, source = self._initial_signature(init)
     head_layer = self._head(head or name, num_classes, shared=bool(head))
-    all_sites = self._norm_shapes(_BODY_SITES + _ADAPTER_SITES)
+    shapes = task_norms.shapes(self.config)
     affine = None
     if self.config.norm == 'private':
-      affine = tasks_lib.NormAffine(all_sites, name='affine')
+      affine = task_norms.NormAffine(shapes, name='affine')
     task = tasks_lib.Task(
         name, head or name, head_layer, signature,
-        tasks_lib.NormStatistics(all_sites, name='statistics'), affine)
+        task_norms.NormStatistics(shapes, name='statistics'), affine)
     return task, source
 
   def _initial_signature(self, init):
@@ -281,8 +209,11 @@ class IsometricModel(keras.Model):
     if self.seed is not None:
       options['seed'] = self.seed + 1 + len(self._tasks)
     if self.config.signature not in signatures.TRAINED:
-      # Fixed signatures are the same for all tasks, random ones too.
-      options = {}
+      if init is not None and not str(init).startswith('copy:'):
+        raise ValueError(
+            f'The signature is fixed ({self.config.signature}), the same for '
+            f'all tasks, and cannot start from init={init!r}: leave it out.')
+      options = {}  # fixed signatures are the same for all, random ones too
     if isinstance(init, dict):
       means = signatures.mean_mixture(
           [self.task(name).signature for name in init], list(init.values()))
@@ -320,7 +251,7 @@ class IsometricModel(keras.Model):
   def call(self, images, task=None, training=False, dropout_seed=None):
     """Logits of one task."""
     task = self.task(task)
-    norms = _Norms(self, task, training)
+    norms = task_norms.Norms(self, task, training)
     features = self._body(self._adapt_input(images, norms), norms)
     embedding = self._adapt_output(features, norms)
     norms.commit()
@@ -370,26 +301,7 @@ class IsometricModel(keras.Model):
     `tasks/mnist/signature/logits`), not Keras' generated layer names, and are
     the same in every process that builds the same model.
     """
-    named = {f'bank/{s}': self.bank.templates(s) for s in self.bank.slots}
-    layers = {'input_adapter': self.input_adapter,
-              'output_adapter/1': self.output_adapter[0],
-              'output_adapter/2': self.output_adapter[1]}
-    layers.update({f'heads/{n}': head for n, head in self._heads.items()})
-    for name, layer in layers.items():
-      named.update({f'{name}/{v.name}': v for v in layer.variables})
-    named.update(_norm_variables('affine', self.affine, ('gamma', 'beta')))
-    if self.shared_signature is not None:
-      named['shared_signature/logits'] = self.shared_signature.logits
-    for name, task in self._tasks.items():
-      prefix = f'tasks/{name}'
-      if task.signature.logits is not None:
-        named[f'{prefix}/signature/logits'] = task.signature.logits
-      named.update(_norm_variables(
-          f'{prefix}/affine', task.affine, ('gamma', 'beta')))
-      named.update(_norm_variables(
-          f'{prefix}/statistics', task.statistics, ('mean', 'variance')))
-    named['dropout_seeds'] = self.dropout_seeds.state
-    return named
+    return parameters.named_variables(self)
 
   def parameter_report(self):
     """{part: number of trained parameters}; the parts add up to 'total'.
@@ -399,27 +311,11 @@ class IsometricModel(keras.Model):
 
     Source: Table 7.
     """
-    report = {'input_adapter': 0, 'templates': 0, 'output_adapter': 0,
-              'signatures': 0, 'private_norms': 0, 'heads': 0}
-    moving = [v for t in self._tasks.values() for v in t.statistics.variables]
-    untrained = {id(v) for v in (*moving, self.dropout_seeds.state)}
-    for name, variable in self.named_variables().items():
-      if id(variable) in untrained:
-        continue
-      report[_part(name)] += int(ops.size(variable))
-    report['total'] = sum(report.values())
-    shapes = self._norm_shapes(_BODY_SITES + _ADAPTER_SITES).values()
-    report['statistics'] = 2 * sum(math.prod(shape) for shape in shapes)
-    return report
+    return parameters.report(self)
 
   def own_parameters(self, task=None):
     """Number of trained parameters that only this task has."""
-    task = self.task(task)
-    heads = [t.head_name for t in self._tasks.values()]
-    own = [task.signature.logits]
-    own += task.affine.variables if task.affine else []
-    own += task.head.variables if heads.count(task.head_name) == 1 else []
-    return sum(int(ops.size(v)) for v in own if v is not None)
+    return parameters.count_own(self, self.task(task))
 
   # Saving
 
@@ -442,97 +338,3 @@ class IsometricModel(keras.Model):
     for task in tasks:
       model.add_task(task['name'], task['num_classes'], head=task['head'])
     return model
-
-
-class _Norms:
-  """The norms of one forward pass of one task.
-
-  Finds gamma and beta where they live (task, model, or the mixed templates),
-  normalises, and keeps the batch's statistics until `commit` moves the
-  task's. It lives as long as the call: nothing traced stays on the model.
-  """
-
-  def __init__(self, model, task, training):
-    self.mixtures = model.bank.resolve(task.signature)  # L x {slot: tensor}
-    self._config = model.config
-    self._task = task
-    self._training = bool(training)
-    self._affine = {site: self._find_affine(model, site)
-                    for site in _BODY_SITES + _ADAPTER_SITES}
-    self._moving = {site: self._find_statistics(site)
-                    for site in _BODY_SITES + _ADAPTER_SITES}
-    self._batch = {site: [] for site in self._affine}
-
-  def _find_affine(self, model, site):
-    """List of (gamma, beta), one for each layer; adapters have one."""
-    for owner in (self._task.affine, model.affine):
-      if owner is not None and site in owner:
-        return list(zip(self._rows(site, owner.gamma[site]),
-                        self._rows(site, owner.beta[site])))
-    return [(m[f'{site}/gamma'], m[f'{site}/beta']) for m in self.mixtures]
-
-  def _find_statistics(self, site):
-    statistics = self._task.statistics
-    return list(zip(self._rows(site, statistics.mean[site]),
-                    self._rows(site, statistics.variance[site])))
-
-  def _rows(self, site, variable):
-    value = ops.convert_to_tensor(variable)
-    if site in _ADAPTER_SITES:
-      return [value]
-    return ops.unstack(value, self._config.num_layers)
-
-  def __call__(self, x, site, layer=0):
-    gamma, beta = self._affine[site][layer]
-    mean, variance = self._moving[site][layer]
-    y, *statistics = normalization.batch_norm(
-        x, gamma, beta, mean, variance, self._config.norm_epsilon,
-        self._training)
-    self._batch[site].append(statistics)
-    return y
-
-  def of_layer(self, layer):
-    """The function `(tensor, site) -> tensor` that a block is called with."""
-    return lambda x, site: self(x, site, layer)
-
-  def commit(self):
-    """Moves the task's statistics towards the batch's, in training."""
-    if not self._training:
-      return
-    batch = {}
-    for site, collected in self._batch.items():
-      if site in _ADAPTER_SITES:
-        batch[site] = collected[0]
-      else:
-        batch[site] = [ops.stack(values) for values in zip(*collected)]
-    self._task.statistics.move(batch, self._config.norm_momentum)
-
-
-def _kernel_initializer():
-  return keras.initializers.VarianceScaling(2.0, 'fan_out')
-
-
-def _weight_decay(config):
-  if not config.weight_decay:
-    return None
-  return keras.regularizers.L2(config.weight_decay / 2)
-
-
-def _norm_variables(prefix, layer, kinds):
-  if layer is None:
-    return {}
-  return {f'{prefix}/{kind}/{site}': variable for kind in kinds
-          for site, variable in getattr(layer, kind).items()}
-
-
-def _part(name):
-  """The part of the report that a named variable counts for."""
-  if name.endswith('/logits'):
-    return 'signatures'
-  parts = {'bank': 'templates', 'input_adapter': 'input_adapter',
-           'output_adapter': 'output_adapter', 'heads': 'heads'}
-  if name.startswith('affine/'):
-    site = name.rsplit('/', 1)[-1]
-    return {'input': 'input_adapter', 'hidden': 'output_adapter',
-            'embedding': 'output_adapter'}.get(site, 'templates')
-  return parts.get(name.split('/')[0], 'private_norms')

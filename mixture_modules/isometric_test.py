@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mixture_modules import isometric
+from mixture_modules import isometric_block
 from mixture_modules import isometric_config
 from mixture_modules import signatures
 from mixture_modules import template_bank
@@ -253,7 +254,7 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
   def test_block_mixes_in_float32(self):
     config = _config(num_templates=2, num_layers=2, use_se=False)
     bank = template_bank.TemplateBank(2)
-    block = isometric.IsometricBlock(config, bank, dtype='mixed_bfloat16')
+    block = isometric_block.IsometricBlock(config, bank, dtype='mixed_bfloat16')
     for slot in bank.slots:
       shape = bank.templates(slot).shape[1:]
       bank.templates(slot).assign(

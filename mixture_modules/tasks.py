@@ -1,65 +1,11 @@
 """What a task owns: signature, norm parameters and statistics, head.
 
-Section 4.3. Per-layer parameters are stacked along a leading layer axis
-`[L, channels]`: a task is then about ten variables, not hundreds.
+Section 4.3.
 """
 
 import re
 
 import keras
-
-
-class NormAffine(keras.layers.Layer):
-  """gamma and beta of named norm sites.
-
-  Args:
-    shapes: {site: shape}; body sites have shape `[L, channels]`.
-    **kwargs: As for any Keras layer.
-  """
-
-  def __init__(self, shapes, **kwargs):
-    super().__init__(dtype='float32', **kwargs)
-    self.gamma, self.beta = (
-        {site: self.add_weight(name=f'{site}_{name}', shape=shape,
-                               initializer=initializer, autocast=False)
-         for site, shape in shapes.items()}
-        for name, initializer in (('gamma', 'ones'), ('beta', 'zeros')))
-
-  def __contains__(self, site):
-    return site in self.gamma
-
-
-class NormStatistics(keras.layers.Layer):
-  """Moving mean and variance of named norm sites; always a task's own.
-
-  Args:
-    shapes: {site: shape}; body sites have shape `[L, channels]`.
-    **kwargs: As for any Keras layer.
-  """
-
-  def __init__(self, shapes, **kwargs):
-    super().__init__(dtype='float32', trainable=False, **kwargs)
-    self.mean, self.variance = (
-        {site: self.add_weight(name=f'{site}_{name}', shape=shape,
-                               initializer=initializer, trainable=False,
-                               autocast=False, aggregation='mean')
-         for site, shape in shapes.items()}
-        for name, initializer in (('mean', 'zeros'), ('variance', 'ones')))
-
-  def move(self, batch, momentum):
-    """Moves the statistics towards those of a batch.
-
-    Under `tf.distribute`, replicas' statistics are averaged (the variables'
-    aggregation), so that replicas stay equal.
-
-    Args:
-      batch: {site: (mean, variance)}, each of the site's shape.
-      momentum: Weight of the old value.
-    """
-    for site, statistics in batch.items():
-      for moving, value in zip((self.mean[site], self.variance[site]),
-                               statistics):
-        moving.assign(moving * momentum + value * (1 - momentum))
 
 
 class Task(keras.layers.Layer):

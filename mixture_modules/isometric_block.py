@@ -1,0 +1,86 @@
+"""The residual block whose parameters are mixtures (sections 4.1 and A.1)."""
+
+import keras
+from keras import ops
+
+from mixture_modules import mixture_conv
+from mixture_modules import mixture_depthwise
+from mixture_modules import mixture_se
+from mixture_modules import signatures
+
+
+class IsometricBlock(keras.layers.Layer):
+  """Inverted residual block whose parameters are mixtures.
+
+      expand 1x1 - norm - act - depthwise 3x3 - norm - act - (SE) -
+      project 1x1 - norm - add
+
+  Args:
+    config: `IsometricConfig`.
+    bank: `TemplateBank` that gets the block's slots.
+    **kwargs: As for any Keras layer.
+
+  Call arguments:
+    inputs: `[batch, height, width, c]`.
+    mixture: One layer's mixture: a row of `bank.resolve`, or anything else
+      that a mixture layer accepts.
+    norm: Function `(tensor, site) -> tensor`; sites are 'expand',
+      'depthwise' and 'project'.
+    original: Optional `[batch, height, width, c]`, the input adapter's
+      output (Table 6).
+
+  Returns:
+    `[batch, height, width, c]`.
+
+  Source: sections 4.1 and A.1 (MobileNetV3's block, expansion factor 6).
+  """
+
+  def __init__(self, config, bank, **kwargs):
+    # As in mixture layers: a mixture is not cast before it is used.
+    super().__init__(autocast=False, **kwargs)
+    c, e = config.channels, config.expanded_channels
+    self.activation = keras.activations.get(config.activation)
+    # Calls bring their mixture, so the layers need no logits of their own.
+    fixed = signatures.Signature(1, config.num_templates, kind='1')
+    shared = {'bank': bank, 'signature': fixed, 'dtype': self.dtype_policy}
+    options = {**shared, 'use_bias': False}
+    kernel = {'kernel_initializer': kernel_initializer(),
+              'kernel_regularizer': weight_decay(config)}
+    self.expand = mixture_conv.MixtureConv2D(
+        e, 1, slot='expand', **options, **kernel)
+    self.depthwise = mixture_depthwise.MixtureDepthwise(
+        3, padding='same', slot='depthwise',
+        depthwise_initializer=kernel_initializer(), **options)
+    self.se = None
+    if config.use_se:
+      self.se = mixture_se.MixtureSE(slot='se', **shared, **kernel)
+    self.project = mixture_conv.MixtureConv2D(
+        c, 1, slot='project', **options, **kernel)
+    self.expand.build((None, None, None, c * (1 + config.original_input)))
+    for layer in (self.depthwise, self.se, self.project):
+      if layer is not None:
+        layer.build((None, None, None, e))
+
+  def call(self, inputs, mixture, norm, original=None):
+    """Runs one residual block."""
+    x = inputs = ops.cast(inputs, self.compute_dtype)
+    if original is not None:
+      original = ops.cast(original, self.compute_dtype)
+      x = ops.concatenate([inputs, original], -1)
+    x = self.activation(norm(self.expand(x, mixture=mixture), 'expand'))
+    x = self.activation(norm(self.depthwise(x, mixture=mixture), 'depthwise'))
+    if self.se is not None:
+      x = self.se(x, mixture=mixture)
+    return inputs + norm(self.project(x, mixture=mixture), 'project')
+
+
+def kernel_initializer():
+  """Of every convolution: each output channel's sum has variance 2 or so."""
+  return keras.initializers.VarianceScaling(2.0, 'fan_out')
+
+
+def weight_decay(config):
+  """The regulariser of convolution kernels, or None."""
+  if not config.weight_decay:
+    return None
+  return keras.regularizers.L2(config.weight_decay / 2)

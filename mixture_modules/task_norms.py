@@ -1,0 +1,150 @@
+"""The norms of an isometric model: who owns what, and one pass through them.
+
+Section 4.1. gamma and beta are the bank's (mixed by xi), a task's or the
+model's; moving statistics are always a task's. Those of the body are stacked
+along a leading layer axis `[L, channels]`: a task is then about ten variables,
+not hundreds.
+"""
+
+import keras
+from keras import ops
+
+from mixture_modules import normalization
+
+BODY_SITES = ('expand', 'depthwise', 'project')
+ADAPTER_SITES = ('input', 'hidden', 'embedding')
+
+
+def shapes(config, sites=BODY_SITES + ADAPTER_SITES):
+  """{site: shape} of gamma, beta, mean and variance of a configuration."""
+  c, e, layers = config.channels, config.expanded_channels, config.num_layers
+  c1, c2 = config.adapter_filters
+  every = {'input': (c,), 'expand': (layers, e), 'depthwise': (layers, e),
+           'project': (layers, c), 'hidden': (c1,), 'embedding': (c2,)}
+  return {site: every[site] for site in sites}
+
+
+class NormAffine(keras.layers.Layer):
+  """gamma and beta of named norm sites.
+
+  Args:
+    shapes: {site: shape}; body sites have shape `[L, channels]`.
+    **kwargs: As for any Keras layer.
+  """
+
+  def __init__(self, shapes, **kwargs):
+    super().__init__(dtype='float32', **kwargs)
+    self.gamma, self.beta = (
+        {site: self.add_weight(name=f'{site}_{name}', shape=shape,
+                               initializer=initializer, autocast=False)
+         for site, shape in shapes.items()}
+        for name, initializer in (('gamma', 'ones'), ('beta', 'zeros')))
+
+  def __contains__(self, site):
+    return site in self.gamma
+
+
+class NormStatistics(keras.layers.Layer):
+  """Moving mean and variance of named norm sites; always a task's own.
+
+  Args:
+    shapes: {site: shape}; body sites have shape `[L, channels]`.
+    **kwargs: As for any Keras layer.
+  """
+
+  def __init__(self, shapes, **kwargs):
+    super().__init__(dtype='float32', trainable=False, **kwargs)
+    self.mean, self.variance = (
+        {site: self.add_weight(name=f'{site}_{name}', shape=shape,
+                               initializer=initializer, trainable=False,
+                               autocast=False, aggregation='mean')
+         for site, shape in shapes.items()}
+        for name, initializer in (('mean', 'zeros'), ('variance', 'ones')))
+
+  def move(self, batch, momentum):
+    """Moves the statistics towards those of a batch.
+
+    Under `tf.distribute`, replicas' statistics are averaged (the variables'
+    aggregation), so that replicas stay equal.
+
+    Args:
+      batch: {site: (mean, variance)}, each of the site's shape.
+      momentum: Weight of the old value.
+    """
+    for site, statistics in batch.items():
+      for moving, value in zip((self.mean[site], self.variance[site]),
+                               statistics):
+        moving.assign(moving * momentum + value * (1 - momentum))
+
+
+class Norms:
+  """The norms of one forward pass of one task.
+
+  Finds gamma and beta where they live (task, model, or the mixed templates),
+  normalises, and keeps the batch's statistics until `commit` moves the
+  task's. It lives as long as the call: nothing traced stays on the model.
+
+  Args:
+    model: `IsometricModel`.
+    task: `Task` of the model.
+    training: Whether to use and collect the batch's statistics.
+
+  Attributes:
+    mixtures: List of L rows {slot: mixed parameter}, for the blocks.
+  """
+
+  def __init__(self, model, task, training):
+    self.mixtures = model.bank.resolve(task.signature)  # L x {slot: tensor}
+    self._config = model.config
+    self._task = task
+    self._training = bool(training)
+    self._affine = {site: self._find_affine(model, site)
+                    for site in BODY_SITES + ADAPTER_SITES}
+    self._moving = {site: self._find_statistics(site)
+                    for site in BODY_SITES + ADAPTER_SITES}
+    self._batch = {site: [] for site in self._affine}
+
+  def _find_affine(self, model, site):
+    """List of (gamma, beta), one for each layer; adapters have one."""
+    for owner in (self._task.affine, model.affine):
+      if owner is not None and site in owner:
+        return list(zip(self._rows(site, owner.gamma[site]),
+                        self._rows(site, owner.beta[site])))
+    return [(m[f'{site}/gamma'], m[f'{site}/beta']) for m in self.mixtures]
+
+  def _find_statistics(self, site):
+    statistics = self._task.statistics
+    return list(zip(self._rows(site, statistics.mean[site]),
+                    self._rows(site, statistics.variance[site])))
+
+  def _rows(self, site, variable):
+    value = ops.convert_to_tensor(variable)
+    if site in ADAPTER_SITES:
+      return [value]
+    return ops.unstack(value, self._config.num_layers)
+
+  def __call__(self, x, site, layer=0):
+    """Normalises the output of a site; `layer` counts those of the body."""
+    gamma, beta = self._affine[site][layer]
+    mean, variance = self._moving[site][layer]
+    y, *statistics = normalization.batch_norm(
+        x, gamma, beta, mean, variance, self._config.norm_epsilon,
+        self._training)
+    self._batch[site].append(statistics)
+    return y
+
+  def of_layer(self, layer):
+    """The function `(tensor, site) -> tensor` that a block is called with."""
+    return lambda x, site: self(x, site, layer)
+
+  def commit(self):
+    """Moves the task's statistics towards the batch's, in training."""
+    if not self._training:
+      return
+    batch = {}
+    for site, collected in self._batch.items():
+      if site in ADAPTER_SITES:
+        batch[site] = collected[0]
+      else:
+        batch[site] = [ops.stack(values) for values in zip(*collected)]
+    self._task.statistics.move(batch, self._config.norm_momentum)
