@@ -466,6 +466,15 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
         .25 * a + .75 * b, initial({'a': 1, 'b': 3}), 1e-5, 1e-5)
     self.assertNotAllClose(initial('random'), initial('random'))
 
+  def test_fixed_signature_takes_no_initial_one(self):
+    model = _model(signature='sequential')
+    with self.assertRaisesRegex(ValueError, "fixed .sequential.*'uniform'"):
+      model.add_task('new', 2, init='uniform')
+    self.assertNotIn('new', model.tasks)
+    copied = model.add_task('new', 2, init='copy:a')
+    self.assertEqual(copied.signature.sequence,
+                     model.task('a').signature.sequence)
+
   @parameterized.parameters('mixed', 'private', 'shared')
   def test_copy_takes_norms_and_statistics_too(self, norm):
     model = _model({'a': 4, 'b': 4}, norm=norm)

@@ -60,9 +60,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
     super().__init__(bank=bank, slot=slot, signature=signature,
                      activity_regularizer=activity_regularizer, **kwargs)
     # The plain layer checks the arguments and normalises them.
-    plain = keras.layers.Conv2D(
-        filters, kernel_size, strides, padding, data_format, dilation_rate,
-        groups, name=self.name)
+    plain = _plain_layer(self.name, filters, kernel_size, strides, padding,
+                         data_format, dilation_rate, groups)
     self.filters = filters
     self.kernel_size = plain.kernel_size
     self.strides = plain.strides
@@ -99,6 +98,13 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
   def _default_slot(self):
     return 'conv_' + 'x'.join(map(str, self._kernel_shape))
 
+  def compute_output_shape(self, input_shape):
+    """Shape of the outputs, as for the plain layer."""
+    return _plain_layer(
+        self.name, self.filters, self.kernel_size, self.strides, self.padding,
+        self.data_format, self.dilation_rate,
+        self.groups).compute_output_shape(input_shape)
+
   def call(self, inputs, mixture=None):
     """Convolves with the mixed kernel."""
     outputs = ops.conv(
@@ -118,3 +124,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
         'dilation_rate', 'groups', 'activation', 'use_bias',
         'kernel_initializer', 'bias_initializer', 'kernel_regularizer',
         'bias_regularizer', 'activity_regularizer'))}
+
+
+def _plain_layer(name, *arguments):
+  """Keras' layer of these arguments; with a name, it uses up none of theirs."""
+  return keras.layers.Conv2D(*arguments, name=name)

@@ -60,9 +60,8 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
     super().__init__(bank=bank, slot=slot, signature=signature,
                      activity_regularizer=activity_regularizer, **kwargs)
     # The plain layer checks the arguments and normalises them.
-    plain = keras.layers.DepthwiseConv2D(
-        kernel_size, strides, padding, depth_multiplier, data_format,
-        dilation_rate, name=self.name)
+    plain = _plain_layer(self.name, kernel_size, strides, padding,
+                         depth_multiplier, data_format, dilation_rate)
     self.kernel_size = plain.kernel_size
     self.strides = plain.strides
     self.padding = plain.padding
@@ -96,6 +95,13 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
   def _default_slot(self):
     return 'depthwise_' + 'x'.join(map(str, self._kernel_shape))
 
+  def compute_output_shape(self, input_shape):
+    """Shape of the outputs, as for the plain layer."""
+    return _plain_layer(
+        self.name, self.kernel_size, self.strides, self.padding,
+        self.depth_multiplier, self.data_format,
+        self.dilation_rate).compute_output_shape(input_shape)
+
   def call(self, inputs, mixture=None):
     """Convolves every channel with its mixed kernel."""
     outputs = ops.depthwise_conv(
@@ -115,3 +121,8 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
         'data_format', 'dilation_rate', 'activation', 'use_bias',
         'depthwise_initializer', 'bias_initializer', 'depthwise_regularizer',
         'bias_regularizer', 'activity_regularizer'))}
+
+
+def _plain_layer(name, *arguments):
+  """Keras' layer of these arguments; with a name, it uses up none of theirs."""
+  return keras.layers.DepthwiseConv2D(*arguments, name=name)

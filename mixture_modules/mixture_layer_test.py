@@ -409,6 +409,24 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaises(NotImplementedError):
       layer._add_parameter('kernel', (1,), 'ones')
 
+  @_each_layer
+  def test_output_shape(self, name):
+    layer = _make(name, template_bank.TemplateBank(3))
+    self.assertEqual(layer.compute_output_shape((None, 6, 7, 4)),
+                     (None, 6, 7, 4))
+    frames = keras.layers.TimeDistributed(layer)(np.ones((2, 3, 6, 7, 4)))
+    self.assertEqual(frames.shape, (2, 3, 6, 7, 4))
+
+  def test_output_shape_of_strides_and_multiplier(self):
+    bank = template_bank.TemplateBank(3)
+    conv = mixture_conv.MixtureConv2D(5, 3, strides=2, bank=bank)
+    self.assertEqual(conv.compute_output_shape((None, 9, None, 4)),
+                     (None, 4, None, 5))
+    depthwise = mixture_depthwise.MixtureDepthwise(
+        3, depth_multiplier=2, bank=bank)
+    self.assertEqual(depthwise.compute_output_shape((2, 9, 8, 4)),
+                     (2, 7, 6, 8))
+
 
 if __name__ == '__main__':
   tf.test.main()

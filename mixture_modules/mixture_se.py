@@ -43,8 +43,8 @@ class MixtureSE(mixture_layer.MixtureLayer):
     `[batch, height, width, channels]`.
 
   Raises:
-    ValueError: If `squeeze_ratio` is not positive, or `slot` holds templates
-      of another shape.
+    ValueError: If `squeeze_ratio` is not positive, `slot` holds templates of
+      another shape, or Keras is set to channels_first.
 
   Source: section 4.1 (the block); biases and the rounding are our choice, and
   come within 2.7 % of Table 7.
@@ -59,6 +59,9 @@ class MixtureSE(mixture_layer.MixtureLayer):
     if squeeze_ratio <= 0:
       raise ValueError(
           f'squeeze_ratio must be positive, received {squeeze_ratio}.')
+    if keras.config.image_data_format() != 'channels_last':
+      raise ValueError('MixtureSE works on channels_last, received the Keras '
+                       f'setting {keras.config.image_data_format()!r}.')
     self.squeeze_ratio = squeeze_ratio
     self.activation = keras.activations.get(activation)
     self.gate_activation = keras.activations.get(gate_activation)
@@ -84,6 +87,10 @@ class MixtureSE(mixture_layer.MixtureLayer):
 
   def _default_slot(self):
     return 'se_' + 'x'.join(map(str, self._shape))
+
+  def compute_output_shape(self, input_shape):
+    """The inputs' shape."""
+    return input_shape
 
   def call(self, inputs, mixture=None):
     """Gates every channel by the image's mean activations."""

@@ -159,6 +159,10 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
   def _default_slot(self):
     return f'norm_{self._channels}'
 
+  def compute_output_shape(self, input_shape):
+    """The inputs' shape."""
+    return input_shape
+
   def call(self, inputs, mixture=None, training=False):
     """Normalises, and moves the statistics in training."""
     gamma = (self._parameter('gamma', mixture, 'float32') if self.scale

@@ -296,7 +296,7 @@ class _Bar(_Lines):
   def note(self, done, text):
     """Shows a text beside the bar; validation stays above it."""
     if text.startswith('validation'):
-      self._bar.write(f'step {done}: {text}')
+      self._bar.write(f'step {done}: {text}', file=sys.stderr)
     else:
       self._bar.set_postfix_str(text)
 
