@@ -195,11 +195,11 @@ class RunConfig:
 _DIGITS = ('mnist', 'mnist_corrupted/shear', 'mnist_corrupted/scale',
            'mnist_corrupted/shot_noise', 'svhn_cropped')
 _ADAPTATION = {'learning_rate': 2e-3, 'final_learning_rate': 2e-5,
-               'schedule': 'linear'}
+               'schedule': 'linear', 'mixture_lr_multiplier': 20.0}
 _RECIPES = {
     'default': {
         'tasks': ('optdigits', 'optdigits+blur', 'optdigits+boundary'),
-        'steps': 600, 'ema_decay': 0.99},
+        'steps': 500, 'ema_decay': 0.99},
     'small': {'tasks': ('cifar100',), 'batch_size': 128, 'epochs': 60},
     'large': {'tasks': ('cifar100',), 'batch_size': 128, 'epochs': 90},
     'natural5': {
