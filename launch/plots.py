@@ -43,17 +43,18 @@ def save_signatures(mixtures, path):
   height = 0.7 + 0.16 * templates
   figure, axes = plt.subplots(
       len(mixtures), 1, squeeze=False, sharex=True, layout='constrained',
-      figsize=(max(6.5, 0.3 * layers + 2), 1.0 + height * len(mixtures)))
+      figsize=(max(6.5, 0.3 * layers + 2),
+               max(2.5, 1.0 + height * len(mixtures))))
   for ax, (name, xi) in zip(axes[:, 0], mixtures.items()):
     image = plot_signature(xi, ax)
     sequence = '-'.join(map(str, np.asarray(xi).argmax(-1) + 1))
     ax.set_title(f'{name}   strongest: {sequence}', fontsize=9, loc='left')
   axes[-1, 0].set_xlabel('layer (input on the left, logits on the right)')
-  figure.colorbar(image, ax=axes[:, 0],
-                  label='mixture weight (1: that template alone)')
+  figure.colorbar(image, ax=axes[:, 0], label='mixture weight')
   figure.suptitle(
       'Signatures: which templates each layer of each task is made of\n'
-      '(dots mark the strongest; tasks share a layer where columns agree)',
+      '(weight 1: that template alone; dots mark the strongest; tasks share a '
+      'layer\nwhere their columns agree)',
       fontsize=10)
   figure.savefig(path, dpi=150)
   plt.close(figure)

@@ -90,6 +90,9 @@ def _define_model_flags():
       'output (Table 6).')
   flag['dropout'] = flags.DEFINE_float(
       'dropout', None, 'Rate before the logits.')
+  flag['norm_momentum'] = flags.DEFINE_float(
+      'norm_momentum', None, 'Of batch norm\'s moving statistics; short runs '
+      'want a smaller one.')
   flag['weight_decay'] = flags.DEFINE_float(
       'weight_decay', None, 'Convolution kernels add this times half their '
       'sum of squares to the loss.')
@@ -107,6 +110,8 @@ def _define_optimizer_flags():
       'schedule', None, schedules.KINDS, 'Of the learning rate.')
   flag['warmup_steps'] = flags.DEFINE_integer(
       'warmup_steps', None, 'Steps in which the learning rate rises.')
+  flag['power'] = flags.DEFINE_float(
+      'power', None, 'Of the polynomial schedule.')
   flag['mixture_lr_multiplier'] = flags.DEFINE_float(
       'mixture_lr_multiplier', None, 'Learning rate of the mixture logits, in '
       'units of the others\'. Not with --mixture_learning_rate.')

@@ -237,7 +237,11 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_signal_handlers_are_put_back(self):
     received = []
-    handler = lambda number, frame: received.append(number)
+
+    def handler(number, frame):
+      del frame
+      received.append(number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
       self.addCleanup(signal.signal, number, signal.signal(number, handler))
 

@@ -49,7 +49,7 @@ class StrategiesTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(
       '', 'workers', '[]', '{"cluster": {"worker": ["a:1"]}}',
       '{"cluster": {}, "task": {"type": "worker", "index": 0}}',
-      '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+      '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 1}}',
       '{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}')
   def test_rejects_a_broken_tf_config(self, text):
     with (mock.patch.dict(os.environ, {'TF_CONFIG': text}),

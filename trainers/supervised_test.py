@@ -17,7 +17,9 @@ from trainers import toy
 _GOLDEN_CHANGES = {
     'dropout': 0.3, 'entropy': 0.1, 'clustering': 0.1, 'weight_decay': 1e-3,
     'loss_weights': (1.0, 0.5), 'batch_size': (8, 4), 'shared_half': 'first',
-    'learning_rate': 0.1}
+    'learning_rate': 0.1, 'schedule': 'cosine', 'momentum': 0.9, 'rho': 0.9,
+    'epsilon': 1e-3, 'initial_mean_square': 1.0, 'mixture_lr_multiplier': 20.0,
+    'signature_spread': 0.5}
 _GOLDEN = [7.471856, 5.472990, 4.262913, 3.388660]
 
 
@@ -46,7 +48,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     scalars = run_steps(
         make_trainer(toy.make_config(**_GOLDEN_CHANGES)), 4)
     received = [s['loss'] for s in scalars]
-    self.assertAllClose(received, _GOLDEN, rtol=1e-4, msg=f'{received}')
+    self.assertAllClose(received, _GOLDEN, rtol=1e-3, msg=f'{received}')
 
   def test_learns(self):
     config = toy.make_config(

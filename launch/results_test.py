@@ -1,0 +1,78 @@
+"""Tests of results and of the tables shown."""
+
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from launch import results
+from trainers import supervised
+from trainers import toy
+
+
+class ResultsTest(tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    config = toy.make_config(['one', 'two+blur'])
+    cls.trainer = supervised.make_trainer(
+        config, toy.make_data(config.tasks), tf.distribute.get_strategy())
+    cls.found = results.collect(cls.trainer, 'test', 'ema', 12_345, 6.78)
+
+  def test_collects(self):
+    found = json.loads(json.dumps(self.found))
+    self.assertEqual(found, self.found)
+    mixtures = self.trainer.mixtures('ema')
+    expected = self.trainer.evaluate('test')
+    for name, task in found['tasks'].items():
+      for key in ('top1', 'loss', 'examples'):
+        self.assertEqual(task[key], expected[name][key])
+      self.assertEqual(task['classes'], toy.CLASSES)
+      self.assertAllClose(task['max_xi'], np.mean(mixtures[name].max(-1)))
+      signature = self.trainer.model.tasks[name].signature
+      self.assertEqual(task['signature'], signature.notation())
+      self.assertEqual(
+          task['own_parameters'], 2 * 2 + 16 * toy.CLASSES + toy.CLASSES)
+    self.assertEqual((found['steps'], found['seconds']), (12_345, 6.8))
+    self.assertEqual((found['split'], found['weights']), ('test', 'ema'))
+    self.assertEqual(
+        found['parameters'], self.trainer.model.parameter_report())
+    distance, = found['distances']
+    self.assertEqual(distance['tasks'], ['one', 'two+blur'])
+    self.assertAllClose(
+        distance['total_variation'],
+        np.abs(mixtures['one'] - mixtures['two+blur']).sum(-1) / 2, atol=1e-4)
+
+  def test_table(self):
+    lines = results.format_table(self.found).splitlines()
+    self.assertLen(lines, 2 + 2 + 1)
+    self.assertRegex(
+        lines[0], '^task +top-1 +loss +examples +own parameters +mean max xi$')
+    self.assertEqual({len(line) for line in lines[:4]}, {len(lines[0])})
+    task = self.found['tasks']['two+blur']
+    self.assertEqual(lines[3].split(), [
+        'two+blur', f'{task["top1"]:.2%}', f'{task["loss"]:.4f}', '23', '72',
+        f'{task["max_xi"]:.3f}'])
+    total = self.found['parameters']['total']
+    self.assertEqual(
+        lines[4], 'test split, ema weights, after 12,345 steps; '
+        f'{total:,} trained parameters in all')
+
+  def test_distances(self):
+    found = {
+        'tasks': {'a': {}, 'b': {}, 'c': {}},
+        'distances': [
+            {'tasks': ['a', 'b'], 'total_variation': [0.1] * 2 + [0.5] * 6},
+            {'tasks': ['a', 'c'], 'total_variation': [0.2] * 6 + [0.6] * 2},
+            {'tasks': ['b', 'c'], 'total_variation': [1.0] + [0.0] * 7}]}
+    rows = [line.split() for line in
+            results.format_distances(found).splitlines()]
+    self.assertEqual(rows[0], ['distance', '1', '2', '3'])
+    self.assertEqual(rows[2], ['1', 'a', '0.50', '0.60'])
+    self.assertEqual(rows[3], ['2', 'b', '0.10', '0.00'])
+    self.assertEqual(rows[4], ['3', 'c', '0.20', '0.50'])
+
+
+if __name__ == '__main__':
+  tf.test.main()

@@ -1,0 +1,132 @@
+"""Tests of the flags that decide a run."""
+
+import pathlib
+import tempfile
+
+from absl import flags
+from absl.testing import absltest
+from absl.testing import flagsaver
+from absl.testing import parameterized
+
+from launch import run_flags
+from mixture_modules import isometric_config
+from trainers import records
+from trainers import run_config
+from trainers.data import catalog
+
+
+def make_config(resumed=None, default_preset='default', **values):
+  """The configuration of flags, given as text as on a command line."""
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()
+  with flagsaver.as_parsed(**values):
+    return run_flags.run_config_from_flags(
+        catalog.expand_names, resumed, default_preset)
+
+
+class RunFlagsTest(parameterized.TestCase):
+
+  @parameterized.parameters(sorted(isometric_config.PRESETS))
+  def test_defaults_are_the_presets(self, preset):
+    self.assertEqual(make_config(), run_config.recipe('default'))
+    for config in (make_config(preset=preset),
+                   make_config(default_preset=preset)):
+      self.assertEqual(config, run_config.recipe(preset))
+
+  def test_every_flag_reaches_its_field(self):
+    config = make_config(
+        tasks='mnist,kmnist+blur', batch_size='8,16', loss_weights='1,0.5',
+        steps='7', eval_batch_size='9', entropy='0.1', clustering='0.2',
+        clustering_distance='square', ema_decay='0.5', ema_statistics='false',
+        precision='mixed_bfloat16', seed='3', deterministic='true',
+        shared_head='true', depth_multiplier='0.2', num_layers='4',
+        num_templates='2', image_size='16', patch_size='8', use_se='false',
+        norm='private', signature='softmax', signature_init='uniform',
+        signature_spread='0.25', temperature='2', shared_half='second',
+        original_input='true', dropout='0.1', weight_decay='0',
+        learning_rate='0.5', final_learning_rate='0.25', schedule='linear',
+        warmup_steps='2', mixture_learning_rate='0.125', momentum='0.5',
+        rho='0.75', epsilon='0.01', initial_mean_square='0', clipnorm='5')
+    default = run_config.recipe('default')
+    for part in (config, config.model, config.optimizer):
+      original = {config: default, config.model: default.model,
+                  config.optimizer: default.optimizer}[part]
+      same = {name for name, value in vars(part).items()
+              if value == getattr(original, name)}
+      # What stays: what has no flag, and what was given its default.
+      self.assertContainsSubset(same, {
+          'epochs', 'preset', 'adapter_filters', 'activation', 'norm_momentum',
+          'norm_epsilon', 'signature', 'power', 'mixture_lr_multiplier'})
+    self.assertEqual(config.tasks, ('mnist', 'kmnist+blur'))
+    self.assertEqual(config.batch_size, (8, 16))
+    self.assertEqual(config.loss_weights, (1.0, 0.5))
+    self.assertEqual((config.steps, config.epochs), (7, None))
+    self.assertEqual(config.optimizer.mixture_multiplier, 0.25)
+
+  def test_groups_of_tasks(self):
+    config = make_config(tasks='digits+blur', batch_size='4')
+    self.assertIn('mnist+blur', config.tasks)
+    self.assertGreaterEqual(len(config.tasks), 5)
+    self.assertEqual(config.batch_size, 4)
+
+  @parameterized.named_parameters(
+      ('budget', {'steps': '1', 'epochs': '1'}, '--steps and --epochs contra'),
+      ('mixture_lr', {'mixture_lr_multiplier': '1',
+                      'mixture_learning_rate': '1'}, 'contradict each other'),
+      ('fixed', {'signature': 'cyclic', 'temperature': '2'},
+       '--signature=cyclic has no use for --temperature'),
+      ('explicit', {'signature': '1-2-3-4-1-2-3-4', 'entropy': '1'},
+       '--signature=1-2-3-4-1-2-3-4 has no use for --entropy'),
+      ('fixed_preset', {'preset': 'digits_baseline', 'clustering': '1'},
+       '--signature=diagonal has no use for --clustering'),
+      ('tanh', {'signature': 'tanh', 'temperature': '2'},
+       '--signature=tanh has no use for --temperature'),
+      ('linear', {'signature': 'linear', 'entropy': '1'}, 'sum to 1'),
+      ('layers', {'num_layers': '0'}, 'num_layers must be'),
+      ('templates', {'num_templates': '-1'}, 'num_templates must be'),
+      ('diagonal', {'signature': 'diagonal'}, 'needs K = L'),
+      ('word', {'signature': 'spiral'}, "Unknown signature 'spiral'"),
+      ('image', {'image_size': '30'}, 'multiple of patch_size'),
+      ('batch_word', {'batch_size': '8,x'}, '--batch_size must be .*8,x'),
+      ('batch_none', {'batch_size': ''}, 'each of the 3 tasks, received 0'),
+      ('batch_many', {'batch_size': '1,2'}, 'one for each of the 3 tasks'),
+      ('weight_word', {'loss_weights': 'x'}, '--loss_weights must be one'),
+      ('no_task', {'tasks': ''}, 'at least one task'),
+      ('twice', {'tasks': 'mnist,mnist'}, 'more than once'),
+      ('group_twice', {'tasks': 'digits,mnist'}, r"\['mnist'\] more than once"),
+      ('seed', {'seed': '-1'}, r'seed must be in \[0'),
+      ('rate', {'learning_rate': 'nan'}, 'learning_rate'),
+      ('clipnorm', {'clipnorm': '0'}, 'clipnorm'),
+      ('exponential', {'schedule': 'exponential'}, 'final_learning_rate'))
+  def test_rejects(self, values, message):
+    with self.assertRaisesRegex(ValueError, message):
+      make_config(**values)
+
+  @parameterized.parameters(
+      ('preset', 'tiny'), ('norm', 'none'), ('schedule', 'step'),
+      ('steps', 'many'), ('clustering_distance', 'cube'),
+      ('shared_half', 'third'), ('precision', 'float16'))
+  def test_flags_reject_words(self, name, value):
+    with self.assertRaisesRegex(flags.IllegalFlagValueError, value):
+      make_config(**{name: value})
+
+  def test_resume_takes_what_is_saved(self):
+    with tempfile.TemporaryDirectory() as folder:
+      workdir = pathlib.Path(folder) / 'run'
+      saved = make_config(num_layers='3', learning_rate='0.5', epochs='2',
+                          preset='figure2b')
+      self.assertEqual(  # nothing there yet: a new run
+          make_config(workdir, num_layers='3').model.num_layers, 3)
+      records.claim(workdir, saved.to_json(), 'train')
+      self.assertEqual(make_config(workdir), saved)
+      self.assertEqual(make_config(workdir, preset='figure2b'), saved)
+      self.assertEqual(
+          make_config(workdir, seed='7'), saved.replace(seed=7))
+      self.assertEqual(make_config(workdir, preset='small').preset, 'small')
+      (workdir / records.RUN).write_text('{}')
+      with self.assertRaisesRegex(ValueError, 'damaged or foreign'):
+        make_config(workdir)
+
+
+if __name__ == '__main__':
+  absltest.main()
