@@ -41,7 +41,7 @@ setuptools.setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=['mixture_modules'],
-    python_requires='>=3.11',  # Keras 3.15's,
+    python_requires='>=3.11',  # Keras 3.15's
     install_requires=[
         'keras>=3.15,<3.16',
         'numpy',

@@ -30,8 +30,8 @@ class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
       ('mixtures', benchmark._mixture_step), ('stock', benchmark._stock_step))
   def test_steps_learn(self, make):
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(4, 8, 8, 3)).astype('float32')
-    step = make(_config(dropout=0.0), images, np.arange(4, dtype='int32'))
+    images = tf.constant(rng.normal(size=(4, 8, 8, 3)), tf.float32)
+    step = make(_config(dropout=0.0), images, tf.range(4))
     losses = [float(np.mean(step())) for _ in range(8)]
     self.assertLess(losses[-1], losses[0])
 

@@ -32,7 +32,8 @@ def run(main):
       print(stop, file=sys.stderr)
       sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
-      print('Stopped by SIGINT outside training.', file=sys.stderr)
+      print('Stopped by SIGINT; what is not in a checkpoint is lost.',
+            file=sys.stderr)
       sys.exit(128 + signal.SIGINT)
     except (ValueError, OSError) as error:
       if _TRACEBACK.value:

@@ -14,11 +14,11 @@ from launch import entry
 from launch import results
 from launch import shared_flags
 from trainers import checkpoints
+from trainers import loop
 from trainers import records
 from trainers import run_config
 from trainers import strategies
 from trainers import supervised
-from trainers.data import catalog
 from trainers.data import mocking
 from trainers.data import pipeline
 
@@ -26,6 +26,9 @@ _SPLIT = flags.DEFINE_enum(
     'split', 'test', pipeline.SPLITS, 'Split to evaluate on.')
 _WEIGHTS = flags.DEFINE_enum(
     'weights', 'ema', ['ema', 'raw'], 'Averaged weights or the last ones.')
+
+flags.declare_key_flag('workdir')
+flags.declare_key_flag('data_dir')
 
 
 def main(argv):
@@ -45,16 +48,17 @@ def main(argv):
 
 def evaluate(workdir, config):
   """Evaluates the last checkpoint of a run; writes and prints."""
-  step, arrays, metadata = checkpoints.Checkpoints(
-      workdir / records.CHECKPOINTS).load()
-  data = {name: pipeline.TaskData(
-      catalog.get_task(name), config.model.image_size,
-      shared_flags.DATA_DIR.value) for name in config.tasks}
+  store = checkpoints.Checkpoints(workdir / records.CHECKPOINTS)
+  step, arrays, metadata = store.load()
+  loop.check_same_run(store.latest(), metadata, config.to_json())
+  data = pipeline.load_tasks(
+      config.tasks, config.model.image_size, shared_flags.DATA_DIR.value)
   trainer = supervised.make_trainer(
-      config, data, strategies.make_strategy('default'), steps=step)
+      config, data, strategies.make_strategy('default'),
+      steps=max(step, config.optimizer.warmup_steps + 1))
   checkpoints.restore(trainer.state(), arrays)
   found = results.collect(trainer, _SPLIT.value, _WEIGHTS.value, step,
-                          metadata.get('seconds', 0.0))
+                          metadata['seconds'])
   records.write_json(
       workdir / f'evaluation-{_SPLIT.value}-{_WEIGHTS.value}.json', found)
   print(results.format_table(found))

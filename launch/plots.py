@@ -7,6 +7,8 @@ matplotlib.use('Agg')  # files, not windows
 from matplotlib import pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
+from mixture_modules import signatures  # noqa: E402
+
 
 def plot_signature(mixtures, ax, vmax=1.0):
   """Heat map of one signature: layers from left to right (Figure 3).
@@ -39,7 +41,7 @@ def save_signatures(mixtures, path):
     mixtures: {task: `[L, K]` mixture weights}.
     path: PNG to write.
   """
-  layers, templates = next(iter(mixtures.values())).shape
+  layers, templates = np.shape(next(iter(mixtures.values())))
   height = 0.7 + 0.16 * templates
   figure, axes = plt.subplots(
       len(mixtures), 1, squeeze=False, sharex=True, layout='constrained',
@@ -47,14 +49,13 @@ def save_signatures(mixtures, path):
                max(2.5, 1.0 + height * len(mixtures))))
   for ax, (name, xi) in zip(axes[:, 0], mixtures.items()):
     image = plot_signature(xi, ax)
-    sequence = '-'.join(map(str, np.asarray(xi).argmax(-1) + 1))
-    ax.set_title(f'{name}   strongest: {sequence}', fontsize=9, loc='left')
+    ax.set_title(f'{name}   strongest: {signatures.notation(xi)}',
+                 fontsize=9, loc='left')
   axes[-1, 0].set_xlabel('layer (input on the left, logits on the right)')
   figure.colorbar(image, ax=axes[:, 0], label='mixture weight')
   figure.suptitle(
       'Signatures: which templates each layer of each task is made of\n'
-      '(weight 1: that template alone; dots mark the strongest; tasks share a '
-      'layer\nwhere their columns agree)',
+      '(dots mark the strongest; tasks share a layer where columns agree)',
       fontsize=10)
   figure.savefig(path, dpi=150)
   plt.close(figure)

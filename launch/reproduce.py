@@ -12,6 +12,7 @@ that are not finished. It prints a Markdown table and leaves it in
 
 import pathlib
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,10 @@ _ROWS = flags.DEFINE_list(
     'rows', None, 'Names of the rows to run. Default: all.')
 _SEEDS = flags.DEFINE_list('seeds', ['0'], 'One run of every row for each.')
 flags.mark_flag_as_required('table')
+flags.adopt_module_key_flags(run_flags)
+flags.adopt_module_key_flags(shared_flags)
+# What a row or --seeds decides.
+_DECIDED = ('preset', 'tasks', 'seed')
 
 
 def main(argv):
@@ -57,27 +62,63 @@ def trained_table(table, workdir):
   """Runs the rows of a trained table; returns it as Markdown."""
   rows = _chosen(table.rows)
   seeds = [_seed(text) for text in _SEEDS.value]
+  if len(set(seeds)) < len(seeds):
+    raise ValueError(f'--seeds must differ, received {_SEEDS.value}.')
+  for argument in run_flags.given():
+    if argument.strip('-').split('=')[0] in _DECIDED:
+      raise ValueError(f'{argument} cannot be given: rows decide the preset '
+                       'and the tasks, --seeds the seeds.')
   commands = {(row, seed): _command(row, seed, workdir)
               for row in rows for seed in seeds}
-  print(f'{len(rows)} rows x {len(seeds)} seeds = {len(commands)} runs, '
-        f'{_budget()} each, under {workdir}', file=sys.stderr, flush=True)
+  budget = (f'{len(rows)} rows x {len(seeds)} seeds = {len(commands)} runs, '
+            f'{_budget()} each')
+  print(f'{budget}, under {workdir}', file=sys.stderr, flush=True)
   for (row, seed), (command, path) in commands.items():
-    if (path / records.RESULTS).exists():
-      continue
-    print(f'{row.name}, seed {seed}: {shlex.join(command[1:])}',
-          file=sys.stderr, flush=True)
-    status = subprocess.run(command, check=False).returncode
-    if status > 128 or status < 0:
-      raise ValueError(f'{row.name}, seed {seed} was stopped: call the same '
-                       'command again to go on.')
-    if status:
-      raise ValueError(f'{row.name}, seed {seed} failed, see above. Its '
-                       f'directory is {path}.')
+    if not _is_done(command, path):
+      _run(f'{row.name}, seed {seed}', command, path)
   lines = [_markdown_row(row, [commands[row, seed] for seed in seeds])
            for row in rows]
+  notes = (*table.notes, f'Budget: {budget}; seeds {",".join(_SEEDS.value)}.')
   return _markdown(table.title, [
       'row', 'paper', 'ours, min / median / max', 'seeds', 'steps',
-      'parameters', 'commit', 'command'], lines, table.notes)
+      'parameters', 'commit', 'command'], lines, notes)
+
+
+def _is_done(command, path):
+  """Whether a run has its results; an error if they are another command's."""
+  if not (path / records.RUN).exists():
+    return False
+  made_by = records.read_run(path)['argv'][1:]
+  if made_by != command[3:]:
+    raise ValueError(
+        f'{path} holds the run of another command, {shlex.join(made_by)}; '
+        f'expected {shlex.join(command[3:])}: choose another --workdir.')
+  return (path / records.RESULTS).exists()
+
+
+def _run(name, command, path):
+  """Runs or resumes one cell; passes signals on and lets it save."""
+  if (path / records.RUN).exists():
+    command = [*command, '--resume']
+  print(f'{name}: {shlex.join(command[1:])}', file=sys.stderr, flush=True)
+  # In a session of its own: a terminal would send Ctrl-C to both.
+  with subprocess.Popen(command, start_new_session=True) as process:
+    def pass_on(number, frame):
+      del frame
+      process.send_signal(number)
+
+    previous = {number: signal.signal(number, pass_on)
+                for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+      status = process.wait()
+    finally:
+      for number, handler in previous.items():
+        signal.signal(number, handler)
+  if status > 128 or status < 0:
+    raise ValueError(f'{name} was stopped: call the same command again to go '
+                     'on.')
+  if status:
+    raise ValueError(f'{name} failed, see above. Its directory is {path}.')
 
 
 def _chosen(rows):
@@ -106,8 +147,7 @@ def _command(row, seed, workdir):
   """(command of a run, its directory)."""
   path = workdir / row.name.replace('/', '_') / f'seed{seed}'
   command = [sys.executable, '-m', 'launch.train', *row.flags,
-             *run_flags.given(), f'--seed={seed}', f'--workdir={path}',
-             '--resume']
+             *run_flags.given(), f'--seed={seed}', f'--workdir={path}']
   if shared_flags.DATA_DIR.value:
     command.append(f'--data_dir={shared_flags.DATA_DIR.value}')
   if shared_flags.SMOKE.value:
@@ -123,12 +163,11 @@ def _markdown_row(row, runs):
   ours = ' / '.join(f'{value:.1f}' for value in (
       top1[0], statistics.median(top1), top1[-1]))
   commit = (run['commit'] or 'unknown')[:7] + '+' * bool(run['dirty'])
-  flags_only = [part for part in runs[0][0][3:] if part != '--resume']
   return [
       row.name, '-' if row.paper is None else f'{row.paper:.1f}', ours,
       str(len(runs)), f'{found[0]["steps"]:,}',
       f'{found[0]["parameters"]["total"]:,}', commit,
-      f'`python -m launch.train {shlex.join(flags_only)}`']
+      f'`python -m launch.train {shlex.join(runs[0][0][3:])}`']
 
 
 def table_7():

@@ -57,6 +57,20 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
         ) as workdir, self.assertRaisesRegex(ValueError, "received 'one'"):
       reproduce.trained_table(_TINY, pathlib.Path(workdir))
 
+  @parameterized.named_parameters(
+      ('preset', {'preset': 'small'}, {}, '--preset=small cannot be given'),
+      ('seed', {'seed': 7}, {}, '--seed=7 cannot be given'),
+      ('seeds', {}, {'seeds': ['0', '0']}, '--seeds must differ'))
+  def test_what_rows_decide_is_refused(self, present, values, message):
+    for name, value in present.items():
+      flag = flags.FLAGS[name]
+      self.addCleanup(setattr, flag, 'present', flag.present)
+      flag.present = 1
+      values = {**values, name: value}
+    with flagsaver.flagsaver(**values), tempfile.TemporaryDirectory(
+        ) as workdir, self.assertRaisesRegex(ValueError, message):
+      reproduce.trained_table(_TINY, pathlib.Path(workdir))
+
   def test_runs_a_row_once_and_reports_it(self):
     with tempfile.TemporaryDirectory() as folder, flagsaver.flagsaver(
         rows=['tiny/row'], seeds=['3'], smoke=True):
@@ -66,6 +80,9 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
       written = results.stat().st_mtime_ns
       again = reproduce.trained_table(_TINY, workdir)
       self.assertEqual(results.stat().st_mtime_ns, written)
+      with flagsaver.flagsaver(smoke=False), self.assertRaisesRegex(
+          ValueError, 'run of another command'):
+        reproduce.trained_table(_TINY, workdir)
     self.assertEqual(again, text)
     row = text.splitlines()[4].split(' | ')
     self.assertEqual(row[:2] + row[3:5], ['| tiny/row', '50.0', '1', '3'])

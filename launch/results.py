@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 import mixture_modules as mm
+from mixture_modules import signatures
 
 
 def collect(trainer, split, weights, steps, seconds):
@@ -20,7 +21,8 @@ def collect(trainer, split, weights, steps, seconds):
   Returns:
     What `results.json` holds: {'tasks': {name: {'top1': 0 to 1, 'loss': nats,
     'examples': number, 'own_parameters': number, 'max_xi': mean over layers
-    of the largest mixture weight, 'signature': notation, 'classes'}},
+    of the largest mixture weight, 'signature': notation, 'classes',
+    'mixtures': `[L, K]`}},
     'distances': [{'tasks': pair, 'total_variation': one for each layer}],
     'parameters': {part: number}, 'steps', 'seconds', 'split', 'weights'}.
   """
@@ -28,11 +30,11 @@ def collect(trainer, split, weights, steps, seconds):
   mixtures = trainer.mixtures(weights)
   for name, result in tasks.items():
     task = trainer.model.tasks[name]
-    strongest = mixtures[name].argmax(-1) + 1
     result['own_parameters'] = trainer.model.own_parameters(name)
     result['max_xi'] = float(mixtures[name].max(-1).mean())
-    result['signature'] = '-'.join(map(str, strongest))
+    result['signature'] = signatures.notation(mixtures[name])
     result['classes'] = task.num_classes
+    result['mixtures'] = mixtures[name].round(6).tolist()
   distances = [
       {'tasks': [one, other], 'total_variation': mm.total_variation(
           mixtures[one], mixtures[other]).round(4).tolist()}

@@ -9,6 +9,7 @@ import pathlib
 from absl import flags
 
 from mixture_modules import isometric_config
+from mixture_modules import regularizers
 from mixture_modules import signatures
 from trainers import records
 from trainers import run_config
@@ -36,7 +37,7 @@ def _define_run_flags():
       'clustering', None, 'Weight of the clustering regulariser, alpha in '
       'section 3.2, which states no value.')
   flag['clustering_distance'] = flags.DEFINE_enum(
-      'clustering_distance', None, ['identity', 'square'],
+      'clustering_distance', None, sorted(regularizers.DISTANCES),
       'The function g of the clustering regulariser.')
   flag['ema_decay'] = flags.DEFINE_float(
       'ema_decay', None, 'Decay of the averaged weights, which are the ones '

@@ -43,7 +43,8 @@ class RunFlagsTest(parameterized.TestCase):
         num_templates='2', image_size='16', patch_size='8', use_se='false',
         norm='private', signature='softmax', signature_init='uniform',
         signature_spread='0.25', temperature='2', shared_half='second',
-        original_input='true', dropout='0.1', weight_decay='0',
+        original_input='true', dropout='0.1', weight_decay='0', power='3',
+        norm_momentum='0.5',
         learning_rate='0.5', final_learning_rate='0.25', schedule='linear',
         warmup_steps='2', mixture_learning_rate='0.125', momentum='0.5',
         rho='0.75', epsilon='0.01', initial_mean_square='0', clipnorm='5')
@@ -55,8 +56,8 @@ class RunFlagsTest(parameterized.TestCase):
               if value == getattr(original, name)}
       # What stays: what has no flag, and what was given its default.
       self.assertContainsSubset(same, {
-          'epochs', 'preset', 'adapter_filters', 'activation', 'norm_momentum',
-          'norm_epsilon', 'signature', 'power', 'mixture_lr_multiplier'})
+          'epochs', 'preset', 'adapter_filters', 'activation', 'norm_epsilon',
+          'signature', 'mixture_lr_multiplier'})
     self.assertEqual(config.tasks, ('mnist', 'kmnist+blur'))
     self.assertEqual(config.batch_size, (8, 16))
     self.assertEqual(config.loss_weights, (1.0, 0.5))

@@ -4,7 +4,7 @@ from absl import flags
 
 WORKDIR = flags.DEFINE_string(
     'workdir', None, 'Directory of the run, or of the runs of a table. '
-    'Default: a new one under runs/.')
+    'Default of train: a new one under runs/; of reproduce: runs/tableN.')
 DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'TFDS data directory. Default: TFDS\'s own, or '
     '$TFDS_DATA_DIR.')

@@ -30,10 +30,10 @@ from trainers.data import pipeline
 
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Go on with the run in --workdir, from its last '
-    'checkpoint; flags that are not given are as they were.')
+    'checkpoint; what decides its numbers is as it was.')
 _STRATEGY = flags.DEFINE_enum(
     'strategy', 'default', strategies.NAMES, 'One device, all devices of this '
-    'machine, or the workers that $TF_CONFIG lists.')
+    'machine, or the workers that $TF_CONFIG lists, which share --workdir.')
 _LOG_EVERY = flags.DEFINE_integer(
     'log_every', 50, 'Steps between lines of metrics.')
 _EVAL_EVERY = flags.DEFINE_integer(
@@ -41,6 +41,8 @@ _EVAL_EVERY = flags.DEFINE_integer(
     '0: never.')
 _CHECKPOINT_EVERY = flags.DEFINE_integer(
     'checkpoint_every', 500, 'Steps between checkpoints.')
+flags.adopt_module_key_flags(run_flags)
+flags.adopt_module_key_flags(shared_flags)
 
 
 def main(argv):
@@ -72,9 +74,8 @@ def train(config, strategy, workdir, cadence, kind='train'):
   """Runs a configuration to its results; returns what it wrote."""
   records.check(workdir, config.to_json(), kind, _RESUME.value)
   chief = strategies.is_chief(strategy)
-  data = {name: pipeline.TaskData(
-      catalog.get_task(name), config.model.image_size,
-      shared_flags.DATA_DIR.value) for name in config.tasks}
+  data = pipeline.load_tasks(
+      config.tasks, config.model.image_size, shared_flags.DATA_DIR.value)
   for task_data in data.values():
     for split in pipeline.SPLITS:
       task_data.num_examples(split)  # faults show before the training
@@ -88,7 +89,8 @@ def train(config, strategy, workdir, cadence, kind='train'):
   if chief:
     records.write_json(f'{workdir}/{records.RESULTS}', found)
     plots.save_signatures(
-        trainer.mixtures('ema'), f'{workdir}/signatures.png')
+        {name: result['mixtures'] for name, result in found['tasks'].items()},
+        f'{workdir}/signatures.png')
     print(results.format_table(found))
     print(f'Picture of the signatures: {workdir}/signatures.png')
   return found

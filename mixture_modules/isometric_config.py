@@ -5,6 +5,7 @@ marked "ours" below.
 """
 
 import dataclasses
+import math
 
 from mixture_modules import mixture_se
 from mixture_modules import signatures
@@ -75,9 +76,6 @@ class IsometricConfig:
       if not isinstance(value, int) or value < 1:
         raise ValueError(
             f'{name} must be a positive integer, received {value!r}.')
-    if self.depth_multiplier <= 0:
-      raise ValueError('depth_multiplier must be positive, received '
-                       f'{self.depth_multiplier}.')
     if self.image_size % self.patch_size:
       raise ValueError(
           f'image_size must be a multiple of patch_size={self.patch_size}, '
@@ -87,19 +85,17 @@ class IsometricConfig:
                        f'{self.norm!r}.')
     if not 0 <= self.dropout < 1:
       raise ValueError(f'dropout must be in [0, 1), received {self.dropout}.')
-    if self.weight_decay < 0:
-      raise ValueError('weight_decay must not be negative, received '
-                       f'{self.weight_decay}.')
     if len(self.adapter_filters) != 2 or min(self.adapter_filters) < 1:
       raise ValueError('adapter_filters must be two positive integers, '
                        f'received {self.adapter_filters}.')
-    for name in ('temperature', 'norm_epsilon'):
-      if getattr(self, name) <= 0:
-        raise ValueError(f'{name} must be positive, received '
+    for name in ('depth_multiplier', 'temperature', 'norm_epsilon'):
+      if not 0 < getattr(self, name) < math.inf:
+        raise ValueError(f'{name} must be positive and finite, received '
                          f'{getattr(self, name)}.')
-    if self.signature_spread < 0:
-      raise ValueError('signature_spread must not be negative, received '
-                       f'{self.signature_spread}.')
+    for name in ('weight_decay', 'signature_spread'):
+      if not 0 <= getattr(self, name) < math.inf:
+        raise ValueError(f'{name} must be finite and not negative, received '
+                         f'{getattr(self, name)}.')
     if not 0 <= self.norm_momentum < 1:
       raise ValueError('norm_momentum must be in [0, 1), received '
                        f'{self.norm_momentum}.')

@@ -197,14 +197,18 @@ class Signature(keras.layers.Layer):
 
   def notation(self):
     """The strongest template of each layer, as the paper writes: '1-2-2-3'."""
-    xi = ops.convert_to_numpy(self.mixture_weights())
-    return '-'.join(str(k + 1) for k in xi.argmax(-1))
+    return notation(ops.convert_to_numpy(self.mixture_weights()))
 
   def get_config(self):
     """Constructor arguments; a shared signature is passed as the object."""
     names = ('num_layers', 'num_templates', 'kind', 'initializer', 'spread',
              'temperature', 'diagonal_weight', 'seed', 'shared', 'shared_half')
     return {**super().get_config(), **{n: getattr(self, n) for n in names}}
+
+
+def notation(mixtures):
+  """The strongest template of each layer of `[L, K]` mixtures: '1-2-2-3'."""
+  return '-'.join(str(k + 1) for k in np.asarray(mixtures).argmax(-1))
 
 
 def mean_mixture(signatures, coefficients):

@@ -5,6 +5,8 @@ variable `[K, *shape]` for each slot: row k of all slots together is template
 k. A layer computes with a mixture xi of the rows, `sum_k xi[k] * theta[k]`.
 """
 
+import zlib
+
 import keras
 from keras import ops
 import numpy as np
@@ -95,7 +97,7 @@ class TemplateBank(keras.layers.Layer):
       self._templates[slot] = self.add_weight(
           name=slot.replace('/', '_'),
           shape=(self.num_templates, *config['shape']),
-          initializer=_per_template(initializer),
+          initializer=_per_template(initializer, slot),
           autocast=False,  # mixing is float32
           regularizer=keras.regularizers.get(regularizer))
     self._slot_configs[slot] = config
@@ -223,8 +225,12 @@ def _check_same_slot(existing, config):
           'of its own with slot=...')
 
 
-def _per_template(initializer):
-  """An initialiser of `[K, *shape]` that draws each template by itself."""
+def _per_template(initializer, slot):
+  """An initialiser of `[K, *shape]` that draws each template by itself.
+
+  The slot is part of the seed: one initialiser often serves several slots,
+  and would give them all the same random numbers.
+  """
   initializer = keras.initializers.get(initializer)
 
   def initialize(shape, dtype=None):
@@ -235,8 +241,9 @@ def _per_template(initializer):
       # A SeedGenerator moves on by itself; seedless initialisers are constant.
       draws = [initializer] * count
     else:
-      seeds = np.random.SeedSequence(
-          config['seed'] or int(initializer.seed)).generate_state(count)
+      seed = [config['seed'] or int(initializer.seed),
+              zlib.crc32(slot.encode())]
+      seeds = np.random.SeedSequence(seed).generate_state(count)
       draws = [type(initializer).from_config({**config, 'seed': int(s >> 1)})
                for s in seeds]
     return ops.stack([draw(tuple(shape), dtype=dtype) for draw in draws])

@@ -8,13 +8,14 @@ file, is the SHA-256 of all bytes before: no damage goes unnoticed.
 import hashlib
 import io
 import json
-import os
 import pathlib
 import re
 import zipfile
 
 import numpy as np
 import tensorflow as tf
+
+from trainers import files
 
 _FORMAT = 'mixture-modules checkpoint 1'
 _HEADER = 'checkpoint.json'
@@ -47,7 +48,6 @@ class Checkpoints:
       )
     self.directory = pathlib.Path(directory)
     self.keep = keep
-    self.directory.mkdir(parents=True, exist_ok=True)
 
   def save(self, step, arrays, metadata=None, best=False):
     """Writes a checkpoint, then removes those that are no longer kept.
@@ -74,15 +74,16 @@ class Checkpoints:
           ' another directory.'
       )
     data = _encode(int(step), arrays, metadata or {})
+    self.directory.mkdir(parents=True, exist_ok=True)
     for leftover in self.directory.glob('.*.npz.tmp'):
       leftover.unlink(missing_ok=True)
     path = self.directory / f'checkpoint-{step:08d}.npz'
-    _write(path, data)
+    files.write(path, data)
     for old in self._paths('checkpoint')[: -self.keep]:
       old.unlink()
     if best:
       new_best = self.directory / f'best-{step:08d}.npz'
-      _write(new_best, data)
+      files.write(new_best, data)
       for old in self._paths('best'):
         if old != new_best:
           old.unlink()
@@ -309,22 +310,3 @@ def _decode(path, data):
         array = array.view(dtype.as_numpy_dtype)
       arrays[key] = array
   return header['step'], arrays, header['metadata']
-
-
-def _write(path, data):
-  """Writes a file so that its name only ever stands for the whole."""
-  temporary = path.with_name(f'.{path.name}.tmp')
-  try:
-    with open(temporary, 'wb') as file:
-      file.write(data)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
-  if os.name == 'posix':  # elsewhere, directories cannot be opened
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-      os.fsync(directory)
-    finally:
-      os.close(directory)

@@ -88,7 +88,10 @@ class ExponentialMovingAverage:
       average = self.averages[key]
       old = tf.convert_to_tensor(average.value)
       new = tf.convert_to_tensor(variable.value)
-      average.assign(old - tf.cast(1 - decay, old.dtype) * (old - new))
+      if not self.decay:  # exactly the variables, without rounding
+        average.assign(new)
+      else:
+        average.assign(old - tf.cast(1 - decay, old.dtype) * (old - new))
     self.counter.assign_add(1)
 
   @contextlib.contextmanager

@@ -92,7 +92,7 @@ def run(trainer, workdir, cadence, resume=False, chief=True, config=None):
   start, seconds = 0, 0.0
   if resume and store.latest():
     start, arrays, metadata = store.load()
-    _check_same_run(store.latest(), metadata, config)
+    check_same_run(store.latest(), metadata, config)
     checkpoints.restore(trainer.state(), arrays)
     seconds = metadata['seconds']
   writer = records.Writer(workdir, start, enabled=chief)
@@ -102,7 +102,17 @@ def run(trainer, workdir, cadence, resume=False, chief=True, config=None):
   return loop.seconds()
 
 
-def _check_same_run(path, metadata, config):
+def check_same_run(path, metadata, config):
+  """Checks that a checkpoint is that of a run, not one of equal shapes.
+
+  Args:
+    path: The checkpoint, for the message.
+    metadata: Its metadata.
+    config: The run's configuration, as JSON.
+
+  Raises:
+    ValueError: If it was written with another configuration.
+  """
   # As JSON has it: tuples become lists.
   if ('seconds' not in metadata
       or metadata.get('config') != json.loads(json.dumps(config))):
@@ -150,16 +160,18 @@ class _Loop:
         bar.update()
         if self._due(done, self._cadence.log):
           self._log(done, bar)
-        if done < steps and self._due(done, self._cadence.evaluate):
-          self._evaluate(done, bar)
+        if self._due(done, self._cadence.evaluate):
+          with self._not_timed():
+            self._evaluate(done, bar)
         if self._due(done, self._cadence.checkpoint):
           self._save(done, bar)
         if stop:
           self._save(done, bar)
           name = signal.Signals(stop[0]).name
           raise Interrupted(
-              f'Stopped by {name} after step {done} of {steps}; a checkpoint '
-              'is saved. Continue with --resume.', stop[0])
+              f'Stopped by {name} after step {done} of {steps}; '
+              + ('a checkpoint is saved. Continue with --resume.'
+                 if self._chief else 'the first worker saves.'), stop[0])
 
   def _due(self, done, every):
     return bool(every) and (done % every == 0 or done == self._trainer.steps)
@@ -183,8 +195,9 @@ class _Loop:
     names = ', '.join(names[:4])
     return (
         f'The loss is not finite from step {step} on ({names}). Lower '
-        '--learning_rate or --mixture_learning_rate, warm up longer with '
-        '--warmup_steps, or look for bad values in the data. '
+        '--learning_rate or --mixture_learning_rate, or warm up longer with '
+        '--warmup_steps, in a new --workdir; or look for bad values in the '
+        'data. '
         + (f'The last checkpoint is from before: {saved}.' if saved else
            'There is no checkpoint from before.'))
 
@@ -205,6 +218,14 @@ class _Loop:
     self._writer.signatures(done, mixtures)
     bar.note(done, f'loss {scalars["loss"]:.3f}, {speed:.0f} images/s')
 
+  @contextlib.contextmanager
+  def _not_timed(self):
+    """Keeps what is not training out of the speed that is shown."""
+    began = time.monotonic()
+    yield
+    step, last = self._last_log
+    self._last_log = step, last + time.monotonic() - began
+
   def _evaluate(self, done, bar):
     results = self._trainer.evaluate('validation')
     self._writer.scalars(done, {
@@ -220,6 +241,11 @@ class _Loop:
       # A run that resumes here has the same lines; and a broken state must
       # not push out a good one.
       self._log(done, bar)
+    with self._not_timed():
+      self._write_checkpoint(done)
+    self._saved = done
+
+  def _write_checkpoint(self, done):
     arrays = checkpoints.snapshot(self._trainer.state())
     bad = [key for key, array in arrays.items()
            if not np.isfinite(array.astype('float64')).all()]
@@ -228,7 +254,6 @@ class _Loop:
     if self._chief:
       self._store.save(done, arrays, {
           'seconds': self.seconds(), 'config': self._config})
-    self._saved = done
 
 
 @contextlib.contextmanager

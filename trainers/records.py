@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainers import files
+
 CHECKPOINTS = 'checkpoints'  # a directory
 RUN = 'run.json'
 METRICS = 'metrics.jsonl'
@@ -25,20 +27,7 @@ RESULTS = 'results.json'
 
 def write_json(path, value):
   """Writes a JSON file whole or not at all."""
-  _write(path, json.dumps(value, indent=2) + '\n')
-
-
-def _write(path, text):
-  path = pathlib.Path(path)
-  temporary = path.with_name(f'.{path.name}.tmp')
-  try:
-    with open(temporary, 'w') as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  files.write(path, (json.dumps(value, indent=2) + '\n').encode())
 
 
 def read_json(path):
@@ -71,6 +60,9 @@ def check(workdir, config, kind, resume):
     if not resume:
       raise ValueError(_taken_message(workdir))
     _check_same_run(workdir, read_run(workdir), config, kind)
+  elif resume:
+    raise ValueError(f'Expected a run to resume in {workdir}, which has no '
+                     f'{RUN}: leave --resume out to start one.')
   elif workdir.exists() and any(workdir.iterdir()):
     raise ValueError(
         f'{workdir} holds files but no {RUN}: expected an empty or new '
@@ -78,7 +70,7 @@ def check(workdir, config, kind, resume):
 
 
 def claim(workdir, config, kind, resume=False):
-  """Writes run.json, before step 1, unless a run is resumed that has it.
+  """Writes run.json before step 1, or adds to it that the run is resumed.
 
   Args:
     workdir: Directory of the run, checked by `check`; made if need be.
@@ -90,14 +82,17 @@ def claim(workdir, config, kind, resume=False):
     ValueError: If another process has claimed the directory since `check`.
   """
   path = pathlib.Path(workdir) / RUN
-  if resume and path.exists():
-    return
+  if resume:
+    run = read_run(workdir)
+    resumed = [*run.get('resumed', ()), describe_process()]
+    return write_json(path, {**run, 'resumed': resumed})
   try:
     # Of two processes, only one can make it.
     (path.parent / CHECKPOINTS).mkdir(parents=True)
   except FileExistsError:
     raise ValueError(_taken_message(workdir)) from None
-  write_json(path, {'kind': kind, 'config': config, **describe_process()})
+  return write_json(
+      path, {'kind': kind, 'config': config, **describe_process()})
 
 
 def read_run(workdir):
@@ -253,5 +248,6 @@ def read_lines(path):
 def _keep_until(path, step):
   # A run that begins again writes its step 0 again.
   lines = [v for v in read_lines(path) if step and v['step'] <= step]
-  _write(path, ''.join(json.dumps(line) + '\n' for line in lines))
+  files.write(
+      path, ''.join(json.dumps(line) + '\n' for line in lines).encode())
   return lines

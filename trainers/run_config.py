@@ -132,9 +132,9 @@ class RunConfig:
   def replace(self, **changes):
     """A copy with values changed, in whichever part a field belongs to.
 
-    `steps` takes the place of `epochs`, and the other way round, and
-    `mixture_lr_multiplier` that of `mixture_learning_rate`; all is validated
-    again.
+    `steps` takes the place of `epochs`, and the other way round,
+    `mixture_lr_multiplier` that of `mixture_learning_rate`, and another
+    schedule ends where it does by default; all is validated again.
 
     Args:
       **changes: Fields of `RunConfig`, `IsometricConfig` or
@@ -142,6 +142,9 @@ class RunConfig:
     """
     if len({'steps', 'epochs'} & set(changes)) == 1:
       changes = {'steps': None, 'epochs': None, **changes}
+    if changes.get('schedule', self.optimizer.schedule) != (
+        self.optimizer.schedule):
+      changes = {'final_learning_rate': None, **changes}
     if 'mixture_lr_multiplier' in changes:
       changes = {'mixture_learning_rate': None, **changes}
     parts = {}

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.data import augmentation
+from trainers.data import catalog
 from trainers.data import reading
 
 SPLITS = ('train', 'validation', 'test')
@@ -222,6 +223,21 @@ class TaskData:
       raise ValueError(
           f'{self.task.name}: expected 0 <= pipeline_id < {num_pipelines}, '
           f'received {pipeline_id}: pass the InputContext\'s own numbers.')
+
+
+def load_tasks(names, image_size, data_dir=None):
+  """Returns {name: `TaskData`} of tasks, nothing read yet.
+
+  Args:
+    names: Names of tasks, as `catalog.get_task` takes them.
+    image_size: Side of the square images, in pixels.
+    data_dir: TFDS's data directory. Default None: TFDS's own default.
+
+  Raises:
+    ValueError: If a task does not exist.
+  """
+  return {name: TaskData(catalog.get_task(name), image_size, data_dir)
+          for name in names}
 
 
 def _check_at_least(task, name, value, least):

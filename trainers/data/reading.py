@@ -95,8 +95,8 @@ def _limit_message(task, split, num_bytes, limit_bytes):
   return (
       f'{task.name}: expected the images of split {split!r} to take at most '
       f'{limit_bytes / 2 ** 20:,.1f} MiB of memory, received '
-      f'{num_bytes / 2 ** 20:,.1f} MiB: choose a smaller image size, or raise '
-      f'cache_limit_bytes.')
+      f'{num_bytes / 2 ** 20:,.1f} MiB: choose a smaller image size. '
+      f'Larger data sets are not streamed yet.')
 
 
 def _check_spec(task, spec):
