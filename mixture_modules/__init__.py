@@ -5,8 +5,8 @@ the templates theta belong to a shared `TemplateBank` and the mixture xi to a
 task and a layer.
 """
 
+from mixture_modules import regularizers
 from mixture_modules.isometric import IsometricModel
-from mixture_modules.isometric_block import IsometricBlock
 from mixture_modules.isometric_config import IsometricConfig
 from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise
@@ -20,7 +20,6 @@ from mixture_modules.template_bank import TemplateBank
 __version__ = '0.1.0'
 
 __all__ = [
-    'IsometricBlock', 'IsometricConfig', 'IsometricModel',
-    'MixtureBatchNormalization', 'MixtureConv2D', 'MixtureDepthwise',
-    'MixtureSE', 'Signature', 'TemplateBank', 'mean_mixture',
-    'total_variation']
+    'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
+    'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
+    'TemplateBank', 'mean_mixture', 'regularizers', 'total_variation']

@@ -9,6 +9,7 @@ import dataclasses
 
 import keras
 from keras import ops
+import numpy as np
 
 from mixture_modules import isometric_block
 from mixture_modules import isometric_config
@@ -36,8 +37,9 @@ class IsometricModel(keras.Model):
     tasks: {name: number of classes}.
     shared_head: Whether all of `tasks`, which then have one number of
       classes, share one head (named 'shared').
-    seed: Of random fixed signatures and random initial ones. Default: Keras'
-      global seed for the latter, 0 for the former.
+    seed: Of random fixed signatures, random initial ones and dropout; kernels
+      follow Keras' global seed. Default: Keras' global seed, and 0 for random
+      fixed signatures.
     **kwargs: As for any Keras model.
 
   Call arguments:
@@ -59,18 +61,22 @@ class IsometricModel(keras.Model):
 
   def __init__(self, config, tasks, shared_head=False, seed=None, **kwargs):
     super().__init__(**kwargs)
+    if keras.config.image_data_format() != 'channels_last':
+      raise ValueError('IsometricModel works on channels_last, received the '
+                       f'Keras setting {keras.config.image_data_format()!r}.')
     self.config = config
     self.seed = seed
     self.bank = template_bank.TemplateBank(config.num_templates, name='bank')
     self.block = isometric_block.IsometricBlock(
         config, self.bank, name='block', dtype=self.dtype_policy)
     self.activation = keras.activations.get(config.activation)
-    self.input_adapter = self._conv(
-        config.channels, config.patch_size, 3, 'input_adapter')
-    c1, c2 = config.adapter_filters
-    self.output_adapter = [
-        self._conv(c1, 1, config.channels, 'output_adapter_1'),
-        self._conv(c2, 1, c1, 'output_adapter_2')]
+    c, (c1, c2) = config.channels, config.adapter_filters
+    convolutions = [
+        isometric_block.adapter_conv(config, *arguments, self.dtype_policy)
+        for arguments in (('input_adapter', 3, c, config.patch_size),
+                          ('output_adapter_1', c, c1, 1),
+                          ('output_adapter_2', c1, c2, 1))]
+    self.input_adapter, *self.output_adapter = convolutions
     self.affine = None  # gamma and beta that the model owns
     if config.norm == 'mixed':
       for site in task_norms.BODY_SITES:
@@ -98,20 +104,13 @@ class IsometricModel(keras.Model):
     self._heads = {}
     self._tasks = {}
     self.built = True
+    side = config.image_size  # what Keras would export; any size is taken
+    self._build_shapes_dict = {'images': (None, side, side, 3)}
     self._lock_state()
     for name, classes in tasks.items():
       self.add_task(name, classes, head='shared' if shared_head else None)
 
   # Construction
-
-  def _conv(self, filters, size, channels, name):
-    layer = keras.layers.Conv2D(
-        filters, size, strides=size, use_bias=False, name=name,
-        kernel_initializer=isometric_block.kernel_initializer(),
-        kernel_regularizer=isometric_block.weight_decay(self.config),
-        dtype=self.dtype_policy)
-    layer.build((None, None, None, channels))
-    return layer
 
   def _signature(self, name, **changes):
     config = self.config
@@ -167,6 +166,12 @@ class IsometricModel(keras.Model):
       ValueError: If the name is taken, a task named by `init` is not there,
         or the head has another number of classes.
     """
+    if not isinstance(name, str) or not name:
+      raise ValueError('A task needs a name, some text, received '
+                       f'{name!r}.')
+    if init is not None and not isinstance(init, (str, dict)):
+      raise ValueError("init must be None, 'random', 'uniform', 'diagonal', "
+                       f"'copy:TASK' or {{task: number}}, received {init!r}.")
     if name in self._tasks:
       raise ValueError(f'There is a task {name!r} already. Tasks: '
                        f'{list(self._tasks)}; choose another name.')
@@ -242,7 +247,8 @@ class IsometricModel(keras.Model):
             f'{num_classes}: tasks that share a head have one label set.')
       return head
     # Logits are float32 also in mixed precision: the softmax needs it.
-    head = keras.layers.Dense(num_classes, dtype='float32', name='head')
+    head = keras.layers.Dense(
+        num_classes, dtype='float32', name=tasks_lib.layer_name(name))
     head.build((None, self.config.adapter_filters[1]))
     return head
 
@@ -250,9 +256,12 @@ class IsometricModel(keras.Model):
 
   def call(self, images, task=None, training=False, dropout_seed=None):
     """Logits of one task."""
+    self.config.check_images(images.shape)
     task = self.task(task)
-    norms = task_norms.Norms(self, task, training)
-    features = self._body(self._adapt_input(images, norms), norms)
+    # theta(xi) of every layer: the whole idea in one line.
+    mixed = self.bank.resolve(task.signature)  # L x {slot: parameter}
+    norms = task_norms.Norms(self, task, mixed, training)
+    features = self._body(self._adapt_input(images, norms), mixed, norms)
     embedding = self._adapt_output(features, norms)
     norms.commit()
     if training and self.config.dropout:
@@ -263,9 +272,9 @@ class IsometricModel(keras.Model):
     x = self.input_adapter(ops.cast(images, self.compute_dtype))
     return self.activation(norms(x, 'input'))
 
-  def _body(self, x, norms):
+  def _body(self, x, mixed, norms):
     original = x if self.config.original_input else None
-    for layer, mixture in enumerate(norms.mixtures):
+    for layer, mixture in enumerate(mixed):
       norm = norms.of_layer(layer)
       x = self.block(x, mixture=mixture, norm=norm, original=original)
     return x
@@ -304,10 +313,11 @@ class IsometricModel(keras.Model):
     return parameters.named_variables(self)
 
   def parameter_report(self):
-    """{part: number of trained parameters}; the parts add up to 'total'.
+    """{part: number of parameters}; the parts add up to 'total'.
 
-    A block's share of the bank is `templates / K`. Moving statistics are not
-    trained and stand apart, as 'statistics' (per task).
+    Frozen ones count. A block has `templates / K` of them (with shared norms
+    only if K = L). Moving statistics are never trained and stand apart, as
+    'statistics' (per task).
 
     Source: Table 7.
     """
@@ -326,15 +336,35 @@ class IsometricModel(keras.Model):
         'config': dataclasses.asdict(self.config),
         'tasks': [{'name': name, 'num_classes': task.num_classes,
                    'head': task.head_name}
-                  for name, task in self._tasks.items()]}
+                  for name, task in self._tasks.items()],
+        'frozen': [name for name, layer in parameters.parts(self).items()
+                   if not layer.trainable]}
+
+  def save_own_variables(self, store):
+    """Saves which tasks there are; layers save themselves, by order."""
+    store['tasks'] = np.frombuffer(self._task_order().encode(), 'uint8')
+
+  def load_own_variables(self, store):
+    """Refuses weights of other tasks, or of the same in another order."""
+    saved = bytes(np.asarray(store['tasks'])).decode()
+    if saved != self._task_order():
+      raise ValueError(
+          f'Expected weights of the tasks {self._task_order()} (task: head), '
+          f'received those of {saved}: add the same tasks in the same order.')
+
+  def _task_order(self):
+    return str({n: task.head_name for n, task in self._tasks.items()})
 
   @classmethod
   def from_config(cls, config):
     """Makes the model of `get_config` again, with fresh weights."""
     config = dict(config)
-    tasks = config.pop('tasks')
+    tasks, frozen = config.pop('tasks'), config.pop('frozen')
     model = cls(isometric_config.IsometricConfig(**config.pop('config')), {},
                 **config)
     for task in tasks:
       model.add_task(task['name'], task['num_classes'], head=task['head'])
+    parts = parameters.parts(model)
+    for name in frozen:
+      parts[name].trainable = False
     return model

@@ -1,7 +1,6 @@
 """Sizes and choices of an isometric model, and the paper's presets.
 
-Sections 4.1 and A.1; where the paper gives no value, design choices are
-marked "ours" below.
+Sections 4.1 and A.1. What the paper leaves open in a preset is our choice.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ NORMS = ('mixed', 'private', 'shared')
 
 @dataclasses.dataclass(frozen=True)
 class IsometricConfig:
-  """Everything that fixes the variables of an `IsometricModel` but its tasks.
+  """The architecture of an `IsometricModel`, without its tasks.
 
   Args:
     depth_multiplier: rho; the body has `40 * rho` channels, to a multiple
@@ -135,6 +134,22 @@ class IsometricConfig:
   def expanded_channels(self):
     """e = 6 c, channels inside a block."""
     return 6 * self.channels
+
+  def check_images(self, shape):
+    """Checks the shape of a batch of images; unknown sizes pass.
+
+    Raises:
+      ValueError: If it is not `[batch, height, width, 3]` with sides that are
+        multiples of the patch size.
+    """
+    shape, patch = tuple(shape), self.patch_size
+    sides = [side for side in shape[1:3] if side is not None]
+    if (len(shape) != 4 or shape[3] != 3
+        or any(side % patch or not side for side in sides)):
+      raise ValueError(
+          'Expected images [batch, height, width, 3] with sides that are '
+          f'multiples of patch_size={patch}, received {list(shape)}: resize '
+          'them, and repeat the channel of grey ones.')
 
   def replace(self, **changes):
     """A copy with some values changed, validated again."""

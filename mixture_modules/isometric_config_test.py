@@ -48,7 +48,7 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
       ('norm', {'norm': 'batch'}, "norm must be one of .*received 'batch'"),
       ('dropout', {'dropout': 1.}, r'dropout must be in \[0, 1\)'),
       ('dropout_below', {'dropout': -.1}, r'dropout must be in \[0, 1\)'),
-      ('decay', {'weight_decay': -1.}, 'weight_decay must not be negative'),
+      ('decay', {'weight_decay': -1.}, 'weight_decay must be finite and not'),
       ('adapter', {'adapter_filters': (8,)}, 'two positive integers'),
       ('adapter_zero', {'adapter_filters': (8, 0)}, 'two positive integers'),
       ('kind', {'signature': 'spiral'}, "Unknown signature 'spiral'"),
@@ -63,7 +63,7 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
       ('one_row', {'shared_half': 'first', 'num_layers': 1},
        'needs a trained signature of two or more'),
       ('temperature', {'temperature': 0}, 'temperature must be positive'),
-      ('spread', {'signature_spread': -1}, 'signature_spread must not be'),
+      ('spread', {'signature_spread': -1}, 'signature_spread must be finite and'),
       ('momentum', {'norm_momentum': 1.}, r'norm_momentum must be in \[0, 1\)'),
       ('epsilon', {'norm_epsilon': 0}, 'norm_epsilon must be positive'))
   def test_errors(self, changes, message):

@@ -600,7 +600,7 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
         isometric.IsometricModel).parameters) - {'kwargs', 'shared_head'}
     config = _model(seed=2).get_config()
     # A shared head is written down task by task.
-    self.assertEqual(parameters | {'name', 'dtype'}, set(config))
+    self.assertEqual(parameters | {'name', 'dtype', 'frozen'}, set(config))
 
   def test_config_round_trip_in_mixed_precision(self):
     model = isometric.IsometricModel(
@@ -680,6 +680,73 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
         self.assertNotAllClose(moved[0][name], moved[1][name])
         self.assertAllClose(
             (moved[0][name] + moved[1][name]) / 2, replicas[0], 1e-4, 1e-4)
+
+  # What a review found
+
+  def test_kernels_of_a_block_are_unrelated(self):
+    bank = _model(randomize=False).bank
+    kernels = [bank.templates(slot).numpy()[0].ravel() for slot in bank.slots
+               if slot.endswith('kernel')]
+    for i, one in enumerate(kernels):
+      for other in kernels[:i]:
+        size = min(len(one), len(other))
+        correlation = np.corrcoef(one[:size], other[:size])[0, 1]
+        self.assertLess(abs(correlation), 5 / np.sqrt(size))
+
+  def test_weights_of_other_tasks_are_refused(self):
+    model = _model({'a': 4, 'b': 4})
+    path = os.path.join(self.get_temp_dir(), 'm.weights.h5')
+    model.save_weights(path)
+    for tasks in ({'b': 4, 'a': 4}, {'a': 4, 'c': 4}):
+      with self.assertRaisesRegex(ValueError, "of the tasks.*'a': 'a'.*'b'"):
+        _model(tasks).load_weights(path)
+    same = _model({'a': 4, 'b': 4}, randomize=False)
+    same.load_weights(path)
+    for name in model.tasks:
+      self.assertAllEqual(model(_images(), task=name),
+                          same(_images(), task=name))
+
+  def test_frozen_parts_stay_frozen_when_saved(self):
+    model = _model({'a': 4, 'b': 4})
+    model.bank.trainable = False
+    model.task('a').signature.trainable = False
+    path = os.path.join(self.get_temp_dir(), 'm.keras')
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    self.assertFalse(loaded.bank.trainable)
+    self.assertFalse(loaded.task('a').signature.trainable)
+    self.assertTrue(loaded.task('b').signature.trainable)
+    self.assertLen(loaded.trainable_variables, len(model.trainable_variables))
+
+  @parameterized.parameters(
+      ((2, 11, 8, 3),), ((2, 8, 8, 1),), ((8, 8, 3),), ((2, 0, 8, 3),))
+  def test_images_of_an_unexpected_shape(self, shape):
+    with self.assertRaisesRegex(ValueError, 'multiples of patch_size=4'):
+      _model()(np.zeros(shape, 'float32'))
+
+  def test_exports(self):
+    model = _model()
+    expected = model(_images())
+    path = self.get_temp_dir()
+    model.export(path, verbose=False)
+    exported = tf.saved_model.load(path)
+    self.assertAllClose(expected, exported.serve(_images()), 1e-5, 1e-5)
+
+  @parameterized.named_parameters(
+      ('name', (5, 4), {}, 'needs a name'), ('empty', ('', 4), {}, 'a name'),
+      ('init', ('new', 4), {'init': 3}, 'init must be'),
+      ('negative', ('new', 4), {'init': {'a': 2, 'b': -1}}, 'none negative'))
+  def test_bad_new_tasks(self, arguments, options, message):
+    model = _model({'a': 4, 'b': 4})
+    with self.assertRaisesRegex(ValueError, message):
+      model.add_task(*arguments, **options)
+    self.assertEqual(list(model.tasks), ['a', 'b'])
+
+  def test_channels_first_is_refused(self):
+    keras.config.set_image_data_format('channels_first')
+    self.addCleanup(keras.config.set_image_data_format, 'channels_last')
+    with self.assertRaisesRegex(ValueError, 'channels_last'):
+      _model()
 
 
 if __name__ == '__main__':

@@ -96,7 +96,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
                           self.bias_regularizer)
 
   def _default_slot(self):
-    return 'conv_' + 'x'.join(map(str, self._kernel_shape))
+    kind = 'conv' if self.groups == 1 else f'conv_groups{self.groups}'
+    return f'{kind}_' + 'x'.join(map(str, self._kernel_shape))
 
   def compute_output_shape(self, input_shape):
     """Shape of the outputs, as for the plain layer."""
@@ -107,6 +108,7 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
 
   def call(self, inputs, mixture=None):
     """Convolves with the mixed kernel."""
+    mixture = self._mixture(mixture)
     outputs = ops.conv(
         ops.cast(inputs, self.compute_dtype),
         self._parameter('kernel', mixture), strides=list(self.strides),

@@ -104,6 +104,7 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
 
   def call(self, inputs, mixture=None):
     """Convolves every channel with its mixed kernel."""
+    mixture = self._mixture(mixture)
     outputs = ops.depthwise_conv(
         ops.cast(inputs, self.compute_dtype),
         self._parameter('kernel', mixture), strides=self.strides,

@@ -23,8 +23,10 @@ class MixtureLayer(keras.layers.Layer):
     **kwargs: As for any Keras layer.
 
   Call arguments:
-    mixture: `[K]` mixture weights, the index of a template (Python int), or
-      one row of `bank.resolve(...)`. Default: the layer's own signature.
+    mixture: `[K]` mixture weights, the index of a template, or one row of
+      `bank.resolve(...)`. Default: the layer's own signature. Meant for calls
+      inside a model's own `call`: a functional model would keep a tensor as a
+      constant that does not train; hand `signature=` to the constructor there.
 
   Raises:
     ValueError: If `bank` is not a `TemplateBank`, or `signature` does not
@@ -91,17 +93,23 @@ class MixtureLayer(keras.layers.Layer):
     """Names of the slots that this layer computes with."""
     return tuple(self._slot_of(name) for name in self._parameters)
 
-  def _parameter(self, name, mixture=None, dtype=None):
+  def _mixture(self, mixture):
+    """The mixture of a call: the one given, or that of the own signature."""
+    if mixture is not None:
+      return mixture
+    sequence = self.signature.sequence
+    return sequence[0] if sequence else self.signature.mixture_weights()[0]
+
+  def _parameter(self, name, mixture, dtype=None):
     """theta(xi) of one parameter; `dtype` defaults to the compute dtype."""
     slot = self._slot_of(name)
-    if mixture is None:
-      sequence = self.signature.sequence
-      mixture = (sequence[0] if sequence
-                 else self.signature.mixture_weights()[0])
-    if isinstance(mixture, dict):
+    if not isinstance(mixture, dict):
+      value = self.bank.mix(slot, mixture)
+    elif slot in mixture:
       value = mixture[slot]
     else:
-      value = self.bank.mix(slot, mixture)
+      raise ValueError(f'Expected a row of bank.resolve with slot {slot!r}, '
+                       f'received one with {sorted(mixture)}.')
     return ops.cast(value, dtype or self.compute_dtype)
 
   def get_config(self):

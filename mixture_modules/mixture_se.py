@@ -94,6 +94,7 @@ class MixtureSE(mixture_layer.MixtureLayer):
 
   def call(self, inputs, mixture=None):
     """Gates every channel by the image's mean activations."""
+    mixture = self._mixture(mixture)
     inputs = ops.cast(inputs, self.compute_dtype)
     squeezed = ops.mean(inputs, axis=(1, 2))  # [batch, channels]
     hidden = self.activation(

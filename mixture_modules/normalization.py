@@ -31,15 +31,26 @@ def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
     moving ones again for an empty batch.
   """
   if keras.backend.backend() == 'tensorflow' and _is_fusable(inputs, epsilon):
-    return _fused_batch_norm(
+    y, batch_mean, batch_variance = _fused_batch_norm(
         inputs, gamma, beta, mean, variance, epsilon, training)
-  axes = tuple(range(len(inputs.shape) - 1))
+  else:
+    y, batch_mean, batch_variance = _plain_batch_norm(
+        inputs, gamma, beta, mean, variance, epsilon, training)
+  if not training:
+    return y, mean, variance
+  # Moments of nothing are not numbers.
+  filled = ops.size(inputs) > 0
+  return (y, ops.where(filled, batch_mean, mean),
+          ops.where(filled, batch_variance, variance))
+
+
+def _plain_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
+  """`batch_norm` in float32, for what the fused kernel does not compute."""
+  x = ops.cast(inputs, 'float32')
   if training:
-    mean, variance = ops.moments(ops.cast(inputs, 'float32'), axes)
-  scale = gamma * ops.rsqrt(variance + epsilon)
-  outputs = inputs * ops.cast(scale, inputs.dtype) + ops.cast(
-      beta - mean * scale, inputs.dtype)
-  return outputs, mean, variance
+    mean, variance = ops.moments(x, tuple(range(len(x.shape) - 1)))
+  y = (x - mean) * (gamma * ops.rsqrt(variance + epsilon)) + beta
+  return ops.cast(y, inputs.dtype), mean, variance
 
 
 def _is_fusable(inputs, epsilon):
@@ -61,13 +72,10 @@ def _fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
       x, gamma, beta, epsilon=epsilon, is_training=training, **statistics)
   if len(inputs.shape) != 4:
     y = tf.ensure_shape(tf.reshape(y, shape), inputs.shape)
-  if not training:
-    return y, mean, variance
-  # The kernel returns the unbiased variance, and NaN for an empty batch.
+  # In training the kernel returns the unbiased variance.
   count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
-  batch_variance *= tf.maximum(count - 1, 1) / tf.maximum(count, 1)
-  return (y, tf.where(count > 0, batch_mean, mean),
-          tf.where(count > 0, batch_variance, variance))
+  biased = tf.maximum(count - 1, 1) / tf.maximum(count, 1)
+  return y, batch_mean, batch_variance * biased
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -165,10 +173,11 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
 
   def call(self, inputs, mixture=None, training=False):
     """Normalises, and moves the statistics in training."""
+    mixture = self._mixture(mixture)
     gamma = (self._parameter('gamma', mixture, 'float32') if self.scale
-             else ops.ones((self._channels,)))
+             else ops.ones((self._channels,), 'float32'))
     beta = (self._parameter('beta', mixture, 'float32') if self.center
-            else ops.zeros((self._channels,)))
+            else ops.zeros((self._channels,), 'float32'))
     training = bool(training) and self.trainable
     outputs, mean, variance = batch_norm(
         ops.cast(inputs, self.compute_dtype), gamma, beta, self.moving_mean,

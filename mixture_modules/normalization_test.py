@@ -72,14 +72,24 @@ class BatchNormTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(tf.float32, value.dtype)
       self.assertAllClose(expected, value, .02, .02)
 
-  def test_empty_batch_keeps_the_moving_statistics(self):
+  @parameterized.parameters(1e-3, 1e-5)  # fused and not
+  def test_empty_batch_keeps_the_moving_statistics(self, epsilon):
     gamma, beta, mean, variance = _inputs((4, 6))
     y, *used = normalization.batch_norm(
-        np.zeros((0, 2, 2, 6), 'float32'), gamma, beta, mean, variance, 1e-3,
-        True)
+        np.zeros((0, 2, 2, 6), 'float32'), gamma, beta, mean, variance,
+        epsilon, True)
     self.assertEqual((0, 2, 2, 6), y.shape)
     self.assertAllEqual(mean, used[0])
     self.assertAllEqual(variance, used[1])
+
+  @parameterized.parameters(1e-3, 1e-5)
+  def test_large_means_in_half_precision(self, epsilon):
+    x = tf.cast(np.random.default_rng(0).normal(100, 1, (64, 6)), 'bfloat16')
+    ones, zeros = np.ones(6, 'float32'), np.zeros(6, 'float32')
+    y, *_ = normalization.batch_norm(x, ones, zeros, zeros, ones, epsilon, True)
+    exact = tf.cast(x, 'float64').numpy()
+    exact = (exact - exact.mean(0)) / np.sqrt(exact.var(0) + epsilon)
+    self.assertAllClose(exact, tf.cast(y, 'float64'), 0, 0.01)
 
   def test_single_value_has_no_variance(self):
     ones = np.ones(6, 'float32')

@@ -7,6 +7,19 @@ from keras import ops
 from mixture_modules import task_norms
 
 
+def parts(model):
+  """{name: layer} of everything that can be frozen by itself."""
+  named = {'bank': model.bank, 'input_adapter': model.input_adapter,
+           'output_adapter/1': model.output_adapter[0],
+           'output_adapter/2': model.output_adapter[1],
+           'affine': model.affine, 'shared_signature': model.shared_signature}
+  named.update({f'heads/{name}': head for name, head in model.heads.items()})
+  for name, task in model.tasks.items():
+    named[f'tasks/{name}/signature'] = task.signature
+    named[f'tasks/{name}/affine'] = task.affine
+  return {name: layer for name, layer in named.items() if layer is not None}
+
+
 def named_variables(model):
   """{name: variable} of everything that an `IsometricModel` holds."""
   named = {f'bank/{s}': model.bank.templates(s) for s in model.bank.slots}

@@ -155,7 +155,8 @@ class Signature(keras.layers.Layer):
   def mixture_weights(self):
     """The signature Xi, `[L, K]` float32; its rows sum to 1 for a softmax."""
     if self.sequence is not None:
-      return ops.one_hot(np.array(self.sequence), self.num_templates)
+      return ops.one_hot(np.array(self.sequence), self.num_templates,
+                         dtype='float32')
     own = self.weights_of(ops.convert_to_tensor(self.logits))
     if self.shared is None:
       return own
@@ -171,7 +172,8 @@ class Signature(keras.layers.Layer):
       xi: `[L, K]`; for a softmax, non-negative with rows that sum to 1.
 
     Raises:
-      ValueError: If the signature is fixed, or the shape differs.
+      ValueError: If the signature is fixed, the shape differs, or a softmax
+      cannot have such rows.
     """
     xi = np.asarray(xi)
     if self.sequence is not None:
@@ -181,6 +183,10 @@ class Signature(keras.layers.Layer):
       raise ValueError(
           f'Expected mixtures of shape {[self.num_layers, self.num_templates]}'
           f' [L, K], received {list(xi.shape)}.')
+    if self.kind == 'softmax' and (
+        (xi < 0).any() or np.abs(xi.sum(-1) - 1).max() > 1e-3):
+      raise ValueError('Mixtures of a softmax signature are not negative and '
+                       f'sum to 1 in every row, received {xi.tolist()}.')
     self.logits.assign(self._logits_of(xi[list(self._own_rows())]))
 
   def copy_from(self, other):
@@ -221,10 +227,11 @@ def mean_mixture(signatures, coefficients):
   Source: Eq. 1. It averages the mixtures, not the logits.
   """
   coefficients = np.asarray(coefficients, 'float64')
-  if len(signatures) != len(coefficients) or coefficients.sum() <= 0:
+  if (len(signatures) != len(coefficients) or (coefficients < 0).any()
+      or not 0 < coefficients.sum() < np.inf):
     raise ValueError(
-        f'Expected {len(signatures)} coefficients with a positive sum, '
-        f'received {coefficients.tolist()}.')
+        f'Expected {len(signatures)} coefficients, none negative and not all '
+        f'zero, received {coefficients.tolist()}.')
   coefficients = coefficients / coefficients.sum()
   return sum(c * ops.convert_to_numpy(s.mixture_weights())
              for c, s in zip(coefficients, signatures))

@@ -216,9 +216,10 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(
         [[.7, .3]], signatures.mean_mixture([one, two], [1, 1]), 1e-6, 1e-6)
 
-  @parameterized.parameters(([1.],), ([1., 2., 3.],), ([0., 0.],))
+  @parameterized.parameters(
+      ([1.],), ([1., 2., 3.],), ([0., 0.],), ([2., -1.],))
   def test_mean_mixture_errors(self, coefficients):
-    with self.assertRaisesRegex(ValueError, '2 coefficients with a positive'):
+    with self.assertRaisesRegex(ValueError, '2 coefficients, none negative'):
       signatures.mean_mixture([Signature(2, 3)] * 2, coefficients)
 
   @parameterized.product(half=('first', 'second'), num_layers=(4, 5))

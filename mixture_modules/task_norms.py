@@ -87,14 +87,12 @@ class Norms:
   Args:
     model: `IsometricModel`.
     task: `Task` of the model.
+    templates: List of L rows {slot: mixed parameter}, `bank.resolve`'s.
     training: Whether to use and collect the batch's statistics.
-
-  Attributes:
-    mixtures: List of L rows {slot: mixed parameter}, for the blocks.
   """
 
-  def __init__(self, model, task, training):
-    self.mixtures = model.bank.resolve(task.signature)  # L x {slot: tensor}
+  def __init__(self, model, task, templates, training):
+    self._mixed = templates
     self._config = model.config
     self._task = task
     self._training = bool(training)
@@ -110,7 +108,7 @@ class Norms:
       if owner is not None and site in owner:
         return list(zip(self._rows(site, owner.gamma[site]),
                         self._rows(site, owner.beta[site])))
-    return [(m[f'{site}/gamma'], m[f'{site}/beta']) for m in self.mixtures]
+    return [(m[f'{site}/gamma'], m[f'{site}/beta']) for m in self._mixed]
 
   def _find_statistics(self, site):
     statistics = self._task.statistics

@@ -4,6 +4,7 @@ Section 4.3.
 """
 
 import re
+import zlib
 
 import keras
 
@@ -37,8 +38,11 @@ class Task(keras.layers.Layer):
 
 
 def layer_name(task_name):
-  """A task's name as Keras allows it for a layer."""
-  return re.sub(r'[^A-Za-z0-9_.\-]', '_', task_name) or 'task'
+  """A task's name as Keras allows it for a layer; different for each."""
+  name = re.sub(r'[^A-Za-z0-9_.\-]', '_', task_name)
+  if name == task_name:
+    return name
+  return f'{name}_{zlib.crc32(task_name.encode()):08x}'
 
 
 def copy_variables(target, source):

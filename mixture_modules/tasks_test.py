@@ -21,15 +21,15 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllEqual(expected, received)
 
   @parameterized.parameters(
-      ('mnist', 'mnist'), ('a/b+c:d', 'a_b_c_d'), ('v1.2-x', 'v1.2-x'),
-      ('Größe 3', 'Gr__e_3'), ('', 'task'))
+      ('mnist', 'mnist'), ('v1.2-x', 'v1.2-x'), ('a/b', 'a_b_07f4401c'),
+      ('a+b', 'a_b_63988518'), ('Größe 3', 'Gr__e_3_ac37b675'))
   def test_layer_name(self, name, expected):
     self.assertEqual(expected, tasks.layer_name(name))
 
   def test_task_knows_its_classes_and_name(self):
     head = keras.layers.Dense(7)
     task = tasks.Task('a/b', 'digits', head, None, None)
-    self.assertEqual((7, 'a/b', 'digits', 'a_b'),
+    self.assertEqual((7, 'a/b', 'digits', 'a_b_07f4401c'),
                      (task.num_classes, task.task_name, task.head_name,
                       task.name))
 

@@ -24,12 +24,15 @@ class TemplateBank(keras.layers.Layer):
 
   Mixture layers ask for their slots when they are built; layers that ask for
   the same slot share its templates. The bank is frozen at the bank
-  (`bank.trainable = False`): freezing a mixture layer, or a model around it,
-  leaves the bank as it is, because other layers may be training it.
+  (`bank.trainable = False`): freezing a mixture layer, or a functional model
+  of such layers, leaves the bank as it is, because other layers may be
+  training it. A model that holds the bank as an attribute freezes it with all
+  the rest, as Keras has it.
 
-  `.keras` files, `clone_model`, copies and pickles keep one bank. A whole
-  model's `get_config()` or `to_json()` cannot say that layers share an object
-  (Keras has no scope for it there) and would give each layer its own.
+  `.keras` files, `clone_model`, `copy` and `pickle` keep one bank for all
+  layers of a model. Keras' own limits for shared layers hold here, too: a bank
+  on two levels of nested models does not load, and `Model.from_config` or
+  `to_json` give every layer a bank of its own.
 
   Args:
     num_templates: K, the number of templates in every slot.
@@ -86,7 +89,6 @@ class TemplateBank(keras.layers.Layer):
     config = {
         'slot': slot,
         'shape': [int(n) for n in shape],
-        'dtype': self.variable_dtype,
         'initializer': _serialize(keras.initializers.get(initializer)),
         'regularizer': _serialize(keras.regularizers.get(regularizer)),
     }
@@ -115,8 +117,11 @@ class TemplateBank(keras.layers.Layer):
       Tensor with the slot's shape.
     """
     templates = self._float_templates(slot)
-    if isinstance(mixture, int):
-      return templates[mixture]
+    if isinstance(mixture, (int, np.integer)):
+      if not 0 <= mixture < self.num_templates:
+        raise ValueError(f'Expected the index of one of {self.num_templates} '
+                         f'templates, from 0, received {mixture}.')
+      return templates[int(mixture)]
     mixture = ops.cast(mixture, templates.dtype)
     if tuple(mixture.shape) not in ((self.num_templates,), (None,)):
       raise ValueError(
@@ -124,7 +129,7 @@ class TemplateBank(keras.layers.Layer):
           f'each template, received {list(mixture.shape)}.')
     return ops.tensordot(mixture, templates, axes=1)
 
-  def resolve(self, signature, slots=None):
+  def resolve(self, signature):
     """Mixes whole slots for all rows of a signature at once.
 
     One matrix product `Xi @ Theta` per slot; for a fixed one-hot signature
@@ -132,7 +137,6 @@ class TemplateBank(keras.layers.Layer):
 
     Args:
       signature: `Signature` of L rows over this bank's K templates.
-      slots: Names of the slots. Default: all.
 
     Returns:
       List of L dictionaries {slot: tensor of the slot's shape}, float32. A
@@ -142,11 +146,10 @@ class TemplateBank(keras.layers.Layer):
       raise ValueError(
           f'The signature mixes {signature.num_templates} templates, the bank '
           f'has {self.num_templates}: make both with the same num_templates.')
-    slots = self.slots if slots is None else slots
     sequence = signature.sequence
     xi = None if sequence else signature.mixture_weights()  # [L, K]
     rows = [{} for _ in range(signature.num_layers)]
-    for slot in slots:
+    for slot in self.slots:
       theta = self._float_templates(slot)  # [K, *shape]
       if sequence:
         mixed = ops.unstack(theta, self.num_templates)
@@ -218,11 +221,20 @@ def _store_key(slot):
 def _check_same_slot(existing, config):
   for key in ('shape', 'initializer', 'regularizer'):
     if existing[key] != config[key]:
+      here, received = (_describe(c[key]) for c in (existing, config))
       raise ValueError(
-          f'Slot {config["slot"]!r} holds templates with {key} '
-          f'{existing[key]}, received {key} {config[key]}. Layers on one slot '
-          'share its templates: make them agree, or give this layer a slot '
-          'of its own with slot=...')
+          f'Slot {config["slot"]!r} holds templates with {key} {here}, '
+          f'received {key} {received}. Layers on one slot share its '
+          'templates: make them agree, or give this layer a slot of its own '
+          'with slot=...')
+
+
+def _describe(config):
+  if not isinstance(config, dict):
+    return config
+  arguments = ', '.join(f'{k}={v}' for k, v in config['config'].items()
+                        ) if isinstance(config['config'], dict) else ''
+  return f'{config["class_name"]}({arguments})'
 
 
 def _per_template(initializer, slot):

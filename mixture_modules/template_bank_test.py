@@ -203,11 +203,6 @@ class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
     for row, k in zip(rows, (2, 0, 0, 1)):
       self.assertAllEqual(values['a'][k], row['a'])
 
-  def test_resolve_of_some_slots(self):
-    bank, _ = _filled()
-    rows = bank.resolve(signatures.Signature(2, 3), slots=['b/c'])
-    self.assertEqual([['b/c']] * 2, [list(row) for row in rows])
-
   def test_resolve_refuses_another_number_of_templates(self):
     bank, _ = _filled()
     with self.assertRaisesRegex(ValueError, 'mixes 2 templates.* has 3'):
