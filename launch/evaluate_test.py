@@ -71,6 +71,7 @@ class EvaluateTest(absltest.TestCase):
     (copy / records.RUN).write_text(run)
     self.assertFails('received none', f'--workdir={copy}')
     checkpoint = next((self.workdir / records.CHECKPOINTS).iterdir())
+    (copy / records.CHECKPOINTS).mkdir()
     (copy / records.CHECKPOINTS / checkpoint.name).write_bytes(
         checkpoint.read_bytes()[:-1])
     self.assertFails('damaged or foreign', f'--workdir={copy}')
@@ -78,7 +79,7 @@ class EvaluateTest(absltest.TestCase):
         checkpoint.read_bytes())
     (copy / records.RUN).write_text(
         run.replace('"num_templates": 2', '"num_templates": 3'))
-    self.assertFails('Expected a checkpoint of these', f'--workdir={copy}')
+    self.assertFails('a checkpoint of this run', f'--workdir={copy}')
     (copy / records.RUN).write_text(run.replace('"rho"', '"later"'))
     self.assertFails('of another version', f'--workdir={copy}')
 

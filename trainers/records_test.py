@@ -36,7 +36,8 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_check_writes_nothing(self):
     records.check(self.workdir, _CONFIG, 'train', resume=False)
-    records.check(self.workdir, _CONFIG, 'train', resume=True)
+    with self.assertRaisesRegex(ValueError, 'a run to resume .* no run.json'):
+      records.check(self.workdir, _CONFIG, 'train', resume=True)
     self.assertEmpty(self.files())
     self.workdir.mkdir(parents=True)  # an empty directory will do
     records.check(self.workdir, _CONFIG, 'train', resume=False)
@@ -69,10 +70,13 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_resumes_the_same_run(self):
     self.claim()
-    before = self.files()
+    before = records.read_run(self.workdir)
     records.check(self.workdir, _CONFIG, 'train', resume=True)
-    records.claim(self.workdir, _CONFIG, 'train', resume=True)
-    self.assertEqual(self.files(), before)
+    for times in (1, 2):
+      records.claim(self.workdir, _CONFIG, 'train', resume=True)
+      run = records.read_run(self.workdir)
+      self.assertLen(run.pop('resumed'), times)
+      self.assertEqual(run, before)
 
   @parameterized.named_parameters(
       ('value', {'seed': 1}, r'\(seed: 0 -> 1\)'),
@@ -93,11 +97,12 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, "kind 'train', expected 'adapt'"):
       records.check(self.workdir, _CONFIG, 'adapt', resume=True)
 
-  @parameterized.parameters(False, True)
-  def test_refuses_foreign_files(self, resume):
+  @parameterized.parameters(
+      (False, 'files but no run.json'), (True, 'to resume .* no run.json'))
+  def test_refuses_foreign_files(self, resume, message):
     self.workdir.mkdir(parents=True)
     (self.workdir / 'thesis.tex').write_text('mine')
-    with self.assertRaisesRegex(ValueError, 'files but no run.json'):
+    with self.assertRaisesRegex(ValueError, message):
       records.check(self.workdir, _CONFIG, 'train', resume)
     self.assertEqual((self.workdir / 'thesis.tex').read_text(), 'mine')
 

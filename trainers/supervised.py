@@ -191,6 +191,10 @@ def make_trainer(config, data, strategy, steps=None):
   keras.utils.set_random_seed(config.seed)
   if config.deterministic:
     tf.config.experimental.enable_op_determinism()
+    # Grappler rewrites sums in an order that differs between processes; seen
+    # with several tasks, whose losses and gradients are summed.
+    tf.config.optimizer.set_experimental_options(
+        {'disable_meta_optimizer': True})
   if steps is None:
     steps = config.total_steps({
         name: task_data.num_examples('train')

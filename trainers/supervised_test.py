@@ -20,7 +20,7 @@ _GOLDEN_CHANGES = {
     'learning_rate': 0.1, 'schedule': 'cosine', 'momentum': 0.9, 'rho': 0.9,
     'epsilon': 1e-3, 'initial_mean_square': 1.0, 'mixture_lr_multiplier': 20.0,
     'signature_spread': 0.5}
-_GOLDEN = [7.471856, 5.472990, 4.262913, 3.388660]
+_GOLDEN = [6.973154, 5.640121, 4.681396, 2.560479]
 
 
 def make_trainer(config, strategy=None, data=None):
