@@ -63,7 +63,7 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
       ('one_row', {'shared_half': 'first', 'num_layers': 1},
        'needs a trained signature of two or more'),
       ('temperature', {'temperature': 0}, 'temperature must be positive'),
-      ('spread', {'signature_spread': -1}, 'signature_spread must be finite and'),
+      ('spread', {'signature_spread': -1}, 'signature_spread must be finite'),
       ('momentum', {'norm_momentum': 1.}, r'norm_momentum must be in \[0, 1\)'),
       ('epsilon', {'norm_epsilon': 0}, 'norm_epsilon must be positive'))
   def test_errors(self, changes, message):
