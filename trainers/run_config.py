@@ -202,7 +202,7 @@ _ADAPTATION = {'learning_rate': 2e-3, 'final_learning_rate': 2e-5,
 _RECIPES = {
     'default': {
         'tasks': ('optdigits', 'optdigits+blur', 'optdigits+boundary'),
-        'steps': 500, 'ema_decay': 0.99},
+        'steps': 700, 'ema_decay': 0.99},
     'small': {'tasks': ('cifar100',), 'batch_size': 128, 'epochs': 60},
     'large': {'tasks': ('cifar100',), 'batch_size': 128, 'epochs': 90},
     'natural5': {
