@@ -1,5 +1,7 @@
 """Tests of supervised training: losses, state, evaluation, replicas."""
 
+import json
+import pathlib
 import re
 
 from absl.testing import parameterized
@@ -11,16 +13,7 @@ from trainers import checkpoints
 from trainers import supervised
 from trainers import toy
 
-# Losses of the first steps of `toy.make_config(**_GOLDEN_CHANGES)` on
-# `toy.make_data`, as the test prints them when they differ: recorded with
-# TensorFlow 2.21 and Keras 3.15, whose random numbers they depend on.
-_GOLDEN_CHANGES = {
-    'dropout': 0.3, 'entropy': 0.1, 'clustering': 0.1, 'weight_decay': 1e-3,
-    'loss_weights': (1.0, 0.5), 'batch_size': (8, 4), 'shared_half': 'first',
-    'learning_rate': 0.1, 'schedule': 'cosine', 'momentum': 0.9, 'rho': 0.9,
-    'epsilon': 1e-3, 'initial_mean_square': 1.0, 'mixture_lr_multiplier': 20.0,
-    'signature_spread': 0.5}
-_GOLDEN = [6.973154, 5.640121, 4.681396, 2.560479]
+_TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata'
 
 
 def make_trainer(config, strategy=None, data=None):
@@ -45,10 +38,11 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(received[key].tobytes(), array.tobytes(), key)
 
   def test_first_losses(self):
-    scalars = run_steps(
-        make_trainer(toy.make_config(**_GOLDEN_CHANGES)), 4)
-    received = [s['loss'] for s in scalars]
-    self.assertAllClose(received, _GOLDEN, rtol=1e-3, msg=f'{received}')
+    golden = json.loads((_TESTDATA / 'first_losses.json').read_text())
+    config = toy.make_config(**golden['changes'])
+    received = [s['loss'] for s in run_steps(make_trainer(config), 4)]
+    self.assertAllClose(received, golden['losses'], rtol=1e-3,
+                        msg=f'{received}')
 
   def test_learns(self):
     config = toy.make_config(
