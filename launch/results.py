@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 
-import mixture_modules as mm
 from mixture_modules import signatures
 
 
@@ -29,14 +28,13 @@ def collect(trainer, split, weights, steps, seconds):
   tasks = trainer.evaluate(split, weights=weights)
   mixtures = trainer.mixtures(weights)
   for name, result in tasks.items():
-    task = trainer.model.tasks[name]
     result['own_parameters'] = trainer.model.own_parameters(name)
     result['max_xi'] = float(mixtures[name].max(-1).mean())
     result['signature'] = signatures.notation(mixtures[name])
-    result['classes'] = task.num_classes
+    result['classes'] = trainer.model.task(name).num_classes
     result['mixtures'] = mixtures[name].round(6).tolist()
   distances = [
-      {'tasks': [one, other], 'total_variation': mm.total_variation(
+      {'tasks': [one, other], 'total_variation': signatures.total_variation(
           mixtures[one], mixtures[other]).round(4).tolist()}
       for one, other in itertools.combinations(mixtures, 2)]
   return {'tasks': tasks, 'distances': distances,

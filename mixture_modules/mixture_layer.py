@@ -39,10 +39,8 @@ class MixtureLayer(keras.layers.Layer):
     # Keras would cast the mixture to the compute dtype before it is used;
     # mixing is float32, so inputs are cast in `call` instead.
     super().__init__(autocast=False, **kwargs)
-    if isinstance(bank, dict):
-      bank = keras.saving.deserialize_keras_object(bank)
-    if isinstance(signature, dict):
-      signature = keras.saving.deserialize_keras_object(signature)
+    bank = signatures.deserialize(bank)
+    signature = signatures.deserialize(signature)
     if not isinstance(bank, template_bank.TemplateBank):
       raise ValueError(
           'bank must be a TemplateBank, for example '

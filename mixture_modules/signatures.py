@@ -63,7 +63,7 @@ class Signature(keras.layers.Layer):
     self.temperature = temperature
     self.diagonal_weight = diagonal_weight
     self.seed = seed
-    self.shared = _deserialize(shared)
+    self.shared = deserialize(shared)
     self.shared_half = shared_half
     # Template of each layer, from 0; None if the signature is trained.
     self.sequence = None
@@ -329,7 +329,8 @@ def _check_counts(num_layers, num_templates):
           f'{name} must be a positive integer, received {value!r}.')
 
 
-def _deserialize(layer):
+def deserialize(layer):
+  """A layer that a configuration holds, as the object or as Keras wrote it."""
   if isinstance(layer, dict):
     return keras.saving.deserialize_keras_object(layer)
   return layer

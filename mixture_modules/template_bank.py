@@ -170,7 +170,7 @@ class TemplateBank(keras.layers.Layer):
     return {**super().get_config(), 'num_templates': self.num_templates}
 
   def get_build_config(self):
-    """The slots: name, shape, dtype, initialiser, regulariser."""
+    """The slots: name, shape, initialiser, regulariser."""
     return {'slots': list(self._slot_configs.values())}
 
   def build_from_config(self, config):
@@ -232,9 +232,8 @@ def _check_same_slot(existing, config):
 def _describe(config):
   if not isinstance(config, dict):
     return config
-  arguments = ', '.join(f'{k}={v}' for k, v in config['config'].items()
-                        ) if isinstance(config['config'], dict) else ''
-  return f'{config["class_name"]}({arguments})'
+  # A plain function has its name in place of arguments.
+  return f'{config["class_name"]}({config["config"]})'
 
 
 def _per_template(initializer, slot):
