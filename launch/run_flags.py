@@ -14,6 +14,7 @@ from mixture_modules import signatures
 from trainers import records
 from trainers import run_config
 from trainers import schedules
+from trainers.data import image_task
 
 _PRESET = flags.DEFINE_enum(
     'preset', None, sorted(isometric_config.PRESETS),
@@ -45,6 +46,9 @@ def _define_run_flags():
   flag['ema_statistics'] = flags.DEFINE_bool(
       'ema_statistics', None, 'Average the batch norms\' moving statistics '
       'too.')
+  flag['augmentation'] = flags.DEFINE_enum(
+      'augmentation', None, image_task.AUGMENTATIONS, 'Of all tasks\' training '
+      'images. Default: as each data set declares.')
   flag['precision'] = flags.DEFINE_enum(
       'precision', None, run_config.PRECISIONS, 'Of activations.')
   flag['seed'] = flags.DEFINE_integer(
@@ -92,8 +96,8 @@ def _define_model_flags():
   flag['dropout'] = flags.DEFINE_float(
       'dropout', None, 'Rate before the logits.')
   flag['norm_momentum'] = flags.DEFINE_float(
-      'norm_momentum', None, 'Of batch norm\'s moving statistics; short runs '
-      'want a smaller one.')
+      'norm_momentum', None, 'Of batch norm\'s moving statistics, after the '
+      'first thousand steps; before, less.')
   flag['weight_decay'] = flags.DEFINE_float(
       'weight_decay', None, 'Convolution kernels add this times half their '
       'sum of squares to the loss.')
@@ -138,6 +142,9 @@ _OPTIMIZER = _define_optimizer_flags()
 _TASKS = flags.DEFINE_list(
     'tasks', None, 'Names of data sets, each with optional transforms '
     '(mnist+blur), or of a group (digits).')
+_POOL = flags.DEFINE_bool(
+    'pool', False, 'Make all of --tasks, which must have the same classes, one '
+    'task: their images are shuffled together.')
 _BATCH_SIZE = flags.DEFINE_list(
     'batch_size', None, 'Images of each task in a step: one number, or one '
     'for each task.')
@@ -164,7 +171,11 @@ def run_config_from_flags(expand_names, resumed=None, preset='default'):
   changes = {name: holder.value
              for group in (_RUN, _MODEL, _OPTIMIZER)
              for name, holder in group.items() if holder.value is not None}
-  if _TASKS.value is not None:
+  if _POOL.value and _TASKS.value is None:
+    raise ValueError('--pool needs --tasks: name the data sets to be pooled.')
+  if _POOL.value:
+    changes['tasks'] = ('pool:' + '|'.join(_TASKS.value),)
+  elif _TASKS.value is not None:
     changes['tasks'] = tuple(expand_names(_TASKS.value))
   if _BATCH_SIZE.value is not None:
     changes['batch_size'] = _numbers(_BATCH_SIZE, int)

@@ -41,7 +41,7 @@ class IsometricConfig:
       add `weight_decay * sum(w ** 2) / 2` to the loss, templates once each.
     activation: After the norms of expansion and depthwise convolution, and in
       the adapters (ours: hard-swish, as MobileNetV3).
-    norm_momentum: Of the moving statistics (ours).
+    norm_momentum: Of the moving statistics, in the long run (ours).
     norm_epsilon: Added to variances (ours).
 
   Raises:

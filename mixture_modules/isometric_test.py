@@ -166,8 +166,10 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
   def test_plain_network_equals_stock_keras(self, use_se):
     model = _model(signature='diagonal', norm='shared', use_se=use_se)
     plain = _plain_network(model.config, 4)
-    self.assertEqual(plain.count_params(), model.count_params())
+    self.assertEqual(plain.count_params() + 1,  # statistics count updates
+                     model.count_params())
     _copy_to_plain(model, plain)
+    model.task().statistics.num_updates.assign(1000)  # Keras has no warm-up
     self.assertGreater(np.std(plain(_images())), .1)
     self.assertAllClose(plain(_images()), model(_images()), 1e-4, 1e-4)
     self.assertAllClose(plain(_images(), training=True),
@@ -249,7 +251,7 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllClose(expected, logits, .2, .1 * np.abs(expected).max())
     self.assertEqual({'float32'}, {
         v.dtype for n, v in low.named_variables().items()
-        if n != 'dropout_seeds'})
+        if n not in ('dropout_seeds', 'tasks/a/num_updates')})
 
   def test_block_mixes_in_float32(self):
     config = _config(num_templates=2, num_layers=2, use_se=False)
@@ -290,7 +292,8 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     moved = {n for n, v in _values(model).items()
              if not np.array_equal(before[n], v)}
     self.assertEqual({f'tasks/a/statistics/{kind}/{site}' for site in _SITES
-                      for kind in ('mean', 'variance')}, moved)
+                      for kind in ('mean', 'variance')}
+                     | {'tasks/a/num_updates'}, moved)
 
   def test_statistics_of_the_input_adapter_match_numpy(self):
     model = _model(norm_momentum=.75)
@@ -300,6 +303,7 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     statistics = model.task().statistics
     mean, variance = (s['input'].numpy() for s in (
         statistics.mean, statistics.variance))
+    statistics.num_updates.assign(100)  # beyond the warm-up
     model(_images(), training=True)
     self.assertAllClose(.75 * mean + .25 * outputs.mean((0, 1, 2)),
                         statistics.mean['input'], 1e-4, 1e-4)
@@ -402,7 +406,8 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
                  if not v.trainable}
     self.assertEqual(
         {n for n in model.named_variables() if '/statistics/' in n}
-        | {'dropout_seeds'}, untrained)
+        | {'dropout_seeds', 'tasks/a/num_updates', 'tasks/b/num_updates'},
+        untrained)
 
   @parameterized.product(norm=isometric_config.NORMS, shared_head=(True, False))
   def test_report_adds_up(self, norm, shared_head):
@@ -415,7 +420,7 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(
         total, sum(v.numpy().size for v in model.trainable_variables))
     self.assertEqual(statistics, sum(
-        v.numpy().size for v in model.task('b').statistics.variables))
+        v.numpy().size for v in model.task('b').statistics.variables) - 1)
     own = 3 + (0 if shared_head else 4 * 16 + 4)  # one signature row, head
     own += statistics if norm == 'private' else 0  # gamma and beta as many
     self.assertEqual(own, model.own_parameters('b'))

@@ -40,6 +40,7 @@ def named_variables(model):
         f'{prefix}/affine', task.affine, ('gamma', 'beta')))
     named.update(_norm_variables(
         f'{prefix}/statistics', task.statistics, ('mean', 'variance')))
+    named[f'{prefix}/num_updates'] = task.statistics.num_updates
   named['dropout_seeds'] = model.dropout_seeds.state
   return named
 
