@@ -11,6 +11,7 @@ _TRAIN = [
     'importlib_resources',  # tensorflow-datasets forgets to ask for it
     'matplotlib',
     'pillow',
+    'requests',
     'scikit-learn',
     'tensorboard',
     'tensorflow-datasets>=4.9.10',

@@ -1,13 +1,15 @@
-"""Times training steps against the same network in stock Keras layers.
+"""Times training steps, stock Keras layers' steps and the input pipeline.
 
     python -m launch.benchmark
     python -m launch.benchmark --preset=small --batch_size=128 --rounds=7
     python -m launch.benchmark --num_templates=32 --precision=mixed_bfloat16
 
-The network is that of a run's flags, by default the preset 'small'.
-Both networks live in one process and take turns, a few steps each, so that a
-machine whose speed drifts treats them alike: look at the ratio. The time to
-the end of step 1 is taken when each is built, ours first.
+The network is that of a run's flags, by default the preset 'small'; stock Keras
+has the same without templates. The pipeline makes batches of the same size from
+50,000 made-up images in memory, shuffled and augmented as CIFAR's are. All live
+in one process and take turns, a few steps each, so that a machine whose speed
+drifts treats them alike: look at the ratios. The time to the end of step 1 is
+taken when each is built, ours first.
 """
 
 import statistics
@@ -27,16 +29,21 @@ from launch import run_flags
 from mixture_modules import mixture_se
 from trainers import records
 from trainers import supervised
+from trainers.data import mocking
+from trainers.data import pipeline
 
-_ROUNDS = flags.DEFINE_integer('rounds', 7, 'Turns of each network.')
-_TURN = flags.DEFINE_integer('turn', 5, 'Steps in a turn.')
+_ROUNDS = flags.DEFINE_integer('rounds', 7, 'Turns of each.')
+_TURN = flags.DEFINE_integer('turn', 5, 'Training steps in a turn.')
 _OUTPUT = flags.DEFINE_string('output', None, 'JSON file to write.')
 flags.adopt_module_key_flags(run_flags)
 _CLASSES = 100
+_OURS, _STOCK, _PIPELINE = 'mixtures', 'stock Keras', 'input pipeline'
+_PIPELINE_IMAGES = 50_000
+_PIPELINE_BATCHES = 50  # for each training step of the others
 
 
 def main(argv):
-  """Builds both networks, times them in turn, prints a table."""
+  """Builds all, times them in turn, prints a table."""
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
   for holder in (_ROUNDS, _TURN):
@@ -53,7 +60,8 @@ def main(argv):
   images = tf.constant(rng.normal(size=(batch, side, side, 3)), tf.float32)
   labels = tf.constant(rng.integers(_CLASSES, size=batch), tf.int32)
 
-  makers = {'mixtures': _mixture_step, 'stock Keras': _stock_step}
+  makers = {_OURS: _mixture_step, _STOCK: _stock_step,
+            _PIPELINE: _pipeline_step}
   steps, first = {}, {}
   for name, make in makers.items():
     began = time.perf_counter()
@@ -63,12 +71,17 @@ def main(argv):
     print(f'{name}: first step after {first[name]:.1f} s', file=sys.stderr)
   speeds = {name: [batch / seconds for seconds in turns]
             for name, turns in _take_turns(steps).items()}
-  ratios = [ours / stock for ours, stock in zip(*speeds.values())]
-  rows = [('network', 'first step', 'images/s, min / median / max')]
+  speeds[_PIPELINE] = [
+      _PIPELINE_BATCHES * speed for speed in speeds[_PIPELINE]]
+  ratios = {
+      f'{one} to {other}': [a / b for a, b in zip(speeds[one], speeds[other])]
+      for one, other in ((_OURS, _STOCK), (_PIPELINE, _OURS))}
+  rows = [('', 'first step', 'images/s, min / median / max')]
   rows += [(name, f'{first[name]:.1f} s', _spread(speeds[name], '.0f'))
            for name in steps]
   print(results.align(rows))
-  print(f'ratio of images/s, by turn: {_spread(ratios, ".2f")}')
+  for name, values in ratios.items():
+    print(f'{name}, ratio of images/s by turn: {_spread(values, ".2f")}')
   if _OUTPUT.value:
     records.write_json(_OUTPUT.value, {
         'first_step_seconds': first, 'images_per_second': speeds,
@@ -76,11 +89,11 @@ def main(argv):
 
 
 def _take_turns(steps):
-  """{name: seconds a step in each turn}, the networks alternating."""
+  """{name: seconds a step in each turn}, all alternating."""
   seconds = {name: [] for name in steps}
   for _ in range(_ROUNDS.value):
     for name, step in steps.items():
-      step()  # the caches are the other network's
+      step()  # the caches are the last one's
       began = time.perf_counter()
       for _ in range(_TURN.value):
         step()
@@ -96,7 +109,7 @@ def _spread(values, form):
 def _mixture_step(config, images, labels):
   """One training step of ours, averages of the weights included."""
   # Of the data, only the number of classes is asked.
-  data = types.SimpleNamespace(task=types.SimpleNamespace(num_classes=_CLASSES))
+  data = types.SimpleNamespace(num_classes=_CLASSES)
   trainer = supervised.make_trainer(
       config, {'task': data}, tf.distribute.get_strategy(), steps=config.steps)
   batch = {'task': (images, labels)}
@@ -116,6 +129,23 @@ def _stock_step(config, images, labels):
       keras.losses.SparseCategoricalCrossentropy(from_logits=True),
       jit_compile=False)  # XLA is several times slower on a CPU
   return lambda: model.train_on_batch(images, labels)
+
+
+def _pipeline_step(config, images, labels):
+  """`_PIPELINE_BATCHES` batches as training gets them."""
+  del images, labels
+  name = 'cifar100'
+  with mocking.mock_data(_PIPELINE_IMAGES):
+    data = pipeline.load_tasks([name], config.model.image_size)[name]
+    data.num_examples('train')
+  batches = iter(data.train_batches(config.batch_size, config.seed))
+
+  def step():
+    for _ in range(_PIPELINE_BATCHES):
+      batch = next(batches)
+    return batch
+
+  return step
 
 
 def stock_network(config, num_classes):

@@ -1,5 +1,10 @@
 """Tests of the benchmark's twin network."""
 
+import functools
+from unittest import mock
+
+from absl import flags
+from absl.testing import flagsaver
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
@@ -34,6 +39,26 @@ class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
     step = make(_config(dropout=0.0), images, tf.range(4))
     losses = [float(np.mean(step())) for _ in range(8)]
     self.assertLess(losses[-1], losses[0])
+
+
+  def test_pipeline_makes_batches(self):
+    with mock.patch.object(benchmark, '_PIPELINE_IMAGES', 50):
+      step = benchmark._pipeline_step(_config(batch_size=4), None, None)
+    (images, labels), (others, _) = step(), step()
+    self.assertEqual(images.shape, (4, 8, 8, 3))
+    self.assertEqual(labels.shape, (4,))
+    self.assertNotAllEqual(images, others)
+
+  def test_turns(self):
+    calls = []
+    steps = {name: functools.partial(calls.append, name) for name in 'ab'}
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(rounds=2, turn=3):
+      seconds = benchmark._take_turns(steps)
+    self.assertEqual(''.join(calls), 2 * ('aaaa' + 'bbbb'))
+    self.assertEqual({name: len(s) for name, s in seconds.items()},
+                     {'a': 2, 'b': 2})
 
 
 if __name__ == '__main__':

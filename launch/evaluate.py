@@ -52,7 +52,8 @@ def evaluate(workdir, config):
   step, arrays, metadata = store.load()
   loop.check_same_run(store.latest(), metadata, config.to_json())
   data = pipeline.load_tasks(
-      config.tasks, config.model.image_size, shared_flags.DATA_DIR.value)
+      config.tasks, config.model.image_size, shared_flags.DATA_DIR.value,
+      config.augmentation)
   trainer = supervised.make_trainer(
       config, data, strategies.make_strategy('default'),
       steps=max(step, config.optimizer.warmup_steps + 1))

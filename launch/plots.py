@@ -1,4 +1,4 @@
-"""Pictures, made from records only. The one file that needs matplotlib."""
+"""Pictures of records and of data. The one file that needs matplotlib."""
 
 import matplotlib
 
@@ -8,6 +8,10 @@ from matplotlib import pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
 from mixture_modules import signatures  # noqa: E402
+
+_COLUMNS = 16  # images side by side
+_CELL = 0.85  # inches that an image and its share of the gaps take
+_TITLE = 15  # characters above an image, at most
 
 
 def plot_signature(mixtures, ax, vmax=1.0):
@@ -59,3 +63,60 @@ def save_signatures(mixtures, path):
       fontsize=10)
   figure.savefig(path, dpi=150)
   plt.close(figure)
+
+
+def plot_images(images, titles, ax):
+  """Draws images side by side, in several lines if they are many.
+
+  Args:
+    images: `[n, S, S, 3]` from -1 to 1, as networks get them.
+    titles: `n` strings; what is too long to stand above an image is cut.
+    ax: Axes to draw on.
+  """
+  images = np.asarray(images)
+  size = images.shape[1]
+  side, top = _gaps(size)
+  lines, columns = _grid(len(images))
+  canvas = np.full(
+      [lines * (size + top) + side, columns * (size + side) + side, 3], 0.88)
+  for i, (image, title) in enumerate(zip(images, titles)):
+    y = i // columns * (size + top) + top
+    x = i % columns * (size + side) + side
+    canvas[y:y + size, x:x + size] = (image + 1) / 2
+    short = title if len(title) <= _TITLE else f'{title[:_TITLE - 1]}…'
+    ax.text(x + size / 2 - 0.5, y - side / 2, short, fontsize=5.5,
+            ha='center', va='bottom')
+  ax.imshow(canvas)
+  ax.set_axis_off()
+  ax.set_anchor('W')
+
+
+def save_images(strips, path):
+  """Draws strips of images, one above the other.
+
+  Args:
+    strips: Of each its caption, images `[n, S, S, 3]` from -1 to 1, `n` titles.
+    path: PNG to write.
+  """
+  grids = [_grid(len(images)) for _, images, _ in strips]
+  heights = [0.3 + 1.15 * _CELL * lines for lines, _ in grids]
+  figure, axes = plt.subplots(
+      len(strips), 1, squeeze=False, layout='constrained',
+      height_ratios=heights, figsize=(
+          max(6.5, _CELL * max(columns for _, columns in grids)),
+          sum(heights)))
+  for ax, (caption, images, titles) in zip(axes[:, 0], strips):
+    plot_images(images, titles, ax)
+    ax.set_title(caption, fontsize=9, loc='left')
+  figure.savefig(path, dpi=150)
+  plt.close(figure)
+
+
+def _grid(num_images):
+  """Lines and columns."""
+  return -(-num_images // _COLUMNS), min(num_images, _COLUMNS)
+
+
+def _gaps(size):
+  """Pixels beside and above an image; a title stands above."""
+  return max(1, round(size / 16)), max(2, round(size / 6))

@@ -38,7 +38,7 @@ flags.mark_flag_as_required('table')
 flags.adopt_module_key_flags(run_flags)
 flags.adopt_module_key_flags(shared_flags)
 # What a row or --seeds decides.
-_DECIDED = ('preset', 'tasks', 'seed')
+_DECIDED = ('preset', 'tasks', 'pool', 'seed')
 
 
 def main(argv):

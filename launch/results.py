@@ -21,7 +21,8 @@ def collect(trainer, split, weights, steps, seconds):
     What `results.json` holds: {'tasks': {name: {'top1': 0 to 1, 'loss': nats,
     'examples': number, 'own_parameters': number, 'max_xi': mean over layers
     of the largest mixture weight, 'signature': notation, 'classes',
-    'mixtures': `[L, K]`}},
+    'mixtures': `[L, K]`, and, of a pool, 'members': {data set: {'top1',
+    'loss', 'examples'}}}},
     'distances': [{'tasks': pair, 'total_variation': one for each layer}],
     'parameters': {part: number}, 'steps', 'seconds', 'split', 'weights'}.
   """
@@ -43,13 +44,16 @@ def collect(trainer, split, weights, steps, seconds):
 
 
 def format_table(results):
-  """A plain-text table of results, one line for each task."""
+  """A plain-text table of results, one line for each task, and pool member."""
   rows = [('task', 'top-1', 'loss', 'examples', 'own parameters',
            'mean max xi')]
   for name, result in results['tasks'].items():
     rows.append((name, f'{result["top1"]:.2%}', f'{result["loss"]:.4f}',
                  f'{result["examples"]:,}', f'{result["own_parameters"]:,}',
                  f'{result["max_xi"]:.3f}'))
+    for member, part in result.get('members', {}).items():
+      rows.append((f'  {member}', f'{part["top1"]:.2%}', f'{part["loss"]:.4f}',
+                   f'{part["examples"]:,}', '', ''))
   total = results['parameters']['total']
   caption = (f'{results["split"]} split, {results["weights"]} weights, after '
              f'{results["steps"]:,} steps; {total:,} trained parameters in '

@@ -38,8 +38,9 @@ class RunFlagsTest(parameterized.TestCase):
         tasks='mnist,kmnist+blur', batch_size='8,16', loss_weights='1,0.5',
         steps='7', eval_batch_size='9', entropy='0.1', clustering='0.2',
         clustering_distance='square', ema_decay='0.5', ema_statistics='false',
-        precision='mixed_bfloat16', seed='3', deterministic='true',
-        shared_head='true', depth_multiplier='0.2', num_layers='4',
+        precision='mixed_bfloat16', augmentation='none', seed='3',
+        deterministic='true', shared_head='true', depth_multiplier='0.2',
+        num_layers='4',
         num_templates='2', image_size='16', patch_size='8', use_se='false',
         norm='private', signature='softmax', signature_init='uniform',
         signature_spread='0.25', temperature='2', shared_half='second',
@@ -70,7 +71,13 @@ class RunFlagsTest(parameterized.TestCase):
     self.assertGreaterEqual(len(config.tasks), 5)
     self.assertEqual(config.batch_size, 4)
 
+  def test_pool(self):
+    config = make_config(tasks='digits,usps', pool='true', batch_size='64')
+    self.assertEqual(config.tasks, ('pool:digits|usps',))
+    self.assertEqual(config.task_batch_sizes(), {'pool:digits|usps': 64})
+
   @parameterized.named_parameters(
+      ('pool', {'pool': 'true'}, '--pool needs --tasks'),
       ('budget', {'steps': '1', 'epochs': '1'}, '--steps and --epochs contra'),
       ('mixture_lr', {'mixture_lr_multiplier': '1',
                       'mixture_learning_rate': '1'}, 'contradict each other'),
@@ -106,7 +113,8 @@ class RunFlagsTest(parameterized.TestCase):
   @parameterized.parameters(
       ('preset', 'tiny'), ('norm', 'none'), ('schedule', 'step'),
       ('steps', 'many'), ('clustering_distance', 'cube'),
-      ('shared_half', 'third'), ('precision', 'float16'))
+      ('shared_half', 'third'), ('precision', 'float16'),
+      ('augmentation', 'turn'))
   def test_flags_reject_words(self, name, value):
     with self.assertRaisesRegex(flags.IllegalFlagValueError, value):
       make_config(**{name: value})

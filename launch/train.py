@@ -75,7 +75,8 @@ def train(config, strategy, workdir, cadence, kind='train'):
   records.check(workdir, config.to_json(), kind, _RESUME.value)
   chief = strategies.is_chief(strategy)
   data = pipeline.load_tasks(
-      config.tasks, config.model.image_size, shared_flags.DATA_DIR.value)
+      config.tasks, config.model.image_size, shared_flags.DATA_DIR.value,
+      config.augmentation)
   for task_data in data.values():
     for split in pipeline.SPLITS:
       task_data.num_examples(split)  # faults show before the training

@@ -17,7 +17,8 @@ import tensorflow as tf
 from launch import command_server
 from trainers import checkpoints
 from trainers import records
-from trainers.data import optdigits
+from trainers.data import builders
+from trainers.data import catalog
 
 _TINY = (
     '--depth_multiplier=0.2', '--num_layers=2', '--num_templates=2',
@@ -40,7 +41,8 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     directory = tempfile.TemporaryDirectory()
     cls.addClassCleanup(directory.cleanup)
     cls.data_dir = pathlib.Path(directory.name)
-    optdigits.prepare(str(cls.data_dir))
+    builders.prepare(
+        catalog.get_task('optdigits'), str(cls.data_dir), quiet=True)
 
   def setUp(self):
     super().setUp()

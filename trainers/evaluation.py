@@ -54,3 +54,16 @@ class Evaluator:
           labels=labels, logits=logits)
 
     return step.get_concrete_function(images, labels)
+
+
+def pool(results):
+  """Loss and accuracy over several data sets together.
+
+  Args:
+    results: As from `Evaluator.evaluate`, one for each data set.
+  """
+  examples = sum(result['examples'] for result in results)
+  return {
+      'top1': sum(r['top1'] * r['examples'] for r in results) / examples,
+      'loss': sum(r['loss'] * r['examples'] for r in results) / examples,
+      'examples': examples}

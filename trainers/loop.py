@@ -228,9 +228,12 @@ class _Loop:
 
   def _evaluate(self, done, bar):
     results = self._trainer.evaluate('validation')
+    parts = {f'{name}/{member}': part for name, result in results.items()
+             for member, part in result.get('members', {}).items()}
     self._writer.scalars(done, {
-        f'validation/{name}/{key}': value for name, result in results.items()
-        for key, value in result.items()})
+        f'validation/{name}/{key}': result[key]
+        for name, result in {**results, **parts}.items()
+        for key in ('top1', 'loss', 'examples')})
     bar.note(done, 'validation top-1 ' + ', '.join(
         f'{name} {result["top1"]:.3f}' for name, result in results.items()))
 

@@ -11,6 +11,8 @@ import math
 from mixture_modules import isometric_config
 from mixture_modules import regularizers
 from trainers import optimizers
+from trainers.data import groups
+from trainers.data import image_task
 
 PRECISIONS = ('float32', 'mixed_bfloat16')
 
@@ -37,6 +39,8 @@ class RunConfig:
     ema_decay: Of the averaged weights.
     ema_statistics: Whether moving statistics are averaged too (ours).
     precision: 'float32' or 'mixed_bfloat16' (activations).
+    augmentation: Of all tasks' training images; default None: as each data
+      set declares.
     preset: Name of the recipe that the run started from.
     seed: Of initialisation, order, augmentation and dropout.
     deterministic: Whether operations are run in a fixed order.
@@ -60,6 +64,7 @@ class RunConfig:
   ema_decay: float = 0.999
   ema_statistics: bool = True
   precision: str = 'float32'
+  augmentation: str | None = None
   preset: str = 'default'
   seed: int = 0
   deterministic: bool = False
@@ -93,6 +98,10 @@ class RunConfig:
     if self.precision not in PRECISIONS:
       raise ValueError(f'precision must be one of {PRECISIONS}, received '
                        f'{self.precision!r}.')
+    kinds = (None, *image_task.AUGMENTATIONS)
+    if self.augmentation not in kinds:
+      raise ValueError(f'augmentation must be one of {kinds}, received '
+                       f'{self.augmentation!r}.')
     if not 0 <= self.ema_decay < 1:
       raise ValueError('ema_decay must be in [0, 1), received '
                        f'{self.ema_decay}.')
@@ -195,8 +204,7 @@ class RunConfig:
 # that the paper states: RMSProp everywhere; learning rate 0.02 or 0.04 for the
 # smaller experiments; for the digits (and DomainNet) 2e-3 to 2e-5 linearly,
 # and 2 (and 20) epochs. Epochs and batch sizes are ours elsewhere.
-_DIGITS = ('mnist', 'mnist_corrupted/shear', 'mnist_corrupted/scale',
-           'mnist_corrupted/shot_noise', 'svhn_cropped')
+_SOURCES = {name: group.sources for name, group in groups.GROUPS.items()}
 _ADAPTATION = {'learning_rate': 2e-3, 'final_learning_rate': 2e-5,
                'schedule': 'linear', 'mixture_lr_multiplier': 20.0}
 _RECIPES = {
@@ -205,40 +213,31 @@ _RECIPES = {
         'steps': 700, 'ema_decay': 0.99},
     'small': {'tasks': ('cifar100',), 'batch_size': 128, 'epochs': 60},
     'large': {'tasks': ('cifar100',), 'batch_size': 128, 'epochs': 90},
-    'natural5': {
-        'tasks': ('imagenet2012', 'cifar100', 'places365_small', 'sun397',
-                  'food101'), 'epochs': 90},
+    'natural5': {'tasks': _SOURCES['natural5'], 'epochs': 90},
     'imagenet8': {'tasks': ('imagenet2012',), 'epochs': 90},
     'imagenet8_32': {'tasks': ('imagenet2012',), 'epochs': 90},
     'imagenet16': {'tasks': ('imagenet2012',), 'epochs': 90},
     'imagenet16_48': {'tasks': ('imagenet2012',), 'epochs': 90},
-    'digits': {'tasks': _DIGITS, 'batch_size': 32, 'epochs': 2,
-               'shared_head': True, 'optimizer': _ADAPTATION},
-    'digits_baseline': {'tasks': _DIGITS, 'batch_size': 32, 'epochs': 2,
-                        'shared_head': True, 'optimizer': _ADAPTATION},
+    'digits': {
+        'tasks': _SOURCES['digits'], 'batch_size': 32, 'epochs': 2,
+        'shared_head': True, 'optimizer': _ADAPTATION},
+    'digits_baseline': {
+        'tasks': ('pool:digits',), 'batch_size': 160, 'epochs': 2,
+        'optimizer': _ADAPTATION},
     'office': {
-        'tasks': ('office_caltech10/amazon', 'office_caltech10/caltech',
-                  'office_caltech10/dslr'), 'batch_size': 32, 'epochs': 20,
+        'tasks': _SOURCES['office_caltech10'], 'batch_size': 32, 'epochs': 20,
         'shared_head': True, 'optimizer': _ADAPTATION},
     'office_baseline': {
-        'tasks': ('office_caltech10/amazon', 'office_caltech10/caltech',
-                  'office_caltech10/dslr'), 'batch_size': 32, 'epochs': 20,
-        'shared_head': True, 'optimizer': _ADAPTATION},
+        'tasks': ('pool:office_caltech10',), 'batch_size': 96, 'epochs': 20,
+        'optimizer': _ADAPTATION},
     'domainnet': {
-        'tasks': ('domainnet/clipart', 'domainnet/infograph',
-                  'domainnet/painting', 'domainnet/quickdraw',
-                  'domainnet/real'), 'batch_size': 32, 'epochs': 20,
+        'tasks': _SOURCES['domainnet100'], 'batch_size': 32, 'epochs': 20,
         'shared_head': True, 'optimizer': _ADAPTATION},
     'domainnet_baseline': {
-        'tasks': ('domainnet/clipart', 'domainnet/infograph',
-                  'domainnet/painting', 'domainnet/quickdraw',
-                  'domainnet/real'), 'batch_size': 32, 'epochs': 20,
-        'shared_head': True, 'optimizer': _ADAPTATION},
+        'tasks': ('pool:domainnet100',), 'batch_size': 160, 'epochs': 20,
+        'optimizer': _ADAPTATION},
     'figure2b': {
-        'tasks': tuple(f'{name}{transform}'
-                       for name in ('emnist/letters', 'mnist', 'kmnist')
-                       for transform in ('', '+boundary', '+blur')),
-        'batch_size': 32, 'epochs': 5},
+        'tasks': _SOURCES['figure2b'], 'batch_size': 32, 'epochs': 5},
 }
 
 

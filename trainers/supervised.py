@@ -13,6 +13,7 @@ from trainers import checkpoints
 from trainers import ema as ema_lib
 from trainers import evaluation
 from trainers import optimizers
+from trainers.data import pipeline
 
 
 class SupervisedTrainer:
@@ -150,13 +151,25 @@ class SupervisedTrainer:
       split: 'train', 'validation' or 'test'.
       tasks: Names of tasks. Default: all.
       weights: 'ema' or 'raw'.
+
+    Returns:
+      As above; of a pool of several data sets also 'members', the same of
+      each, {data set: {...}}.
     """
     if weights == 'ema':
       with self.ema.applied():
         return self.evaluate(split, tasks, weights='raw')
-    return {name: self._evaluator.evaluate(
-        name, self.data[name].eval_batches(split, self._config.eval_batch_size))
-            for name in tasks or self.data}
+    return {name: self._evaluate(name, split) for name in tasks or self.data}
+
+  def _evaluate(self, name, split):
+    data = self.data[name]
+    results = [self._evaluator.evaluate(name, data.eval_batches(
+        split, self._config.eval_batch_size, number))
+               for number in range(len(data.tasks))]
+    if len(results) == 1:
+      return results[0]
+    return {**evaluation.pool(results), 'members': {
+        task.name: result for task, result in zip(data.tasks, results)}}
 
   def mixtures(self, weights='raw'):
     """{task: mixture weights `[L, K]`} as arrays, of 'raw' or 'ema' weights."""
@@ -195,6 +208,8 @@ def make_trainer(config, data, strategy, steps=None):
     # with several tasks, whose losses and gradients are summed.
     tf.config.optimizer.set_experimental_options(
         {'disable_meta_optimizer': True})
+  if config.shared_head:
+    pipeline.check_same_classes(list(data.values()))
   if steps is None:
     steps = config.total_steps({
         name: task_data.num_examples('train')
@@ -202,7 +217,7 @@ def make_trainer(config, data, strategy, steps=None):
   with strategy.scope():
     model = isometric.IsometricModel(
         config.model,
-        {name: task_data.task.num_classes for name, task_data in data.items()},
+        {name: task_data.num_classes for name, task_data in data.items()},
         shared_head=config.shared_head, seed=config.seed,
         dtype=config.precision)
   return SupervisedTrainer(model, data, config, steps, strategy)

@@ -217,7 +217,8 @@ class _Doubled:
 
   def __init__(self, data):
     self._data = data
-    self.task = data.task
+    self.tasks = data.tasks
+    self.num_classes = data.num_classes
     self.num_examples = data.num_examples
     self.eval_batches = data.eval_batches
 

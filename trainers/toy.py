@@ -7,9 +7,9 @@ import numpy as np
 from mixture_modules import isometric_config
 from trainers import optimizers
 from trainers import run_config
+from trainers.data import examples
 from trainers.data import image_task
 from trainers.data import pipeline
-from trainers.data import reading
 
 CLASSES = 4
 _SIDE = 8  # pixels
@@ -35,7 +35,7 @@ def _make_task_data(name, seed, sizes):
       num_classes=CLASSES, image_shape=(_SIDE, _SIDE, 1))
   data = pipeline.TaskData(task, _SIDE)
 
-  def read_split(task, split, *unused):
+  def open_examples(task, split, image_size, *unused):
     rng = np.random.default_rng([seed, split == 'test'])
     labels = rng.integers(CLASSES, size=task.splits[split]).astype('int32')
     images = rng.integers(0, 120, (len(labels), _SIDE, _SIDE, 1), 'uint8')
@@ -43,9 +43,9 @@ def _make_task_data(name, seed, sizes):
     for image, label in zip(images, labels):
       y, x = half * (label // 2), half * (label % 2)
       image[y : y + half, x : x + half] += 100
-    return images, labels
+    return examples.DecodedExamples(task, image_size, labels, images, True)
 
-  with mock.patch.object(reading, 'read_split', read_split):
+  with mock.patch.object(examples, 'open_examples', open_examples):
     for split in pipeline.SPLITS:
       data.num_examples(split)  # reads it, once for all
   return data

@@ -1,53 +1,109 @@
-"""Random shifts and flips of a batch, as pure functions of given draws."""
+"""Random shifts, crops and flips, as pure functions of given draws."""
+
+import math
 
 import tensorflow as tf
 
 SHIFT = 1 / 8  # of the side, in each direction: 4 pixels at 32
+CROP_AREA = (0.08, 1.0)  # of the image's
+CROP_RATIO = (3 / 4, 4 / 3)  # of width to height
+CENTRE = 0.875  # of the shorter side, seen in evaluation
 
 
-def draw(kind, seed, batch_size, image_size):
+def draw(seed, batch_size):
   """Draws how each image of a global batch is to be moved.
 
   Args:
-    kind: 'none', 'shift' or 'shift_flip'.
     seed: int64 `[2]`; the draws are a function of it.
     batch_size: Images in the global batch.
-    image_size: Side of the images, in pixels.
 
   Returns:
-    int32 `[batch_size, 3]`: pixels down, pixels right, 1 if mirrored.
+    float32 `[batch_size, 5]` from 0 to 1 (excluded): place from top to bottom,
+    place from left to right, mirrored if below a half, area, aspect ratio.
+    Each kind of augmentation uses those that it needs.
 
   Source: our choice.
   """
-  reach = round(SHIFT * image_size) if kind != 'none' else 0
-  shifts = tf.random.stateless_uniform(
-      [batch_size, 2], seed=seed, minval=-reach, maxval=reach + 1,
-      dtype=tf.int32, alg='philox')
-  flips = tf.random.stateless_uniform(
-      [batch_size, 1], seed=seed + 1, maxval=2, dtype=tf.int32, alg='philox',
-      minval=0)
-  return tf.concat([shifts, flips * int(kind == 'shift_flip')], axis=1)
+  return tf.random.stateless_uniform([batch_size, 5], seed=seed, alg='philox')
 
 
-def move(images, draws):
+def shift(images, draws, flip):
   """Shifts and mirrors each image; what comes in from outside is black.
+
+  With r = round(SHIFT * size), an image goes floor(u0 (2r + 1)) - r pixels
+  down and floor(u1 (2r + 1)) - r pixels to the right.
 
   Args:
     images: uint8 `[b, size, size, c]`.
-    draws: int32 `[b, 3]`, as from `draw`.
+    draws: float32 `[b, 5]`, as from `draw`.
+    flip: Whether images with u2 < 1/2 are mirrored, before they are shifted.
 
   Returns:
-    uint8 `[b, size, size, c]`: pixel (y, x) is the old one at
-    (y - down, x - right), mirrored before it is shifted.
+    uint8 `[b, size, size, c]`.
 
   Source: our choice.
   """
   size = images.shape[1]
   reach = round(SHIFT * size)
+  moves = tf.cast(draws[:, :2] * (2 * reach + 1), tf.int32) - reach
   grid = tf.range(size)[tf.newaxis]  # [1, size]
-  rows = grid - draws[:, 0:1]  # [b, size]
-  columns = grid - draws[:, 1:2]
-  columns = tf.where(draws[:, 2:3] == 1, size - 1 - columns, columns)
+  rows = grid - moves[:, 0:1]  # [b, size]
+  columns = grid - moves[:, 1:2]
+  if flip:
+    columns = tf.where(draws[:, 2:3] < 0.5, size - 1 - columns, columns)
   images = tf.pad(images, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
   images = tf.gather(images, rows + reach, axis=1, batch_dims=1)
   return tf.gather(images, columns + reach, axis=2, batch_dims=1)
+
+
+def random_window(height, width, draw_):
+  """Returns the part of one image that a random resized crop keeps.
+
+  With a the area, from `CROP_AREA` by u3, and r the ratio of width to height,
+  log-uniform in `CROP_RATIO` by u4, the window has sqrt(a H W / r) rows and
+  sqrt(a H W r) columns, at most the image's; u0 and u1 say where it lies.
+
+  Args:
+    height: Of the image in pixels, int32 scalar tensor.
+    width: Likewise.
+    draw_: float32 `[5]`, a row from `draw`.
+
+  Returns:
+    int32 scalars top, left, height and width, in pixels.
+
+  Source: section A.2 says "standard" preprocessing; Inception's, with a window
+  that is cut off where others draw again.
+  """
+  low, high = CROP_AREA
+  area = (low + draw_[3] * (high - low)) * tf.cast(height * width, tf.float32)
+  low, high = map(math.log, CROP_RATIO)
+  ratio = tf.exp(low + draw_[4] * (high - low))
+  return _place(height, width, tf.sqrt(area / ratio), tf.sqrt(area * ratio),
+                draw_)
+
+
+def centre_window(height, width):
+  """Returns the centred square of `CENTRE` of an image's shorter side.
+
+  Resizing it is the same as to resize the image and to cut out the centre.
+
+  Args:
+    height: Of the image in pixels, int32 scalar tensor.
+    width: Likewise.
+
+  Returns:
+    int32 scalars top, left, height and width, in pixels.
+
+  Source: our choice; the usual one.
+  """
+  side = CENTRE * tf.cast(tf.minimum(height, width), tf.float32)
+  return _place(height, width, side, side, tf.fill([2], 0.5))
+
+
+def _place(height, width, rows, columns, places):
+  """Rounds a window's sides and places it within the image."""
+  rows = tf.clip_by_value(tf.cast(tf.round(rows), tf.int32), 1, height)
+  columns = tf.clip_by_value(tf.cast(tf.round(columns), tf.int32), 1, width)
+  room = tf.cast(tf.stack([height - rows, width - columns]) + 1, tf.float32)
+  corner = tf.cast(places[:2] * room, tf.int32)
+  return corner[0], corner[1], rows, columns

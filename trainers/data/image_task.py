@@ -5,34 +5,44 @@ import dataclasses
 
 from trainers.data import transforms as transforms_lib
 
-AUGMENTATIONS = ('none', 'shift', 'shift_flip')
+AUGMENTATIONS = ('none', 'shift', 'shift_flip', 'crop_flip')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageTask:
-  """One image classification task: a TFDS data set and how to look at it.
+  """One image classification task: a data set and how to look at it.
 
   Args:
     name: What users type, transforms included: `mnist+blur`.
     tfds_name: TFDS's name, with its configuration: `mnist_corrupted/shear`.
-    version: TFDS's version of the prepared files.
-    splits: TFDS split -> number of examples as published. TFDS knows sizes
+      Empty if `folder` is given.
+    version: TFDS's version of the prepared files. Empty if `folder` is given.
+    folder: Directory of image files in the place of a TFDS data set, as
+      `folders` reads it.
+    splits: Stored split -> number of examples as published. TFDS knows sizes
       only of data that is already prepared, so they are written down here.
     num_classes: Classes; labels are `0 <= label < num_classes`.
     image_shape: (height, width, channels) as stored; None where sizes vary.
     class_names: One name a class, in label order. Default: unnamed.
-    train_split: Split to learn from.
-    validation_split: Split for choices. Default None: a seeded part of
-      `train_split` is held out.
-    test_split: Split for the final figure.
+    class_list: Name of a list of stored labels: only examples of these are
+      used, label i being its entry i. Lists depend on the data itself and
+      lie in the data directory, as `class_lists` writes them. Default: all.
+    train_split: Stored split to learn from, or several, joined by '+'.
+    validation_split: Split for choices. Default None: a seeded tenth of the
+      training examples is held out.
+    test_split: Split for the final figure. None: a seeded fifth of the stored
+      examples of `train_split` is held out.
     augmentation: 'none', 'shift' (by up to an eighth of the side, black comes
-      in) or 'shift_flip' (and mirrored half of the time).
+      in), 'shift_flip' (and mirrored half of the time) or 'crop_flip' (random
+      resized crops, mirrored half of the time; evaluation takes the centre).
     transpose: Whether rows and columns are stored swapped, as in EMNIST.
     label_offset: Stored label of the first class.
     pad: Black pixels added on every side before resizing.
     transforms: Names of whole-image transforms, in the order of application.
     licence: Terms as their publishers state them.
     origin: Where the images come from.
+    manual_files: What has to be put into the manual directory by hand before
+      the data set can be prepared; empty if nothing.
     paper_use: What the paper does with it; empty if nothing.
 
   Raises:
@@ -42,15 +52,17 @@ class ImageTask:
   """
 
   name: str
-  tfds_name: str
-  version: str
+  tfds_name: str = ''
+  version: str = ''
+  folder: str | None = None
   splits: Mapping[str, int] = dataclasses.field(hash=False)
   num_classes: int
   image_shape: tuple[int | None, int | None, int]
   class_names: tuple[str, ...] | None = None
+  class_list: str | None = None
   train_split: str = 'train'
   validation_split: str | None = None
-  test_split: str = 'test'
+  test_split: str | None = 'test'
   augmentation: str = 'none'
   transpose: bool = False
   label_offset: int = 0
@@ -58,6 +70,7 @@ class ImageTask:
   transforms: tuple[str, ...] = ()
   licence: str = ''
   origin: str = ''
+  manual_files: str = ''
   paper_use: str = ''
 
   def __post_init__(self):
@@ -70,15 +83,21 @@ class ImageTask:
     self._validate_numbers()
 
   def _validate_names(self):
-    for field in ('name', 'tfds_name', 'version'):
+    for field in ('name',) if self.folder else ('name', 'tfds_name', 'version'):
       if not getattr(self, field):
         raise ValueError(
             f'ImageTask expected a non-empty {field}, received '
             f'{getattr(self, field)!r}: write it in the declaration.')
+    if self.folder and self.tfds_name:
+      raise ValueError(
+          f'{self.name}: expected either tfds_name or folder, received '
+          f'{self.tfds_name!r} and {self.folder!r}: leave one out.')
     for role in ('train_split', 'validation_split', 'test_split'):
       split = getattr(self, role)
-      optional = role == 'validation_split' and split is None
-      if not optional and split not in self.splits:
+      if split is None and role != 'train_split':
+        continue
+      unknown = set((split or '').split('+')) - set(self.splits)
+      if unknown:
         raise ValueError(
             f'{self.name}: expected {role} to be one of '
             f'{sorted(self.splits)}, received {split!r}: declare the split '
@@ -125,6 +144,10 @@ class ImageTask:
   def has_fixed_size(self):
     """Whether all stored images have one height and width."""
     return None not in self.image_shape
+
+  def num_stored(self, split):
+    """Returns the published size of a stored split, or of several (`a+b`)."""
+    return sum(self.splits[part] for part in split.split('+'))
 
   def with_transforms(self, names):
     """Returns this task with the transforms `names` applied after its own."""

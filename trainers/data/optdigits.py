@@ -1,8 +1,5 @@
 """TFDS builder `optdigits`: scikit-learn's bundled digits, no download."""
 
-import contextlib
-import io
-
 import numpy as np
 from sklearn import datasets as sklearn_datasets
 import tensorflow_datasets as tfds
@@ -71,30 +68,3 @@ class Optdigits(tfds.core.GeneratorBasedBuilder):
             'image': images[index][..., np.newaxis],
             'label': int(source.target[index]),
         }
-
-
-def prepare(data_dir=None):
-  """Writes the data set into `data_dir` unless it is there, without a word.
-
-  Two processes may do so at once: each writes aside, the first to finish moves
-  its files in place and the other uses those.
-
-  Args:
-    data_dir: TFDS's data directory. Default None: TFDS's own default.
-
-  Raises:
-    ValueError: If `data_dir` cannot be written.
-
-  Source: our choice.
-  """
-  builder = tfds.builder(f'{NAME}:{VERSION}', data_dir=data_dir)
-  try:
-    with (contextlib.redirect_stdout(io.StringIO()),
-          contextlib.redirect_stderr(io.StringIO())):
-      builder.download_and_prepare()
-  except OSError as error:
-    if not builder.data_path.exists():  # Else another process was faster.
-      raise ValueError(
-          f'{NAME}: expected to write about 1 MB into {builder.data_path}, '
-          f'received {error}: give a directory that can be written '
-          f'(--data_dir).') from error

@@ -6,6 +6,7 @@ epoch), the augmentation of (seed, task, step). So no iterator is ever stored:
 a run that resumes at step s says `start_step=s`.
 """
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -13,57 +14,77 @@ import tensorflow as tf
 
 from trainers.data import augmentation
 from trainers.data import catalog
-from trainers.data import reading
+from trainers.data import task_images
 
-SPLITS = ('train', 'validation', 'test')
-CACHE_LIMIT_BYTES = 2 * 2 ** 30  # of one TFDS split of one task
-_VALIDATION_SEED = 0
+SPLITS = task_images.SPLITS
+CACHE_LIMIT_BYTES = 2 * 2 ** 30  # of one stored split of one data set
 
 
 class TaskData:
-  """The images of a task, in memory, as batches for training and evaluation.
+  """The images of a task as batches for training and evaluation.
 
-  A split is read at its first use, decoded, resized and transformed once, and
-  kept as uint8; while it is read it takes twice its size.
+  A split is opened at its first use. Small images are decoded, resized and
+  transformed once and kept as uint8; while they are read they take twice their
+  size. Others are decoded at each use (`examples.open_examples`).
+
+  Several data sets with the same classes can be pooled into one task: their
+  examples are shuffled together, and each is augmented in its own way.
 
   Args:
-    task: `ImageTask`.
+    tasks: `ImageTask`, or several to be pooled.
     image_size: Side S of the square images, in pixels.
     data_dir: TFDS's data directory. Default None: TFDS's own default.
+    name: What the pool is called. Default: the name of the only task.
     validation_fraction: Share of the training split held out where the data
       set has no validation split. Default 0.1. The choice depends on the
       number of examples only, so that it is the same for a data set, its
       transforms and its corruptions, and for every seed.
-    cache_limit_bytes: Most bytes for the images of one TFDS split.
+    cache_limit_bytes: Most bytes for the images of one stored split.
 
   Raises:
-    ValueError: If an argument is out of range; later, if the data is missing,
-      too large or not as declared.
+    ValueError: If an argument is out of range or the tasks' classes differ;
+      later, if the data is missing or not as declared.
 
   Source: sections 4.2 to 4.4; validation is our choice.
   """
 
-  def __init__(self, task, image_size, data_dir=None, validation_fraction=0.1,
-               cache_limit_bytes=CACHE_LIMIT_BYTES):
+  def __init__(self, tasks, image_size, data_dir=None, name=None,
+               validation_fraction=0.1, cache_limit_bytes=CACHE_LIMIT_BYTES):
+    tasks = tuple(tasks) if isinstance(tasks, (tuple, list)) else (tasks,)
+    self.name = name or tasks[0].name
     if image_size < 1:
       raise ValueError(
-          f'{task.name}: expected image_size >= 1, received {image_size}: give '
+          f'{self.name}: expected image_size >= 1, received {image_size}: give '
           f'the side of the images in pixels, for example 32.')
     if not 0 <= validation_fraction < 1:
       raise ValueError(
-          f'{task.name}: expected 0 <= validation_fraction < 1, received '
+          f'{self.name}: expected 0 <= validation_fraction < 1, received '
           f'{validation_fraction}: give the share to hold out, for example '
           f'0.1.')
-    self.task = task
-    self.image_size = image_size
-    self._data_dir = data_dir
-    self._validation_fraction = validation_fraction
-    self._cache_limit_bytes = cache_limit_bytes
-    self._cache = {}
+    check_same_classes(tasks)
+    self.tasks = tasks
+    self.num_classes = tasks[0].num_classes
+    self.class_names = tasks[0].class_names
+    self._image_size = image_size
+    self._members = [
+        task_images.TaskImages(
+            task, image_size, data_dir, validation_fraction, cache_limit_bytes)
+        for task in tasks]
 
-  def num_examples(self, split):
-    """Returns how many examples 'train', 'validation' or 'test' has here."""
-    return len(self._load(split)[2])
+  def num_examples(self, split, member=None):
+    """Returns how many examples a split has here.
+
+    Args:
+      split: 'train', 'validation' or 'test'.
+      member: Number of a pool's member whose examples alone are counted.
+        Default: all members'.
+    """
+    ends = self._ends(split)
+    return int(ends[-1] if member is None else ends[member + 1] - ends[member])
+
+  def labels(self, split):
+    """Returns the labels of 'train', 'validation' or 'test', int32 `[n]`."""
+    return np.concatenate([member.labels(split) for member in self._members])
 
   def train_batches(self, batch_size, seed, start_step=0, augment=True,
                     num_shards=1, num_pipelines=1, pipeline_id=0):
@@ -97,46 +118,39 @@ class TaskData:
     shards = num_shards // num_pipelines
     shard_size = batch_size // num_shards
     first_row = pipeline_id * shards * shard_size
-    images, labels, rows = self._load('train')
-    with tf.device('cpu:0'):
-      rows = tf.constant(rows)
-    kind = self.task.augmentation if augment else 'none'
+    size = self.num_examples('train')
     order_seed = self._seed(seed, 'order')
     augmentation_seed = self._seed(seed, 'augmentation')
 
-    def select(step, positions):
+    def select(step, places):
       """Splits this pipeline's part of the global batch by shard."""
       draws = augmentation.draw(
-          kind,
           tf.random.experimental.stateless_fold_in(augmentation_seed, step),
-          batch_size, self.image_size)  # [batch_size, 3]
+          batch_size)  # [batch_size, 5]
       mine = slice(first_row, first_row + shards * shard_size)
-      return (tf.reshape(positions[mine], [shards, shard_size]),
-              tf.reshape(draws[mine], [shards, shard_size, 3]))
+      return (tf.reshape(places[mine], [shards, shard_size]),
+              tf.reshape(draws[mine], [shards, shard_size, -1]))
 
-    def batch(positions, draws):
-      index = tf.gather(rows, positions)
-      x = tf.gather(images, index)
-      if kind != 'none':
-        x = augmentation.move(x, draws)
-      return _to_float(x), tf.gather(labels, index)
-
-    positions = _positions(
-        len(rows), order_seed, start_step * batch_size, batch_size)
+    batch = self._batch_function('train')
     steps = tf.data.Dataset.counter(start_step, dtype=tf.int64)
+    places = _places(size, order_seed, start_step * batch_size, batch_size)
     return (
-        tf.data.Dataset.zip(steps, positions)
+        tf.data.Dataset.zip(steps, places)
         .map(select)
         .unbatch()
-        .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(batch if augment else lambda places, _: batch(places),
+             num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE))
 
-  def eval_batches(self, split, batch_size):
+  def eval_batches(self, split, batch_size, member=None, every=1):
     """Returns every example of a split once, in order, not augmented.
 
     Args:
       split: 'train', 'validation' or 'test'.
       batch_size: Images in a batch; the last batch has what remains.
+      member: Number of a pool's member whose examples alone are returned.
+        Default: all members', one after another.
+      every: 2 leaves out every other example, and so on. Default 1: none.
 
     Returns:
       `tf.data.Dataset` of images, float32 `[b, S, S, 3]` from -1 to 1, and
@@ -145,109 +159,137 @@ class TaskData:
     Raises:
       ValueError: If the split is unknown or batch_size below 1.
     """
-    _check_at_least(self.task, 'batch_size', batch_size, 1)
-    images, labels, rows = self._load(split)
-
-    def batch(index):
-      return _to_float(tf.gather(images, index)), tf.gather(labels, index)
-
+    self._check_at_least('batch_size', batch_size, 1)
+    self._check_at_least('every', every, 1)
+    ends = self._ends(split)
+    first, last = (0, ends[-1]) if member is None else ends[member:member + 2]
     return (
-        tf.data.Dataset.from_tensor_slices(rows)
+        tf.data.Dataset.range(first, last, every)
         .batch(batch_size)
-        .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(self._batch_function(split), num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE))
 
-  def _load(self, split):
-    """Returns (images, labels, rows of these that are the split)."""
-    if split not in SPLITS:
-      raise ValueError(
-          f'{self.task.name}: expected a split of {SPLITS}, received '
-          f'{split!r}: use one of these.')
-    source = {
-        'train': self.task.train_split,
-        'validation': self.task.validation_split or self.task.train_split,
-        'test': self.task.test_split,
-    }[split]
-    if source not in self._cache:
-      images, labels = reading.read_split(
-          self.task, source, self.image_size, self._data_dir,
-          self._cache_limit_bytes)
-      with tf.device('cpu:0'):  # Also where there is a GPU: tf.data reads them.
-        self._cache[source] = tf.constant(images), tf.constant(labels)
-    images, labels = self._cache[source]
-    return images, labels, self._rows(split, len(labels))
+  def _batch_function(self, split):
+    """Returns a function from places in a split, and draws, to a batch."""
+    with tf.device('cpu:0'):  # also where there is a GPU: tf.data reads them
+      labels = tf.constant(self.labels(split))
 
-  def _rows(self, split, num_stored):
-    """Returns which of the stored examples are the split, int64, sorted."""
-    rows = np.arange(num_stored)
-    if split == 'test' or self.task.validation_split is not None:
-      return rows
-    num_held_out = round(self._validation_fraction * num_stored)
-    if self._validation_fraction:
-      num_held_out = max(1, num_held_out)
-    rows = np.random.default_rng(_VALIDATION_SEED).permutation(num_stored)
-    held_out, kept = rows[:num_held_out], rows[num_held_out:]
-    rows = held_out if split == 'validation' else kept
-    if not len(rows):
-      raise ValueError(
-          f'{self.task.name}: expected at least 1 example in split {split!r}, '
-          f'received an empty one: {num_stored} examples are cut by '
-          f'validation_fraction={self._validation_fraction}; choose another.')
-    return np.sort(rows)
+    def batch(places, draws=None):
+      images = self._images(split, places, draws)
+      side = self._image_size
+      images = tf.ensure_shape(images, [places.shape[0], side, side, 3])
+      return tf.cast(images, tf.float32) / 127.5 - 1, tf.gather(labels, places)
+
+    return batch
+
+  def _images(self, split, places, draws):
+    """Returns images, uint8 `[k, S, S, 3]`, each from its member of a pool."""
+    if len(self._members) == 1:
+      return _colour(self._members[0].images(split, places, draws))
+    ends = self._ends(split)
+    rows, images = [], []
+    for member, first, last in zip(self._members, ends, ends[1:]):
+      mine = tf.where((first <= places) & (places < last))[:, 0]
+      rows.append(tf.cast(mine, tf.int32))
+      images.append(_colour(member.images(
+          split, tf.gather(places, mine) - first,
+          None if draws is None else tf.gather(draws, mine))))
+    return tf.dynamic_stitch(rows, images)
+
+  def _ends(self, split):
+    """Returns where the places of each member of a pool end, after a 0."""
+    return np.cumsum([0] + [len(m.labels(split)) for m in self._members])
 
   def _seed(self, seed, purpose):
     """Returns an int64 `[2]` for a purpose; unrelated for other tasks."""
-    text = f'{seed}/{self.task.name}/{purpose}'
+    text = f'{seed}/{self.name}/{purpose}'
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     with tf.device('cpu:0'):
       return tf.constant(np.frombuffer(digest, '<i8'))
 
   def _check_batching(self, batch_size, start_step, num_shards, num_pipelines,
                       pipeline_id):
-    _check_at_least(self.task, 'batch_size', batch_size, 1)
-    _check_at_least(self.task, 'start_step', start_step, 0)
-    _check_at_least(self.task, 'num_shards', num_shards, 1)
-    _check_at_least(self.task, 'num_pipelines', num_pipelines, 1)
+    self._check_at_least('batch_size', batch_size, 1)
+    self._check_at_least('start_step', start_step, 0)
+    self._check_at_least('num_shards', num_shards, 1)
+    self._check_at_least('num_pipelines', num_pipelines, 1)
     if batch_size % num_shards:
       raise ValueError(
-          f'{self.task.name}: expected batch_size to be a multiple of the '
+          f'{self.name}: expected batch_size to be a multiple of the '
           f'{num_shards} replicas, received {batch_size}: use '
           f'{batch_size // num_shards * num_shards or num_shards} or another '
           f'multiple.')
     if num_shards % num_pipelines:
       raise ValueError(
-          f'{self.task.name}: expected num_shards to be a multiple of '
+          f'{self.name}: expected num_shards to be a multiple of '
           f'num_pipelines={num_pipelines}, received {num_shards}: give every '
           f'pipeline the same number of replicas.')
     if not 0 <= pipeline_id < num_pipelines:
       raise ValueError(
-          f'{self.task.name}: expected 0 <= pipeline_id < {num_pipelines}, '
+          f'{self.name}: expected 0 <= pipeline_id < {num_pipelines}, '
           f'received {pipeline_id}: pass the InputContext\'s own numbers.')
 
 
-def load_tasks(names, image_size, data_dir=None):
-  """Returns {name: `TaskData`} of tasks, nothing read yet.
+  def _check_at_least(self, name, value, least):
+    if value < least:
+      raise ValueError(
+          f'{self.name}: expected {name} >= {least}, received {value}: give a '
+          f'number from {least} on.')
+
+
+def load_tasks(names, image_size, data_dir=None, augmentation_kind=None):
+  """Returns {name: `TaskData`} of tasks and pools, nothing read yet.
 
   Args:
-    names: Names of tasks, as `catalog.get_task` takes them.
+    names: Names of tasks, as `catalog.get_task` takes them, or of pools.
     image_size: Side of the square images, in pixels.
     data_dir: TFDS's data directory. Default None: TFDS's own default.
+    augmentation_kind: Augmentation of all tasks. Default None: as each
+      declares.
 
   Raises:
-    ValueError: If a task does not exist.
+    ValueError: If a task does not exist, or the classes in a pool differ.
   """
-  return {name: TaskData(catalog.get_task(name), image_size, data_dir)
-          for name in names}
+  def load(name):
+    tasks = [catalog.get_task(member, data_dir)
+             for member in catalog.pool_members(name) or (name,)]
+    if augmentation_kind:
+      tasks = [dataclasses.replace(task, augmentation=augmentation_kind)
+               for task in tasks]
+    return TaskData(tasks, image_size, data_dir, name)
+  return {name: load(name) for name in names}
 
 
-def _check_at_least(task, name, value, least):
-  if value < least:
-    raise ValueError(
-        f'{task.name}: expected {name} >= {least}, received {value}: give a '
-        f'number from {least} on.')
+def check_same_classes(tasks):
+  """Raises ValueError if tasks that share their labels differ in classes.
+
+  Args:
+    tasks: `ImageTask`s or `TaskData`s. Names of classes are compared where
+      both tasks have them.
+  """
+  first = tasks[0]
+  for task in tasks[1:]:
+    if task.num_classes != first.num_classes:
+      raise ValueError(
+          f'Expected tasks with the same classes, received {first.name} with '
+          f'{first.num_classes} and {task.name} with {task.num_classes}: leave '
+          f'one out.')
+    names = first.class_names, task.class_names
+    if None not in names and names[0] != names[1]:
+      differing = sorted(set(names[0]) ^ set(names[1]))
+      raise ValueError(
+          f'Expected tasks with the same classes in the same order, received '
+          f'{first.name} and {task.name}, which differ in '
+          f'{", ".join(differing[:5]) or "order"}: leave one out, or rename '
+          f'its classes.')
 
 
-def _positions(num_examples, seed, start, batch_size):
+def _colour(images):
+  """Turns images `[k, S, S, 1 or 3]` into `[k, S, S, 3]`."""
+  return images if images.shape[-1] == 3 else tf.repeat(images, 3, axis=-1)
+
+
+def _places(num_examples, seed, start, batch_size):
   """Returns batches of places in `range(num_examples)`, epoch after epoch.
 
   Each epoch is a permutation drawn anew; `start` is the first global position.
@@ -269,9 +311,3 @@ def _positions(num_examples, seed, start, batch_size):
       .map(order)
       .prefetch(1)
       .rebatch(batch_size, drop_remainder=True))
-
-
-def _to_float(images):
-  """Turns uint8 `[b, S, S, c]` into float32 `[b, S, S, 3]` from -1 to 1."""
-  x = tf.cast(images, tf.float32) / 127.5 - 1
-  return x if images.shape[-1] == 3 else tf.repeat(x, 3, axis=-1)

@@ -54,7 +54,7 @@ def _take(dataset, count):
 
 def _orders(size, epochs):
   """Returns the permutations of the first epochs, [epochs, size]."""
-  places = pipeline._positions(
+  places = pipeline._places(
       size, tf.constant([1, 2], tf.int64), start=0, batch_size=size)
   return np.stack(list(places.take(epochs).as_numpy_iterator()))
 
@@ -184,6 +184,13 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllEqual(
         np.concatenate([labels for _, labels in batches]), np.arange(23))
 
+  def test_evaluation_can_leave_out_examples(self):
+    batches = list(_data().eval_batches('test', 3, every=5))
+    self.assertAllEqual(np.concatenate([y for _, y in batches]),
+                        [0, 5, 10, 15, 20])
+    with self.assertRaisesRegex(ValueError, 'every >= 1, received 0'):
+      _data().eval_batches('test', 3, every=0)
+
   @parameterized.parameters((23, 2), (200, 20), (2, 1))
   def test_train_and_validation_part_the_training_split(self, stored, held):
     data = _data(stored)
@@ -225,7 +232,21 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
       ('fraction', {'validation_fraction': 1.}, r'< 1, received 1\.0'))
   def test_constructor_refuses(self, kwargs, message):
     with self.assertRaisesRegex(ValueError, message):
-      pipeline.TaskData(**{'task': _task(), 'image_size': 32, **kwargs})
+      pipeline.TaskData(**{'tasks': _task(), 'image_size': 32, **kwargs})
+
+  def test_classes_of_shared_labels_must_agree(self):
+    names = tuple('abc')
+    one = _task(num_classes=3, class_names=names)
+    pipeline.check_same_classes([one, _task(num_classes=3), one])
+    for other, message in (
+        (_task(name='other', num_classes=4),
+         'toy with 3 and other with 4: leave one out'),
+        (_task(name='other', num_classes=3, class_names=tuple('abd')),
+         'toy and other, which differ in c, d: leave'),
+        (_task(name='other', num_classes=3, class_names=tuple('bac')),
+         'differ in order')):
+      with self.assertRaisesRegex(ValueError, message):
+        pipeline.check_same_classes([one, other])
 
   def test_refuses_unknown_split(self):
     data = _data()
@@ -249,6 +270,111 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
     data = _data()
     with self.assertRaisesRegex(ValueError, message):
       data.train_batches(**{'batch_size': 8, 'seed': 0, **kwargs})
+
+
+class PoolTest(parameterized.TestCase, tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    # Images of `grey` are 0 to 22, of `colour` 100 to 139; both hold their
+    # number in every pixel.
+    self.tasks = [
+        _task(name='grey', augmentation='none'),
+        _task(name='colour', tfds_name='cifar10', version='3.0.2',
+              splits={'train': 40, 'test': 40}, augmentation='shift_flip',
+              image_shape=(_SIZE, _SIZE, 3))]
+
+  def _load(self, data):
+    def as_dataset(builder, **unused):
+      count, channels, first = (
+          (23, 1, 0) if builder.name == 'mnist' else (40, 3, 100))
+      numbers = first + np.arange(count)
+      images = np.broadcast_to(numbers.reshape(-1, 1, 1, 1), [
+          count, _SIZE, _SIZE, channels]).astype(np.uint8)
+      return tf.data.Dataset.from_tensor_slices(
+          {'image': images, 'label': np.arange(count) % 23})
+    with tfds.testing.mock_data(as_dataset_fn=as_dataset):
+      for split in pipeline.SPLITS:
+        data.num_examples(split)
+    return data
+
+  def _pool(self, tasks=None):
+    return self._load(pipeline.TaskData(
+        tasks or self.tasks, _SIZE, name='pool:grey|colour'))
+
+  def test_is_one_task_with_all_examples(self):
+    data = self._pool()
+    self.assertEqual(data.name, 'pool:grey|colour')
+    self.assertEqual(data.num_classes, 23)
+    self.assertEqual(
+        [data.num_examples(split) for split in pipeline.SPLITS], [57, 6, 63])
+    images, labels = _take(data.eval_batches('test', 63), 1)
+    self.assertAllEqual(
+        _numbers(images[0]), [*range(23), *range(100, 140)])
+    self.assertAllEqual(labels[0], data.labels('test'))
+
+  def test_members_are_evaluated_apart(self):
+    data = self._pool()
+    for split in pipeline.SPLITS:
+      parts = [[_numbers(x) for x, _ in data.eval_batches(split, 4, member)]
+               for member in (0, 1)]
+      whole = [_numbers(x) for x, _ in data.eval_batches(split, 4)]
+      self.assertAllEqual(
+          np.concatenate(parts[0] + parts[1]), np.concatenate(whole))
+      self.assertAllInRange(np.concatenate(parts[0]), 0, 22)
+      self.assertAllInRange(np.concatenate(parts[1]), 100, 139)
+
+  def test_members_are_shuffled_together_in_every_epoch(self):
+    data = self._pool()
+    images, labels = _take(data.train_batches(19, seed=0), 6)
+    centres = np.round((images[:, :, 4, 4, 0] + 1) * 127.5).astype(int)
+    kept = np.concatenate(
+        [_numbers(x) for x, _ in data.eval_batches('train', 9)])
+    for epoch in (centres[:3], centres[3:]):
+      self.assertAllEqual(np.sort(epoch.ravel()), np.sort(kept))
+      for batch in epoch:
+        self.assertBetween((batch < 100).sum(), 2, 14)  # 21 of 57 are grey
+    self.assertAllEqual(labels, centres % 100 % 23)
+
+  def test_each_member_is_augmented_in_its_own_way(self):
+    images, _ = _take(self._pool().train_batches(19, seed=0), 6)
+    images = images.reshape(-1, _SIZE, _SIZE, 3)
+    moved = np.ptp(images, axis=(1, 2, 3)) > 0
+    grey = images[:, 4, 4, 0] < (100 / 127.5 - 1)
+    self.assertFalse(moved[grey].any())
+    self.assertGreater(moved[~grey].mean(), 0.5)
+
+  def test_draws_stay_with_their_images(self):
+    """A pool of one data set in two parts moves images as the whole does."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, [23, _SIZE, _SIZE, 3], np.uint8)
+    dataset = tf.data.Dataset.from_tensor_slices(
+        {'image': images, 'label': np.arange(23)})
+    task = _task(image_shape=(_SIZE, _SIZE, 3), augmentation='shift_flip')
+    one, pool = (pipeline.TaskData(tasks, _SIZE) for tasks in (
+        task, [task, task]))
+    with tfds.testing.mock_data(as_dataset_fn=lambda *_, **__: dataset):
+      places = tf.constant([3, 7, 0], tf.int64)
+      draws = tf.random.stateless_uniform([3, 5], [1, 2])
+      expected = one._images('train', places, draws)
+      size = one.num_examples('train')
+      self.assertAllEqual(pool._images('train', places, draws), expected)
+      self.assertAllEqual(
+          pool._images('train', places + [size, 0, size], draws), expected)
+
+  def test_continues_and_shards_as_one_task_does(self):
+    data = self._pool()
+    images, labels = _take(data.train_batches(12, seed=5), 7)
+    resumed = _take(data.train_batches(12, seed=5, start_step=4), 3)
+    self.assertAllEqual(resumed[0], images[4:])
+    self.assertAllEqual(resumed[1], labels[4:])
+    parts = _take(data.train_batches(12, seed=5, num_shards=3), 21)
+    self.assertAllEqual(parts[0].reshape(images.shape), images)
+
+  def test_refuses_tasks_with_other_classes(self):
+    with self.assertRaisesRegex(ValueError, 'grey with 23 and other with 10'):
+      pipeline.TaskData([self.tasks[0], _task(
+          name='other', num_classes=10)], _SIZE)
 
 
 if __name__ == '__main__':

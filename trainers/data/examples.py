@@ -1,0 +1,122 @@
+"""Stored examples by number, in memory or on disk.
+
+Both kinds have `labels` and give any images in any order: the order of
+training is free, needs no buffer and is a function of the seed alone.
+"""
+
+import tensorflow as tf
+
+from trainers.data import augmentation
+from trainers.data import builders
+from trainers.data import folders
+from trainers.data import reading
+from trainers.data import tfrecords
+from trainers.data import views
+
+
+class DecodedExamples:
+  """Images of one size, in memory.
+
+  Args:
+    task: `ImageTask`.
+    image_size: Side S of the images as the network sees them, in pixels.
+    labels: int32 `[n]`.
+    images: uint8 `[n, S, S, c]`, or, as stored, `[n, height, width, c]`.
+    fitted: Which of these.
+  """
+
+  def __init__(self, task, image_size, labels, images, fitted):
+    self._task = task
+    self._image_size = image_size
+    self.labels = labels
+    with tf.device('cpu:0'):  # also where there is a GPU: tf.data reads them
+      self._images = tf.constant(images)
+    self._fitted = fitted
+
+  def images(self, rows, draws=None):
+    """Returns images as the network sees them, uint8 `[k, S, S, c]`.
+
+    Args:
+      rows: int64 `[k]`, numbers of examples.
+      draws: float32 `[k, 5]`, as from `augmentation.draw`: the images are
+        augmented as the task declares. Default: they are not.
+    """
+    x = tf.gather(self._images, rows)
+    if not self._fitted:
+      x = views.fit(self._task, x, self._image_size)
+    if draws is None or self._task.augmentation == 'none':
+      return x
+    return augmentation.shift(
+        x, draws, flip=self._task.augmentation == 'shift_flip')
+
+
+class EncodedExamples:
+  """Images that are decoded at each use.
+
+  Args:
+    task: `ImageTask`.
+    image_size: Side S of the images as the network sees them, in pixels.
+    labels: int32 `[n]`.
+    read: Function from numbers of examples, int64 `[k]`, to their encoded
+      images, string `[k]`.
+  """
+
+  def __init__(self, task, image_size, labels, read):
+    self._task = task
+    self._image_size = image_size
+    self.labels = labels
+    self._read = read
+
+  def images(self, rows, draws=None):
+    """As `DecodedExamples.images`."""
+    x = views.decode(self._task, self._read(rows), self._image_size, draws)
+    if draws is None or self._task.augmentation in ('none', 'crop_flip'):
+      return x
+    return augmentation.shift(
+        x, draws, flip=self._task.augmentation == 'shift_flip')
+
+
+def open_examples(task, split, image_size, data_dir, limit_bytes):
+  """Opens a stored split as its size and its augmentation ask for.
+
+  Images of one fixed size are decoded and kept in memory: as the network sees
+  them, or, if these take more than `limit_bytes`, as they are stored. Images
+  that vary in size, are cropped at random or take more than that either way
+  stay on disk and are decoded at each use.
+
+  Args:
+    task: `ImageTask`.
+    split: Stored split, or several, joined by '+'.
+    image_size: Side of the square images, in pixels.
+    data_dir: TFDS's data directory, or None for TFDS's default.
+    limit_bytes: Most bytes that images in memory may take.
+
+  Returns:
+    `DecodedExamples` or `EncodedExamples`.
+
+  Raises:
+    ValueError: If the data is missing or not as the task declares it.
+
+  Source: our choice.
+  """
+  if task.folder:
+    paths, labels = folders.list_files(task, split)
+    folders.check_files(paths)
+    with tf.device('cpu:0'):
+      paths = tf.constant(paths)
+    return EncodedExamples(
+        task, image_size, labels,
+        lambda rows: tf.map_fn(tf.io.read_file, tf.gather(paths, rows)))
+  builder = builders.open_builder(task, data_dir)
+  count = reading.num_stored(task, split, builder)
+  if task.has_fixed_size and task.augmentation != 'crop_flip':
+    height, width, channels = task.image_shape
+    for fitted, pixels in ((True, image_size ** 2), (False, height * width)):
+      if count * pixels * channels <= limit_bytes:
+        images, labels = reading.read_split(
+            task, split, builder, image_size if fitted else None)
+        return DecodedExamples(task, image_size, labels, images, fitted)
+  records = tfrecords.open_records(task, split, builder)
+  return EncodedExamples(
+      task, image_size, reading.check_labels(task, split, records.labels),
+      records.read)

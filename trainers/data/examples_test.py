@@ -1,0 +1,119 @@
+"""Tests of `examples`: where the images of a task are kept, and what comes."""
+
+import os
+import tempfile
+
+from absl.testing import parameterized
+import numpy as np
+from PIL import Image
+import tensorflow as tf
+
+from trainers.data import augmentation
+from trainers.data import catalog
+from trainers.data import examples
+from trainers.data import made_photos
+from trainers.data import views
+
+_SIZE = 16
+
+
+def _draws(count):
+  return augmentation.draw(tf.constant([0, 1], tf.int64), count)
+
+
+def _photo_folder():
+  """A folder of the training photographs, one folder for each class."""
+  root = tempfile.mkdtemp()
+  for i in range(made_photos.SIZES['train']):
+    folder = os.path.join(root, made_photos.CLASSES[i % 3])
+    os.makedirs(folder, exist_ok=True)
+    Image.fromarray(made_photos.make_image('train', i)).save(
+        os.path.join(folder, f'{i:02d}.png'))
+  return root
+
+
+class PhotosTest(parameterized.TestCase, tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.data_dir = tempfile.mkdtemp()
+    cls.builder = made_photos.prepare(cls.data_dir)
+
+  def _open(self, limit=2 ** 30, **changes):
+    return examples.open_examples(
+        made_photos.make_task(**changes), 'train', _SIZE, self.data_dir, limit)
+
+  @parameterized.parameters('crop_flip', 'shift_flip', 'shift', 'none')
+  def test_images_of_varying_size_are_decoded_at_use(self, kind):
+    opened = self._open(augmentation=kind)
+    self.assertIsInstance(opened, examples.EncodedExamples)
+    task = made_photos.make_task(augmentation=kind)
+    stored = [e['image'] for e in self.builder.as_dataset(split='train')]
+    rows = [7, 0, 22]
+    encoded = tf.stack([tf.io.encode_png(stored[row]) for row in rows])
+    plain = views.decode(task, encoded, _SIZE)
+    self.assertAllEqual(opened.images(tf.constant(rows)), plain)
+    seen = opened.images(tf.constant(rows), _draws(3))
+    if kind == 'none':
+      self.assertAllEqual(seen, plain)
+    elif kind == 'crop_flip':
+      self.assertAllEqual(seen, views.decode(task, encoded, _SIZE, _draws(3)))
+    else:
+      self.assertAllEqual(seen, augmentation.shift(
+          plain, _draws(3), flip=kind == 'shift_flip'))
+
+  def test_labels_out_of_range_are_refused(self):
+    with self.assertRaisesRegex(ValueError, 'labels from 0 to 1.*0 to 2'):
+      self._open(num_classes=2, class_names=None)
+
+  def test_other_sizes_than_published_are_told(self):
+    with self.assertLogs('absl', 'WARNING') as log:
+      self._open(splits={'train': 9, 'test': 7})
+    self.assertIn('23 examples here; 9 are published', log.output[0])
+
+  def test_a_folder_is_read_from_its_files(self):
+    root = _photo_folder()
+    task = catalog.get_task(f'folder:{root}')
+    opened = examples.open_examples(task, task.train_split, _SIZE, None, 0)
+    self.assertIsInstance(opened, examples.EncodedExamples)
+    self.assertLen(opened.labels, 23)
+    names = [task.class_names[label] for label in opened.labels]
+    order = [i for name in sorted(made_photos.CLASSES)
+             for i in range(23) if made_photos.CLASSES[i % 3] == name]
+    self.assertEqual(names, [made_photos.CLASSES[i % 3] for i in order])
+    encoded = tf.stack([tf.io.encode_png(made_photos.make_image('train', i))
+                        for i in order])
+    self.assertAllEqual(opened.images(tf.range(23)),
+                        views.decode(task, encoded, _SIZE))
+
+
+class SizesTest(parameterized.TestCase, tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.data_dir = tempfile.mkdtemp()
+
+  def _open(self, limit, image_size=_SIZE):
+    return examples.open_examples(
+        catalog.get_task('optdigits'), 'test', image_size, self.data_dir, limit)
+
+  @parameterized.parameters(8, 16)
+  def test_where_images_are_kept_changes_no_pixel(self, image_size):
+    """In memory as seen, in memory as stored, on disk."""
+    kinds, images = [], []
+    for limit in (360 * image_size ** 2, 360 * 64, 360 * 64 - 1):
+      opened = self._open(limit, image_size)
+      kinds.append(type(opened).__name__)
+      images.append(opened.images(tf.range(360), _draws(360)))
+      self.assertEqual(opened.labels.dtype, np.int32)
+    self.assertEqual(
+        kinds, ['DecodedExamples', 'DecodedExamples', 'EncodedExamples'])
+    self.assertAllEqual(images[0], images[1])
+    self.assertAllEqual(images[0], images[2])
+    self.assertEqual(images[0].shape, (360, image_size, image_size, 1))
+
+
+if __name__ == '__main__':
+  tf.test.main()

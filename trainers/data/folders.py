@@ -1,0 +1,234 @@
+"""A user's own images without code: one folder for each class.
+
+The class folders lie in PATH/train and PATH/test, optionally also in
+PATH/validation, or directly in PATH. Hidden files and folders, Thumbs.db and
+desktop.ini are ignored. Pixels are taken as they are stored: EXIF's orientation
+is not applied.
+"""
+
+import io
+import multiprocessing.pool
+import os
+import pathlib
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+import tqdm
+
+from trainers.data import image_task
+
+SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png')
+_SPLITS = {'train', 'validation', 'test'}
+_IGNORED = ('desktop.ini', 'thumbs.db')
+_FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF')  # MPO: JPEG of some telephones
+_THREADS = 8
+
+
+def make_task(name, path):
+  """Returns the task of a folder of images.
+
+  Args:
+    name: Name of the task.
+    path: Directory as described above; `~` is the home directory.
+
+  Returns:
+    `ImageTask`. Classes are the names of the class folders in order. Without
+    PATH/test, a seeded fifth of the training images is for the test.
+
+  Raises:
+    ValueError: If the directory is not as described above. Files are not
+      opened: `check_files` does so.
+
+  Source: our choice.
+  """
+  if not path:
+    raise ValueError(
+        f'{name}: expected a directory of images, received no path: write '
+        f'`folder:PATH`.')
+  path = os.path.abspath(os.path.expanduser(path))
+  classes = {split: _list_classes(directory)
+             for split, directory in _find_splits(path).items()}
+  names = tuple(classes['train'])
+  for split, others in classes.items():
+    _check_same_classes(path, split, names, others)
+  if len(names) < 2:
+    raise ValueError(
+        f'{path}: expected at least 2 class folders, received only '
+        f'{names[0]!r}: add a folder for each other class.')
+  return image_task.ImageTask(
+      name=name,
+      folder=path,
+      splits={split: sum(map(len, files.values()))
+              for split, files in classes.items()},
+      num_classes=len(names),
+      class_names=names,
+      image_shape=(None, None, 3),
+      validation_split='validation' if 'validation' in classes else None,
+      test_split='test' if 'test' in classes else None,
+      augmentation='crop_flip')
+
+
+def list_files(task, split):
+  """Returns the image files of a split, class by class, sorted by name.
+
+  Args:
+    task: `ImageTask` with a folder.
+    split: One of `task.splits`.
+
+  Returns:
+    Paths, a list of strings, and labels, int32 `[n]`.
+
+  Raises:
+    ValueError: If the directory is not as `make_task` expects it.
+
+  Source: our choice.
+  """
+  directory = _find_splits(task.folder)[split]
+  paths, labels = [], []
+  for label, (name, files) in enumerate(_list_classes(directory).items()):
+    paths += [os.path.join(directory, name, file) for file in files]
+    labels += [label] * len(files)
+  return paths, np.array(labels, np.int32)
+
+
+def check_files(paths):
+  """Checks all files, as `check_image` does, and shows how far it is.
+
+  Args:
+    paths: Paths of image files.
+
+  Raises:
+    ValueError: If a file is not an image; it names the first.
+  """
+  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+    checks = pool.imap(check_image, paths, chunksize=16)
+    for _ in tqdm.tqdm(
+        checks, desc='Checking images', total=len(paths), delay=2):
+      pass
+
+
+def check_image(path):
+  """Checks that TensorFlow decodes an image file.
+
+  Args:
+    path: Path of a file.
+
+  Raises:
+    ValueError: If it is not a whole JPEG, PNG, BMP or GIF file, or of a kind
+      that TensorFlow shows wrongly without a word.
+  """
+  fault = _find_fault(path)
+  if fault:
+    raise ValueError(
+        f'{path}: expected a JPEG, PNG, BMP or GIF image that TensorFlow '
+        f'decodes, received {fault}.')
+
+
+def _find_fault(path):
+  """Returns what is wrong with a file and how to mend it, or None."""
+  try:
+    encoded = pathlib.Path(path).read_bytes()
+    with PIL.Image.open(io.BytesIO(encoded)) as image:
+      kind, mode = image.format, image.mode
+  except PIL.UnidentifiedImageError:
+    return ('a file of another kind or only the beginning of one: remove it or '
+            'get it anew')
+  except (OSError, PIL.Image.DecompressionBombError) as error:
+    return f'{error}: mend or remove it'
+  if kind not in _FORMATS:
+    return f'{kind}: convert it'
+  if mode == 'CMYK':  # seen: all black without Adobe's marker
+    return 'a CMYK image: convert it to RGB'
+  if (kind, mode) == ('BMP', 'P'):  # seen: numbers of colours shown as greys
+    return 'a BMP with a table of colours: convert it to RGB'
+  try:
+    if kind in ('JPEG', 'MPO'):
+      tf.io.decode_jpeg(encoded, channels=3, ratio=8)  # reads it all, cheaply
+    else:
+      tf.io.decode_image(encoded, channels=3, expand_animations=False)
+  except tf.errors.InvalidArgumentError:
+    return (f'a {kind} file that is truncated, damaged or of a rare kind: get '
+            f'it anew or convert it')
+  return None
+
+
+def _find_splits(path):
+  """Returns {stored split: directory of its class folders}."""
+  folders = _list_folders(path)
+  if 'train' not in folders:
+    return {'train': path}
+  others = sorted(set(folders) - _SPLITS)
+  if others:
+    if not _scan(os.path.join(path, 'train'))[0]:  # a class of that name
+      return {'train': path}
+    raise ValueError(
+        f'{path}: expected no folders beside train, validation and test, '
+        f'received {", ".join(others)}: rename or move them.')
+  return {split: os.path.join(path, split) for split in folders}
+
+
+def _list_classes(directory):
+  """Returns {class: names of its image files}, both sorted."""
+  classes = {}
+  for name in _list_folders(directory):
+    path = os.path.join(directory, name)
+    folders, files = _scan(path)
+    if folders:
+      raise ValueError(
+          f'{path}: expected only image files in a class folder, received the '
+          f'folder {folders[0]}: move its images up, or, if {name} is no class '
+          f'but a split, name it train, validation or test.')
+    if not files:
+      raise ValueError(
+          f'{path}: expected images in this class folder, received an empty '
+          f'one: add images, or remove the folder.')
+    for file in files:
+      if not file.lower().endswith(SUFFIXES):
+        raise ValueError(
+            f'{os.path.join(path, file)}: expected only images in a class '
+            f'folder ({", ".join(SUFFIXES)}), received another file: remove '
+            f'or convert it.')
+    classes[name] = files
+  return classes
+
+
+def _list_folders(path):
+  """Returns the names of the folders in `path`, which holds nothing else."""
+  folders, files = _scan(path)
+  if files:
+    raise ValueError(
+        f'{os.path.join(path, files[0])}: expected only folders in {path}, '
+        f'received this file: move it into the folder of its class, or '
+        f'elsewhere.')
+  if not folders:
+    raise ValueError(
+        f'{path}: expected a folder for each class, received none: put the '
+        f'images of each class into a folder of its name.')
+  return folders
+
+
+def _scan(path):
+  """Returns the names of folders and of files in `path`, sorted."""
+  names = {True: [], False: []}
+  try:
+    with os.scandir(path) as entries:
+      for entry in entries:
+        hidden = entry.name.startswith('.') or entry.name.lower() in _IGNORED
+        if not hidden:
+          names[entry.is_dir()].append(entry.name)
+  except OSError as error:
+    raise ValueError(
+        f'{path}: expected a directory of images that can be read, received '
+        f'{error.strerror}: check the path and its permissions.') from error
+  return sorted(names[True]), sorted(names[False])
+
+
+def _check_same_classes(path, split, names, others):
+  missing = sorted(set(names) - set(others))
+  superfluous = sorted(set(others) - set(names))
+  if missing or superfluous:
+    raise ValueError(
+        f'{path}: expected the classes of train in {split}, received classes '
+        f'that differ (missing: {", ".join(missing) or "none"}; superfluous: '
+        f'{", ".join(superfluous) or "none"}): rename, add or remove folders.')

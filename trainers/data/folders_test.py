@@ -1,0 +1,196 @@
+"""Tests of `folders`."""
+
+import contextlib
+import io
+import os
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import parameterized
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from trainers.data import folders
+
+
+def _encode(kind, mode='RGB', **kwargs):
+  """Returns the bytes of a picture of 40 x 30 pixels."""
+  pixels = np.arange(40 * 30 * 3).reshape(30, 40, 3) % 251
+  image = PIL.Image.fromarray(pixels.astype(np.uint8)).convert(mode)
+  file = io.BytesIO()
+  image.save(file, kind, **kwargs)
+  return file.getvalue()
+
+
+class FoldersTest(parameterized.TestCase, tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.root = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
+
+  def _add(self, *names, content=b''):
+    for name in names:
+      path = self.root / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(content)
+
+  def _make_task(self):
+    return folders.make_task('folder:toy', str(self.root))
+
+  def test_classes_directly_in_the_folder(self):
+    self._add('dog/b.jpg', 'dog/a.PNG', 'cat/z.Jpeg', 'cat-2/x.gif',
+              'dog/.hidden', 'cat/Thumbs.db', '.git/config', 'DESKTOP.INI')
+    task = self._make_task()
+    self.assertEqual(task.name, 'folder:toy')
+    self.assertEqual(task.class_names, ('cat', 'cat-2', 'dog'))
+    self.assertEqual(task.num_classes, 3)
+    self.assertEqual(task.splits, {'train': 4})
+    self.assertEqual(task.image_shape, (None, None, 3))
+    self.assertEqual(task.augmentation, 'crop_flip')
+    self.assertIsNone(task.test_split)
+    self.assertIsNone(task.validation_split)
+    paths, labels = folders.list_files(task, 'train')
+    self.assertEqual(
+        [os.path.relpath(path, self.root) for path in paths],
+        ['cat/z.Jpeg', 'cat-2/x.gif', 'dog/a.PNG', 'dog/b.jpg'])
+    self.assertAllEqual(labels, [0, 1, 2, 2])
+    self.assertEqual(labels.dtype, np.int32)
+
+  @parameterized.parameters(
+      ((), None, None), (('test',), None, 'test'),
+      (('validation',), 'validation', None),
+      (('test', 'validation'), 'validation', 'test'))
+  def test_splits(self, others, validation_split, test_split):
+    self._add('train/a/1.jpg', 'train/a/2.jpg', 'train/b/1.jpg')
+    for split in others:
+      self._add(f'{split}/b/{split}.jpg', f'{split}/a/{split}.jpg')
+    task = self._make_task()
+    self.assertEqual(
+        task.splits, {'train': 3, **{split: 2 for split in others}})
+    self.assertEqual(task.validation_split, validation_split)
+    self.assertEqual(task.test_split, test_split)
+    for split in others:
+      paths, labels = folders.list_files(task, split)
+      self.assertEqual(paths, [
+          str(self.root / split / name / f'{split}.jpg') for name in 'ab'])
+      self.assertAllEqual(labels, [0, 1])
+
+  def test_a_class_may_be_called_train(self):
+    self._add('train/1.jpg', 'car/1.jpg', 'test/1.jpg')
+    self.assertEqual(self._make_task().class_names, ('car', 'test', 'train'))
+
+  def test_home_and_relative_paths_are_made_absolute(self):
+    self._add('a/1.jpg', 'b/1.jpg')
+    with mock.patch.dict(os.environ, {'HOME': str(self.root.parent)}):
+      task = folders.make_task('toy', f'~/{self.root.name}')
+    self.assertEqual(task.folder, str(self.root))
+    relative = folders.make_task('toy', os.path.relpath(self.root))
+    self.assertEqual(relative.folder, str(self.root))
+
+  @parameterized.named_parameters(
+      ('nothing', [], 'expected a folder for each class, received none'),
+      ('only_hidden', ['.cache/a.jpg'], 'for each class, received none'),
+      ('one_class', ['a/1.jpg'], "at least 2 class folders, received only 'a'"),
+      ('empty_class', ['a/1.jpg', 'b/.hidden'], '/b: .*received an empty one'),
+      ('stray', ['a/1.jpg', 'b/notes.txt'], '/b/notes.txt: .*only images'),
+      ('webp', ['a/1.jpg', 'b/1.webp'], '/b/1.webp: .*remove or convert'),
+      ('no_suffix', ['a/1.jpg', 'b/jpg'], '/b/jpg: .*another file'),
+      ('beside', ['a/1.jpg', 'b/1.jpg', 'x.jpg'], '/x.jpg: .*only folders'),
+      ('nested', ['a/1.jpg', 'b/1.jpg', 'b/c/1.jpg'],
+       '/b: .*received the folder c: .*name it train'),
+      ('only_test', ['test/a/1.jpg', 'test/b/1.jpg'],
+       '/test: .*received the folder a: .*name it train'),
+      ('other_split', ['train/a/1.jpg', 'train/b/1.jpg', 'val/a/1.jpg'],
+       'beside train, validation and test, received val'),
+      ('no_classes', ['train/1.jpg', 'test/1.jpg'], '/1.jpg: .*only folders'),
+      ('differ', ['train/a/1.jpg', 'train/b/1.jpg', 'test/b/1.jpg',
+                  'test/c/1.jpg'],
+       'of train in test, .*missing: a; superfluous: c'))
+  def test_refuses_a_folder(self, names, message):
+    self._add(*names)
+    with self.assertRaisesRegex(ValueError, message):
+      self._make_task()
+
+  @parameterized.parameters(
+      ('nowhere', 'nowhere: .*No such file or directory'),
+      ('file', 'file: .*Not a directory'))
+  def test_refuses_what_is_no_directory(self, name, message):
+    self._add('file')
+    with self.assertRaisesRegex(ValueError, message):
+      folders.make_task('toy', str(self.root / name))
+
+  def test_refuses_no_path(self):
+    with self.assertRaisesRegex(ValueError, 'folder:: .*received no path'):
+      folders.make_task('folder:', '')
+
+  def test_refuses_what_must_not_be_read(self):
+    self._add('a/1.jpg', 'b/1.jpg')
+    error = PermissionError(13, 'Permission denied')
+    with (mock.patch.object(os, 'scandir', side_effect=error),
+          self.assertRaisesRegex(ValueError, 'Permission denied: check')):
+      self._make_task()
+
+  @parameterized.named_parameters(
+      ('jpeg', 'JPEG', 'RGB', {}), ('grey_jpeg', 'JPEG', 'L', {}),
+      ('progressive', 'JPEG', 'RGB', {'progressive': True}),
+      ('png', 'PNG', 'RGB', {}), ('png_table', 'PNG', 'P', {}),
+      ('png_alpha', 'PNG', 'RGBA', {}), ('png_16', 'PNG', 'I;16', {}),
+      ('bmp', 'BMP', 'RGB', {}), ('grey_bmp', 'BMP', 'L', {}),
+      ('gif', 'GIF', 'P', {}),
+      ('mpo', 'MPO', 'RGB', {
+          'save_all': True, 'append_images': [PIL.Image.new('RGB', (9, 9))]}))
+  def test_accepts_what_tensorflow_decodes(self, kind, mode, kwargs):
+    encoded = _encode(kind, mode, **kwargs)
+    self._add('image', content=encoded)
+    folders.check_image(self.root / 'image')
+    decoded = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    self.assertEqual(decoded.shape, (30, 40, 3))
+
+  @parameterized.named_parameters(
+      ('empty', b'', 'another kind'),
+      ('text', b'not an image', 'another kind'),
+      ('webp', _encode('WEBP'), 'received WEBP: convert it'),
+      ('tiff', _encode('TIFF'), 'received TIFF: convert it'),
+      ('cmyk', _encode('JPEG', 'CMYK'), 'a CMYK image: convert it to RGB'),
+      ('bmp_table', _encode('BMP', 'P'), 'table of colours: convert it to RGB'),
+      ('bmp_1', _encode('BMP', '1'), 'a BMP file that is .* of a rare kind'),
+      ('half_jpeg', _encode('JPEG')[:-300], 'a JPEG file that is truncated'),
+      ('jpeg', _encode('JPEG')[:-2], 'a JPEG file that is truncated'),
+      ('png_head', _encode('PNG')[:30], 'another kind or only the beginning'),
+      ('half_png', _encode('PNG')[:-150], 'a PNG file that is truncated'),
+      ('png', _encode('PNG')[:-2], 'a PNG file that is truncated'),
+      ('bmp', _encode('BMP')[:-2], 'a BMP file that is truncated'),
+      ('gif', _encode('GIF', 'P')[:-2], 'a GIF file that is truncated'))
+  def test_refuses_an_image(self, content, message):
+    self._add('image.jpg', content=content)
+    path = self.root / 'image.jpg'
+    with self.assertRaisesRegex(ValueError, f'^{path}: .*{message}'):
+      folders.check_image(path)
+
+  def test_refuses_a_broken_link(self):
+    path = self.root / 'link.jpg'
+    path.symlink_to('nowhere')
+    with self.assertRaisesRegex(ValueError, f'^{path}: .*No such file'):
+      folders.check_image(path)
+
+  def test_refuses_a_huge_image(self):
+    self._add('huge.png', content=_encode('PNG'))
+    with (mock.patch.object(PIL.Image, 'MAX_IMAGE_PIXELS', 100),
+          self.assertRaisesRegex(ValueError, 'huge.png: .*exceeds limit')):
+      folders.check_image(self.root / 'huge.png')
+
+  def test_names_the_first_fault_of_many_files(self):
+    self._add(*(f'{i:02}.jpg' for i in range(60)), content=_encode('JPEG'))
+    paths = sorted(map(str, self.root.iterdir()))
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+      folders.check_files(paths)
+      self._add('37.jpg', '41.jpg', content=b'text')
+      with self.assertRaisesRegex(ValueError, '/37.jpg: expected'):
+        folders.check_files(paths)
+    self.assertEmpty(stderr.getvalue())  # short work shows no progress
+
+
+if __name__ == '__main__':
+  tf.test.main()

@@ -1,0 +1,44 @@
+"""Tests of `mocking`, and of every declaration through the pipeline."""
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from trainers.data import catalog
+from trainers.data import mocking
+from trainers.data import pipeline
+
+_SIZE = 16
+
+
+class MockingTest(parameterized.TestCase, tf.test.TestCase):
+
+  @parameterized.parameters(*catalog.task_names())
+  def test_every_declared_data_set_loads(self, name):
+    with mocking.mock_data(num_examples=40):
+      data = pipeline.load_tasks([name], _SIZE)[name]
+      task = catalog.get_task(name)
+      sizes = [data.num_examples(split) for split in pipeline.SPLITS]
+    stored = 40 * (1 + task.train_split.count('+'))  # of the training split
+    test = 40 if task.test_split else stored // 5
+    stored -= 0 if task.test_split else test
+    validation = 40 if task.validation_split else stored // 10
+    stored -= 0 if task.validation_split else validation
+    self.assertEqual(sizes, [stored, validation, test])
+    for split in pipeline.SPLITS:
+      labels = data.labels(split)
+      self.assertEqual(labels.dtype, np.int32)
+      self.assertAllInRange(labels, 0, task.num_classes - 1)
+    self.assertGreater(len(set(data.labels('train'))), 5)
+    images, labels = next(iter(data.train_batches(8, seed=0)))
+    self.assertEqual(images.shape, (8, _SIZE, _SIZE, 3))
+    self.assertAllInRange(images, -1, 1)
+    self.assertGreater(float(tf.math.reduce_std(images)), 0.01)
+    self.assertContainsSubset(labels.numpy(), data.labels('train'))
+    images, labels = next(iter(data.eval_batches('test', 5)))
+    self.assertEqual(images.shape, (5, _SIZE, _SIZE, 3))
+    self.assertAllEqual(labels, data.labels('test')[:5])
+
+
+if __name__ == '__main__':
+  tf.test.main()

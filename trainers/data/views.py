@@ -1,0 +1,81 @@
+"""What the network sees of a stored image: a square of the size asked for."""
+
+import tensorflow as tf
+
+from trainers.data import augmentation
+from trainers.data import transforms
+
+
+def fit(task, images, image_size):
+  """Brings stored images of one size to the size of the network.
+
+  Args:
+    task: `ImageTask`: says how images are turned upright, padded, transformed.
+    images: uint8 `[n, height, width, c]`, sides known.
+    image_size: Side S of the result, in pixels.
+
+  Returns:
+    uint8 `[n, S, S, c]`.
+
+  Source: sections 4.2 to 4.4, where images are "reshaped".
+  """
+  if task.transpose:
+    images = tf.transpose(images, [0, 2, 1, 3])
+  if task.pad:
+    images = tf.pad(
+        images, [[0, 0], [task.pad, task.pad], [task.pad, task.pad], [0, 0]])
+  if tuple(images.shape[1:3]) != (image_size, image_size):
+    shrinks = max(images.shape[1:3]) > image_size  # else it changes nothing
+    images = _resize(images, image_size, antialias=shrinks)
+  return transforms.apply(images, task.transforms)
+
+
+def decode(task, encoded, image_size, draws=None):
+  """Decodes images and brings them to the size of the network.
+
+  Images that vary in size show their centre, or, if the task is augmented by
+  random resized crops and draws are given, a random part.
+
+  Args:
+    task: `ImageTask`.
+    encoded: String `[n]`: JPEG, PNG, BMP or GIF (its first frame).
+    image_size: Side S of the result, in pixels.
+    draws: float32 `[n, 5]`, as from `augmentation.draw`, or None.
+
+  Returns:
+    uint8 `[n, S, S, c]`.
+
+  Source: section A.2; the usual preprocessing.
+  """
+  channels = task.image_shape[2]
+  crops = task.augmentation == 'crop_flip'
+
+  def one(element):
+    encoded, draw = element
+    image = tf.io.decode_image(
+        encoded, channels=channels, expand_animations=False)
+    image.set_shape([*task.image_shape[:2], channels])
+    if task.has_fixed_size and not crops:
+      return fit(task, image[tf.newaxis], image_size)[0]
+    height, width = tf.unstack(tf.shape(image)[:2])
+    if crops and draws is not None:
+      window = augmentation.random_window(height, width, draw)
+    else:
+      window = augmentation.centre_window(height, width)
+    image = tf.image.crop_to_bounding_box(image, *window)[tf.newaxis]
+    image = _resize(image, image_size, antialias=True)
+    if crops and draws is not None:
+      image = tf.where(draw[2] < 0.5, tf.reverse(image, [2]), image)
+    return transforms.apply(image, task.transforms)[0]
+
+  return tf.map_fn(
+      one, (encoded, encoded if draws is None else draws),
+      fn_output_signature=tf.TensorSpec(
+          [image_size, image_size, channels], tf.uint8))
+
+
+def _resize(images, image_size, antialias):
+  images = tf.image.resize(images, [image_size] * 2, antialias=antialias)
+  images = tf.cast(tf.round(tf.clip_by_value(images, 0, 255)), tf.uint8)
+  return tf.ensure_shape(
+      images, [None, image_size, image_size, images.shape[-1]])
