@@ -39,7 +39,7 @@ flags.adopt_module_key_flags(run_flags)
 _CLASSES = 100
 _OURS, _STOCK, _PIPELINE = 'mixtures', 'stock Keras', 'input pipeline'
 _PIPELINE_IMAGES = 50_000
-_PIPELINE_BATCHES = 50  # for each training step of the others
+_PIPELINE_BATCHES = 200  # for each training step of the others
 
 
 def main(argv):

@@ -28,7 +28,7 @@ def _shifted(image, draw, flip):
 
 def _window(height, width, draw):
   """NumPy twin of `augmentation.random_window`."""
-  area = (0.08 + draw[3] * 0.92) * height * width
+  area = (0.3 + draw[3] * 0.7) * height * width
   ratio = (3 / 4) ** (1 - draw[4]) * (4 / 3) ** draw[4]
   rows = int(np.clip(np.round(np.sqrt(area / ratio)), 1, height))
   columns = int(np.clip(np.round(np.sqrt(area * ratio)), 1, width))
@@ -86,7 +86,7 @@ class AugmentationTest(parameterized.TestCase, tf.test.TestCase):
   def test_random_windows_reach_everywhere(self):
     windows = np.array([_window(100, 100, draw) for draw in _draw()])
     top, left, rows, columns = windows.T
-    self.assertAllClose((rows * columns).mean() / 100 ** 2, 0.54, atol=0.04)
+    self.assertAllClose((rows * columns).mean() / 100 ** 2, 0.64, atol=0.04)
     self.assertEqual((top.min(), (top + rows).max()), (0, 100))
     self.assertEqual((left.min(), (left + columns).max()), (0, 100))
 

@@ -7,8 +7,8 @@ from absl.testing import parameterized
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from trainers.data import builders
 from trainers.data import catalog
-from trainers.data import optdigits
 
 # As published: TFDS's catalogue has all but those that our builders count.
 _SIZES = {
@@ -131,7 +131,7 @@ class CatalogTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_other_data_sets_of_tfds(self):
     data_dir = tempfile.mkdtemp(dir=self.get_temp_dir())
-    optdigits.prepare(data_dir)
+    builders.prepare(catalog.get_task('optdigits'), data_dir, quiet=True)
     task = catalog.get_task('tfds:optdigits+blur', data_dir)
     self.assertEqual(task.name, 'tfds:optdigits+blur')
     self.assertEqual(task.splits, catalog.get_task('optdigits').splits)

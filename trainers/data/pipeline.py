@@ -271,17 +271,17 @@ def check_same_classes(tasks):
   for task in tasks[1:]:
     if task.num_classes != first.num_classes:
       raise ValueError(
-          f'Expected tasks with the same classes, received {first.name} with '
-          f'{first.num_classes} and {task.name} with {task.num_classes}: leave '
-          f'one out.')
+          f'Expected tasks of one pool or head to have the same classes, '
+          f'received {first.name} with {first.num_classes} and {task.name} '
+          f'with {task.num_classes}: leave one out, or give each a head.')
     names = first.class_names, task.class_names
     if None not in names and names[0] != names[1]:
       differing = sorted(set(names[0]) ^ set(names[1]))
       raise ValueError(
-          f'Expected tasks with the same classes in the same order, received '
-          f'{first.name} and {task.name}, which differ in '
-          f'{", ".join(differing[:5]) or "order"}: leave one out, or rename '
-          f'its classes.')
+          f'Expected tasks of one pool or head to have the same classes in '
+          f'the same order, received {first.name} and {task.name}, which '
+          f'differ in {", ".join(differing[:5]) or "order"}: leave one out, '
+          f'rename its classes, or give each a head.')
 
 
 def _colour(images):
