@@ -1,7 +1,8 @@
 """Makes the paper's tables, ours beside the paper's figures.
 
     python -m launch.reproduce --table=7
-    python -m launch.reproduce --table=1 --seeds=0,1 --workdir=runs/table1
+    python -m launch.reproduce --table=5 --rows=4/16/mixture --seeds=0,1
+    python -m launch.reproduce --table=1 --workdir=runs/table1
     python -m launch.reproduce --table=1 --smoke
 
 Table 7 is counted. The rows of a trained table are runs of `launch.train`,
@@ -30,15 +31,13 @@ from trainers import records
 from trainers import run_config
 
 _TABLE = flags.DEFINE_enum(
-    'table', None, ['1', '7'], 'Number of the paper\'s table.')
+    'table', None, ['1', '5', '6', '7'], 'Number of the paper\'s table.')
 _ROWS = flags.DEFINE_list(
     'rows', None, 'Names of the rows to run. Default: all.')
 _SEEDS = flags.DEFINE_list('seeds', ['0'], 'One run of every row for each.')
 flags.mark_flag_as_required('table')
 flags.adopt_module_key_flags(run_flags)
 flags.adopt_module_key_flags(shared_flags)
-# What a row or --seeds decides.
-_DECIDED = ('preset', 'tasks', 'pool', 'seed')
 
 
 def main(argv):
@@ -64,10 +63,12 @@ def trained_table(table, workdir):
   seeds = [_seed(text) for text in _SEEDS.value]
   if len(set(seeds)) < len(seeds):
     raise ValueError(f'--seeds must differ, received {_SEEDS.value}.')
+  decided = {'tasks', 'pool', 'seed'}
+  decided |= {_flag_name(flag) for row in rows for flag in row.flags}
   for argument in run_flags.given():
-    if argument.strip('-').split('=')[0] in _DECIDED:
-      raise ValueError(f'{argument} cannot be given: rows decide the preset '
-                       'and the tasks, --seeds the seeds.')
+    if _flag_name(argument) in decided:
+      raise ValueError(f'{argument} cannot be given: rows decide it, or '
+                       '--seeds.')
   commands = {(row, seed): _command(row, seed, workdir)
               for row in rows for seed in seeds}
   budget = (f'{len(rows)} rows x {len(seeds)} seeds = {len(commands)} runs, '
@@ -82,6 +83,12 @@ def trained_table(table, workdir):
   return _markdown(table.title, [
       'row', 'paper', 'ours, min / median / max', 'seeds', 'steps',
       'parameters', 'commit', 'command'], lines, notes)
+
+
+def _flag_name(argument):
+  """The flag of an argument such as --seed=1, --pool or --nopool."""
+  name = argument.strip('-').split('=')[0]
+  return name.removeprefix('no') if name not in flags.FLAGS else name
 
 
 def _is_done(command, path):

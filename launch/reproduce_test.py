@@ -47,6 +47,24 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual([row.paper for row in table.rows],
                      [68.3, 70.6, 71.7, 72.8])
 
+  @parameterized.parameters((5, 36), (6, 6))
+  def test_tables_of_signatures_name_what_can_be_built(self, number, count):
+    rows = paper_tables.TRAINED[number].rows
+    self.assertLen({row.name for row in rows}, count)
+    for row in rows:
+      self.assertBetween(row.paper, 60, 68)
+      values = dict(flag.removeprefix('--').split('=') for flag in row.flags
+                    if '=' in flag)
+      config = isometric_config.IsometricConfig.preset(
+          values['preset']).replace(
+              num_templates=int(values['num_templates']),
+              num_layers=int(values['num_layers']),
+              signature=values['signature'])
+      name = {'softmax': 'mixture'}.get(config.signature, config.signature)
+      self.assertEqual(
+          row.name, f'{config.num_templates}/{config.num_layers}/{name}')
+      self.assertEqual('--original_input' in row.flags, number == 6)
+
   def test_unknown_row_is_refused(self):
     with flagsaver.flagsaver(rows=['nothing']), tempfile.TemporaryDirectory(
         ) as workdir, self.assertRaisesRegex(ValueError, "'other', 'tiny/row'"):
@@ -58,7 +76,8 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
       reproduce.trained_table(_TINY, pathlib.Path(workdir))
 
   @parameterized.named_parameters(
-      ('preset', {'preset': 'small'}, {}, '--preset=small cannot be given'),
+      ('layers', {'num_layers': 9}, {}, '--num_layers=9 cannot be given'),
+      ('no_se', {'use_se': True}, {}, '--use_se cannot be given'),
       ('seed', {'seed': 7}, {}, '--seed=7 cannot be given'),
       ('seeds', {}, {'seeds': ['0', '0']}, '--seeds must differ'))
   def test_what_rows_decide_is_refused(self, present, values, message):
