@@ -49,7 +49,6 @@ _TASKS, _IMAGE_SIZE, _AUGMENTATION, _SEED = _RUN = [
 for _name in (*(flag.name for flag in _RUN), 'data_dir'):
   flags.declare_key_flag(_name)
 
-_SMALL = 64  # pixels; the longest side of what counts as small
 _SMALL_SIZE, _LARGE_SIZE = 32, 128  # of small images and others, by default
 _LONGEST_NAME = 100  # of the default picture
 
@@ -96,7 +95,9 @@ def show(names):
       read; if data is faulty, after the other tasks were shown.
   """
   path = _picture_path(names)
-  data = [_load(name) for name in dict.fromkeys(catalog.expand_names(names))]
+  data, faults = _try_all(
+      _load, dict.fromkeys(catalog.expand_names(names)))
+  _raise_all(faults)
   tasks = tuple(dict.fromkeys(task for each in data for task in each.tasks))
   _make_ready(tasks)
   looks, faults = _try_all(_look, data)
@@ -149,10 +150,10 @@ def write_class_list(name):
 
 
 def _check_flags():
-  needless = [
-      flag.name
-      for flag in flags.FLAGS.flags_by_module_dict()[run_flags.__name__]
-      if flag.present and flag not in _RUN]
+  others = flags.FLAGS.flags_by_module_dict()[run_flags.__name__]
+  others += [flags.FLAGS['workdir'], flags.FLAGS['smoke']]
+  needless = [flag.name for flag in others
+              if flag.present and flag not in _RUN]
   if needless:
     raise ValueError(f'launch.data has no use for --{needless[0]}: leave it '
                      'out.')
@@ -167,8 +168,7 @@ def _load(name):
   if size is None:
     tasks = [catalog.get_task(member, _DATA_DIR.value)
              for member in catalog.pool_members(name) or [name]]
-    small = all(task.has_fixed_size and max(task.image_shape[:2]) <= _SMALL
-                for task in tasks)
+    small = all(task.is_small for task in tasks)
     size = _SMALL_SIZE if small else _LARGE_SIZE
   return pipeline.load_tasks(
       [name], size, _DATA_DIR.value, _AUGMENTATION.value)[name]

@@ -36,7 +36,7 @@ def write_folder(path, counts):
   for name, count in counts.items():
     (path / name).mkdir(parents=True)
     for i in range(count):
-      image = np.full([20, 24, 3], _COLOURS[name], np.uint8)
+      image = np.full([70, 80, 3], _COLOURS[name], np.uint8)
       (path / name / f'{i}.png').write_bytes(
           tf.io.encode_png(image).numpy())
 
@@ -121,8 +121,8 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
     # Of the folder's 30 images 6 are for the test, and 2 for validation.
     self.assertEqual(
         find_row(output, 'optdigits'),
-        ['optdigits', '32x32', '10', '1,293', '144', '360', '8', '(122)', '5',
-         '(137)'])
+        ['optdigits', '32x32', '10', '1,293', '144', '360', '8', '(125)', '3',
+         '(132)'])
     row = find_row(output, f'folder:{self.images}')
     self.assertEqual(row[1:6], ['128x128', '2', '22', '2', '6'])
     self.assertEqual((row[6], row[8]), ('red', 'blue'))

@@ -54,6 +54,8 @@ def evaluate(workdir, config):
   data = pipeline.load_tasks(
       config.tasks, config.model.image_size, shared_flags.DATA_DIR.value,
       config.augmentation)
+  records.check_data(workdir, {name: task_data.describe([_SPLIT.value])
+                               for name, task_data in data.items()})
   trainer = supervised.make_trainer(
       config, data, strategies.make_strategy('default'),
       steps=max(step, config.optimizer.warmup_steps + 1))

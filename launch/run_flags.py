@@ -47,8 +47,8 @@ def _define_run_flags():
       'ema_statistics', None, 'Average the batch norms\' moving statistics '
       'too.')
   flag['augmentation'] = flags.DEFINE_enum(
-      'augmentation', None, image_task.AUGMENTATIONS, 'Of all tasks\' training '
-      'images. Default: as each data set declares.')
+      'augmentation', None, image_task.AUGMENTATIONS, 'How all tasks\' images '
+      'are varied in training. Default: as each data set declares.')
   flag['precision'] = flags.DEFINE_enum(
       'precision', None, run_config.PRECISIONS, 'Of activations.')
   flag['seed'] = flags.DEFINE_integer(
@@ -141,7 +141,8 @@ _MODEL = _define_model_flags()
 _OPTIMIZER = _define_optimizer_flags()
 _TASKS = flags.DEFINE_list(
     'tasks', None, 'Names of data sets, each with optional transforms '
-    '(mnist+blur), or of a group (digits).')
+    '(mnist+blur), or of groups (digits); folder:PATH, one\'s own images; '
+    'tfds:NAME, any other of TFDS. launch.data lists them.')
 _POOL = flags.DEFINE_bool(
     'pool', False, 'Make all of --tasks, which must have the same classes, one '
     'task: their images are shuffled together.')
@@ -171,9 +172,12 @@ def run_config_from_flags(expand_names, resumed=None, preset='default'):
   changes = {name: holder.value
              for group in (_RUN, _MODEL, _OPTIMIZER)
              for name, holder in group.items() if holder.value is not None}
-  if _POOL.value and _TASKS.value is None:
+  if _POOL.value and _TASKS.value is None and not resumed:
     raise ValueError('--pool needs --tasks: name the data sets to be pooled.')
-  if _POOL.value:
+  if _POOL.value and _TASKS.value is not None:
+    if any('|' in name for name in _TASKS.value):
+      raise ValueError("--pool joins names with '|', received one that has it: "
+                       f'{_TASKS.value}. Rename the folder.')
     changes['tasks'] = ('pool:' + '|'.join(_TASKS.value),)
   elif _TASKS.value is not None:
     changes['tasks'] = tuple(expand_names(_TASKS.value))

@@ -78,6 +78,7 @@ class RunFlagsTest(parameterized.TestCase):
 
   @parameterized.named_parameters(
       ('pool', {'pool': 'true'}, '--pool needs --tasks'),
+      ('pool_name', {'pool': 'true', 'tasks': 'folder:a|b,mnist'}, 'Rename'),
       ('budget', {'steps': '1', 'epochs': '1'}, '--steps and --epochs contra'),
       ('mixture_lr', {'mixture_lr_multiplier': '1',
                       'mixture_learning_rate': '1'}, 'contradict each other'),

@@ -77,12 +77,13 @@ def train(config, strategy, workdir, cadence, kind='train'):
   data = pipeline.load_tasks(
       config.tasks, config.model.image_size, shared_flags.DATA_DIR.value,
       config.augmentation)
-  for task_data in data.values():
-    for split in pipeline.SPLITS:
-      task_data.num_examples(split)  # faults show before the training
+  # Reads the data: faults show before the training.
+  facts = {name: task_data.describe() for name, task_data in data.items()}
+  if _RESUME.value:
+    records.check_data(workdir, facts)
   trainer = supervised.make_trainer(config, data, strategy)
   if chief:
-    records.claim(workdir, config.to_json(), kind, _RESUME.value)
+    records.claim(workdir, config.to_json(), kind, _RESUME.value, facts)
     print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   seconds = loop.run(trainer, workdir, cadence, _RESUME.value, chief,
                      config.to_json())

@@ -63,7 +63,8 @@ def pool(results):
     results: As from `Evaluator.evaluate`, one for each data set.
   """
   examples = sum(result['examples'] for result in results)
+  right = sum(round(r['top1'] * r['examples']) for r in results)
   return {
-      'top1': sum(r['top1'] * r['examples'] for r in results) / examples,
+      'top1': right / examples,
       'loss': sum(r['loss'] * r['examples'] for r in results) / examples,
       'examples': examples}

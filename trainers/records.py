@@ -69,7 +69,25 @@ def check(workdir, config, kind, resume):
         'directory, choose another --workdir.')
 
 
-def claim(workdir, config, kind, resume=False):
+def check_data(workdir, data):
+  """Checks that a run's data is what it was when the run began.
+
+  Args:
+    workdir: Directory of a run.
+    data: {task: facts}, as JSON; fewer than the run knows are compared alone.
+
+  Raises:
+    ValueError: If the run began with other data.
+  """
+  began = read_run(workdir).get('data')
+  changed = began and _changes(data, began, _flat(data))
+  if changed:
+    raise ValueError(
+        f'{workdir} holds a run that began with other data ({changed}): bring '
+        'the data back as it was, or train a new run.')
+
+
+def claim(workdir, config, kind, resume=False, data=None):
   """Writes run.json before step 1, or adds to it that the run is resumed.
 
   Args:
@@ -77,6 +95,7 @@ def claim(workdir, config, kind, resume=False):
     config: What decides the run, as JSON.
     kind: Kind of run, such as 'train'.
     resume: Whether a run that is there is gone on with.
+    data: {task: facts} that must not change, as JSON.
 
   Raises:
     ValueError: If another process has claimed the directory since `check`.
@@ -92,7 +111,8 @@ def claim(workdir, config, kind, resume=False):
   except FileExistsError:
     raise ValueError(_taken_message(workdir)) from None
   return write_json(
-      path, {'kind': kind, 'config': config, **describe_process()})
+      path, {'kind': kind, 'config': config, 'data': data or {},
+             **describe_process()})
 
 
 def read_run(workdir):
@@ -123,15 +143,20 @@ def _check_same_run(workdir, run, config, kind):
   if run['kind'] != kind:
     raise ValueError(f'{workdir} holds a run of kind {run["kind"]!r}, '
                      f'expected {kind!r}: choose another --workdir.')
-  ours, theirs = _flat(json.loads(json.dumps(config))), _flat(run['config'])
-  changed = [f'{key}: {theirs.get(key)!r} -> {ours.get(key)!r}'
-             for key in sorted({*ours, *theirs})
-             if ours.get(key) != theirs.get(key)]
+  changed = _changes(config, run['config'])
   if changed:
     raise ValueError(
-        f'{workdir} holds a run with other settings ({"; ".join(changed)}): '
+        f'{workdir} holds a run with other settings ({changed}): '
         'resume with the flags it was started with, or choose another '
         '--workdir.')
+
+
+def _changes(ours, theirs, keys=None):
+  """What differs between two JSON values, as text; empty if nothing does."""
+  ours, theirs = _flat(json.loads(json.dumps(ours))), _flat(theirs)
+  return '; '.join(f'{key}: {theirs.get(key)!r} -> {ours.get(key)!r}'
+                   for key in sorted(keys or {*ours, *theirs})
+                   if ours.get(key) != theirs.get(key))
 
 
 def _flat(value, prefix=''):

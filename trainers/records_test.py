@@ -97,6 +97,24 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, "kind 'train', expected 'adapt'"):
       records.check(self.workdir, _CONFIG, 'adapt', resume=True)
 
+  def test_data_must_stay_as_it_was(self):
+    data = {'a/b': {'class_names': ['x', 'y'], 'splits': {
+        'train': {'examples': 3}, 'test': {'examples': 2}}}}
+    records.claim(self.workdir, _CONFIG, 'train', data=data)
+    records.check_data(self.workdir, data)
+    records.check_data(self.workdir, {'a/b': {'splits': {
+        'test': {'examples': 2}}}})
+    with self.assertRaisesRegex(
+        ValueError, r"other data \(a/b.splits.test.examples: 2 -> 7\): bring"):
+      records.check_data(self.workdir, {'a/b': {'splits': {
+          'test': {'examples': 7}}}})
+    with self.assertRaisesRegex(ValueError, r"\['x', 'y'\] -> \['y', 'x'\]"):
+      records.check_data(self.workdir, {'a/b': {'class_names': ['y', 'x']}})
+
+  def test_a_run_may_know_nothing_of_its_data(self):
+    self.claim()
+    records.check_data(self.workdir, {'a': {'class_names': None}})
+
   @parameterized.parameters(
       (False, 'files but no run.json'), (True, 'to resume .* no run.json'))
   def test_refuses_foreign_files(self, resume, message):

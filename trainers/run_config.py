@@ -22,7 +22,8 @@ class RunConfig:
   """Everything that decides what a training run computes.
 
   Args:
-    tasks: Names of the tasks, such as 'mnist' or 'mnist+blur'.
+    tasks: Names of the tasks, such as 'mnist', 'mnist+blur', 'folder:photos'
+      or 'pool:mnist|usps'.
     model: `IsometricConfig`.
     optimizer: `OptimizerConfig`.
     batch_size: Images of each task in a step, over all replicas; one number,
@@ -39,8 +40,8 @@ class RunConfig:
     ema_decay: Of the averaged weights.
     ema_statistics: Whether moving statistics are averaged too (ours).
     precision: 'float32' or 'mixed_bfloat16' (activations).
-    augmentation: Of all tasks' training images; default None: as each data
-      set declares.
+    augmentation: How all tasks' images are varied in training; default None:
+      as each data set declares.
     preset: Name of the recipe that the run started from.
     seed: Of initialisation, order, augmentation and dropout.
     deterministic: Whether operations are run in a fixed order.

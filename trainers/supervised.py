@@ -182,10 +182,13 @@ class SupervisedTrainer:
 
 def _averaged(model, with_statistics):
   """The variables of a model that inference takes the average of."""
-  trained = {id(v) for v in model.trainable_variables}
+  averaged = {id(v) for v in model.trainable_variables}
+  if with_statistics:
+    for task in model.tasks.values():
+      for kind in (task.statistics.mean, task.statistics.variance):
+        averaged |= {id(variable) for variable in kind.values()}
   return {key: variable for key, variable in model.named_variables().items()
-          if id(variable) in trained
-          or with_statistics and '/statistics/' in key}
+          if id(variable) in averaged}
 
 
 def make_trainer(config, data, strategy, steps=None):

@@ -55,6 +55,12 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(result['examples'], count)
       self.assertGreater(result['top1'], 0.9)
 
+  def test_names_of_tasks_decide_nothing(self):
+    config = toy.make_config(['folder:a/statistics/b'])
+    averages = make_trainer(config).ema.averages
+    plain = make_trainer(toy.make_config(['one'])).ema.averages
+    self.assertLen(averages, len(plain))
+
   def test_loss_is_the_weighted_sum(self):
     trainer = make_trainer(toy.make_config(
         loss_weights=(2.0, 0.25), weight_decay=0.0, batch_size=(8, 4)))

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import shutil
 import urllib.error
 
@@ -86,6 +87,19 @@ def prepare(task, data_dir=None, quiet=False):
   return builder
 
 
+def is_prepared(task, data_dir=None):
+  """Returns whether the data set of a task is there; prepares nothing.
+
+  Args:
+    task: `ImageTask` of a TFDS data set.
+    data_dir: TFDS's data directory. Default None: TFDS's own default.
+
+  Source: our choice.
+  """
+  data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
+  return os.path.exists(os.path.join(data_dir, task.tfds_name, task.version))
+
+
 def missing_message(task, builder):
   """Returns what a person must do to get data that is not prepared.
 
@@ -158,18 +172,3 @@ def _failure_message(task, builder, error):
       f'{task.name}: expected to prepare {task.tfds_reference} in '
       f'{builder.data_path}, received {error}: make room, or give a directory '
       f'that can be written (--data_dir).')
-
-
-def is_prepared(task, data_dir=None):
-  """Returns whether the data set of a task is there; prepares nothing.
-
-  Args:
-    task: `ImageTask` of a TFDS data set.
-    data_dir: TFDS's data directory. Default None: TFDS's own default.
-
-  Source: our choice.
-  """
-  try:
-    return _find_builder(task, data_dir).data_path.exists()
-  except ValueError:  # no such data set in this version of TFDS
-    return False

@@ -218,6 +218,14 @@ class BuildersTest(parameterized.TestCase, tf.test.TestCase):
         ValueError, f'expected to prepare .* in {file}/.*--data_dir'):
       builders.open_builder(_OPTDIGITS, file / 'below_a_file')
 
+  def test_tells_what_is_prepared(self):
+    data_dir = tempfile.mkdtemp(dir=self.get_temp_dir())
+    task = catalog.get_task('optdigits')
+    self.assertFalse(builders.is_prepared(task, data_dir))
+    builders.prepare(task, data_dir, quiet=True)
+    self.assertTrue(builders.is_prepared(task, data_dir))
+    self.assertFalse(builders.is_prepared(catalog.get_task('usps'), data_dir))
+
 
 if __name__ == '__main__':
   tf.test.main()

@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 
 from absl.testing import parameterized
+import PIL.Image
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -40,11 +41,11 @@ _SIZES = {
 
 
 def _make_folder(root, name):
-  """Makes a folder of images, which are empty: names are enough here."""
-  for file in ('a/1.jpg', 'b/1.jpg'):
+  """Makes a folder of images."""
+  for file in (*(f'a/{i}.png' for i in range(5)), 'b/1.png'):
     path = pathlib.Path(root, name, file)
-    path.parent.mkdir(parents=True)
-    path.touch()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new('RGB', (70, 90)).save(path)
   return str(pathlib.Path(root, name))
 
 

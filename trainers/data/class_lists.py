@@ -73,7 +73,8 @@ def read(name, data_dir=None):
   Source: our choice.
   """
   path = _path(name, data_dir)
-  command = f'`python -m launch.data --write_class_list={name}`'
+  command = (f'`python -m launch.data --write_class_list={name} '
+             f'--data_dir={path.parents[1]}`')
   try:
     content = json.loads(path.read_text('utf-8'))
     labels = tuple(content['labels'])
@@ -90,7 +91,7 @@ def read(name, data_dir=None):
 
 
 def write(name, labels, class_names, details, data_dir=None):
-  """Writes a list whole or not at all, in the place of an older one.
+  """Writes a list whole or not at all; one that is there must be the same.
 
   Args:
     name: A key of `LISTS`.
@@ -103,12 +104,17 @@ def write(name, labels, class_names, details, data_dir=None):
     Path of the file.
 
   Raises:
-    ValueError: If the labels are no such list or the file cannot be written.
+    ValueError: If the labels are no such list, another list is there, or the
+      file cannot be written.
 
   Source: our choice.
   """
   _check_labels(name, labels)
   path = _path(name, data_dir)
+  if path.exists() and read(name, data_dir) != tuple(labels):
+    raise ValueError(
+        f'Expected the same class list as in {path}, received another: runs '
+        f'may have used that one. Remove it to write it anew.')
   text = json.dumps(
       {'name': name, 'labels': list(labels), 'class_names': list(class_names),
        'details': details}, indent=1)

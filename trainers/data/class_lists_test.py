@@ -49,16 +49,19 @@ class ClassListsTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(content['class_names'][1], 'class 3')
     self.assertEqual(content['details'], {'counted': 6})
 
-  def test_replaces_an_older_list_whole_or_not_at_all(self):
-    self._write()
-    later = tuple(range(100))
+  def test_writes_whole_or_not_at_all(self):
     with (mock.patch.object(os, 'replace', side_effect=OSError('full')),
           self.assertRaisesRegex(ValueError, 'to write .*received full')):
-      self._write(later)
+      self._write()
+    self.assertEqual(os.listdir(self._path().parent), [])
+
+  def test_never_replaces_another_list(self):
+    self._write()
+    self._write()
+    with self.assertRaisesRegex(ValueError, 'received another: .*Remove it'):
+      self._write(tuple(range(100)))
     self.assertEqual(class_lists.read(_NAME, self.data_dir), _LABELS)
     self.assertEqual(os.listdir(self._path().parent), [f'{_NAME}.json'])
-    self._write(later)
-    self.assertEqual(class_lists.read(_NAME, self.data_dir), later)
 
   def test_default_is_the_directory_of_tfds(self):
     with mock.patch.object(tfds.core.constants, 'DATA_DIR', self.data_dir):
@@ -69,7 +72,8 @@ class ClassListsTest(parameterized.TestCase, tf.test.TestCase):
   def test_missing_names_the_command(self):
     with self.assertRaisesRegex(
         ValueError, 'no such file: write it with '
-        '`python -m launch.data --write_class_list=domainnet100`'):
+        f'`python -m launch.data --write_class_list={_NAME} '
+        f'--data_dir={self.data_dir}`'):
       class_lists.read(_NAME, self.data_dir)
 
   @parameterized.named_parameters(

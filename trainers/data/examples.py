@@ -4,6 +4,7 @@ Both kinds have `labels` and give any images in any order: the order of
 training is free, needs no buffer and is a function of the seed alone.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from trainers.data import augmentation
@@ -12,6 +13,8 @@ from trainers.data import folders
 from trainers.data import reading
 from trainers.data import tfrecords
 from trainers.data import views
+
+_CHUNK = 256  # images handled at once while reading
 
 
 class DecodedExamples:
@@ -100,13 +103,7 @@ def open_examples(task, split, image_size, data_dir, limit_bytes):
   Source: our choice.
   """
   if task.folder:
-    paths, labels = folders.list_files(task, split)
-    folders.check_files(paths)
-    with tf.device('cpu:0'):
-      paths = tf.constant(paths)
-    return EncodedExamples(
-        task, image_size, labels,
-        lambda rows: tf.map_fn(tf.io.read_file, tf.gather(paths, rows)))
+    return _open_folder(task, split, image_size, limit_bytes)
   builder = builders.open_builder(task, data_dir)
   count = reading.num_stored(task, split, builder)
   if task.has_fixed_size and task.augmentation != 'crop_flip':
@@ -120,3 +117,22 @@ def open_examples(task, split, image_size, data_dir, limit_bytes):
   return EncodedExamples(
       task, image_size, reading.check_labels(task, split, records.labels),
       records.read)
+
+
+def _open_folder(task, split, image_size, limit_bytes):
+  """As `open_examples`, from image files."""
+  paths, labels = folders.list_files(task, split)
+  folders.check_files(
+      paths, task.image_shape[:2] if task.has_fixed_size else None)
+  with tf.device('cpu:0'):
+    paths = tf.constant(paths)
+  encoded = EncodedExamples(
+      task, image_size, labels,
+      lambda rows: tf.map_fn(tf.io.read_file, tf.gather(paths, rows)))
+  num_bytes = len(labels) * image_size ** 2 * task.image_shape[2]
+  if (not task.is_small or task.augmentation == 'crop_flip'
+      or num_bytes > limit_bytes):
+    return encoded
+  chunks = tf.data.Dataset.range(len(labels)).batch(_CHUNK).map(encoded.images)
+  images = np.concatenate(list(chunks.as_numpy_iterator()))
+  return DecodedExamples(task, image_size, labels, images, fitted=True)

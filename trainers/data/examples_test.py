@@ -7,10 +7,12 @@ from absl.testing import parameterized
 import numpy as np
 from PIL import Image
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from trainers.data import augmentation
 from trainers.data import catalog
 from trainers.data import examples
+from trainers.data import folders
 from trainers.data import made_photos
 from trainers.data import views
 
@@ -75,17 +77,40 @@ class PhotosTest(parameterized.TestCase, tf.test.TestCase):
   def test_a_folder_is_read_from_its_files(self):
     root = _photo_folder()
     task = catalog.get_task(f'folder:{root}')
-    opened = examples.open_examples(task, task.train_split, _SIZE, None, 0)
-    self.assertIsInstance(opened, examples.EncodedExamples)
-    self.assertLen(opened.labels, 23)
-    names = [task.class_names[label] for label in opened.labels]
-    order = [i for name in sorted(made_photos.CLASSES)
-             for i in range(23) if made_photos.CLASSES[i % 3] == name]
-    self.assertEqual(names, [made_photos.CLASSES[i % 3] for i in order])
-    encoded = tf.stack([tf.io.encode_png(made_photos.make_image('train', i))
-                        for i in order])
-    self.assertAllEqual(opened.images(tf.range(23)),
-                        views.decode(task, encoded, _SIZE))
+    seen = []
+    for split in ('train', 'test'):
+      opened = examples.open_examples(task, split, _SIZE, None, 2 ** 30)
+      self.assertIsInstance(opened, examples.EncodedExamples)
+      paths, labels = folders.list_files(task, split)
+      self.assertAllEqual(opened.labels, labels)
+      numbers = [int(path[-6:-4]) for path in paths]
+      self.assertEqual([task.class_names[label] for label in labels],
+                       [made_photos.CLASSES[i % 3] for i in numbers])
+      encoded = tf.stack([tf.io.encode_png(made_photos.make_image('train', i))
+                          for i in numbers])
+      self.assertAllEqual(opened.images(tf.range(len(numbers))),
+                          views.decode(task, encoded, _SIZE))
+      seen += numbers
+    self.assertCountEqual(seen, range(23))
+
+  def test_a_folder_of_small_images_is_kept_in_memory(self):
+    root = tempfile.mkdtemp()
+    rng = np.random.default_rng(0)
+    stored = rng.integers(0, 256, [20, 9, 7, 3], np.uint8)
+    for i, image in enumerate(stored):
+      folder = os.path.join(root, 'ab'[i % 2])
+      os.makedirs(folder, exist_ok=True)
+      Image.fromarray(image).save(os.path.join(folder, f'{i:02d}.png'))
+    task = catalog.get_task(f'folder:{root}')
+    numbers = [int(path[-6:-4])
+               for path in folders.list_files(task, 'train')[0]]
+    size = len(numbers) * _SIZE ** 2 * 3
+    for limit, kind in ((size, examples.DecodedExamples),
+                        (size - 1, examples.EncodedExamples)):
+      opened = examples.open_examples(task, 'train', _SIZE, None, limit)
+      self.assertIsInstance(opened, kind)
+      self.assertAllEqual(opened.images(tf.range(len(numbers))),
+                          views.fit(task, stored[numbers], _SIZE))
 
 
 class SizesTest(parameterized.TestCase, tf.test.TestCase):
@@ -94,6 +119,9 @@ class SizesTest(parameterized.TestCase, tf.test.TestCase):
   def setUpClass(cls):
     super().setUpClass()
     cls.data_dir = tempfile.mkdtemp()
+    # Files of 90 examples: TFDS would read a few of each in turn.
+    tfds.builder('optdigits', data_dir=cls.data_dir).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=4))
 
   def _open(self, limit, image_size=_SIZE):
     return examples.open_examples(

@@ -6,6 +6,8 @@ desktop.ini are ignored. Pixels are taken as they are stored: EXIF's orientation
 is not applied.
 """
 
+import dataclasses
+import hashlib
 import io
 import multiprocessing.pool
 import os
@@ -23,6 +25,7 @@ _SPLITS = {'train', 'validation', 'test'}
 _IGNORED = ('desktop.ini', 'thumbs.db')
 _FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF')  # MPO: JPEG of some telephones
 _THREADS = 8
+_TEST_EVERY = 5  # one image in five is for the test where no folder is
 
 
 def make_task(name, path):
@@ -34,11 +37,13 @@ def make_task(name, path):
 
   Returns:
     `ImageTask`. Classes are the names of the class folders in order. Without
-    PATH/test, a seeded fifth of the training images is for the test.
+    PATH/test, every fifth training image of a class is for the test, in an
+    order that only the files' names decide. Images of one size of at most
+    64 x 64 pixels are shifted, others are cropped at random and mirrored.
 
   Raises:
-    ValueError: If the directory is not as described above. Files are not
-      opened: `check_files` does so.
+    ValueError: If the directory is not as described above. But for one of each
+      class, files are not opened: `check_files` does so.
 
   Source: our choice.
   """
@@ -47,30 +52,32 @@ def make_task(name, path):
         f'{name}: expected a directory of images, received no path: write '
         f'`folder:PATH`.')
   path = os.path.abspath(os.path.expanduser(path))
-  classes = {split: _list_classes(directory)
-             for split, directory in _find_splits(path).items()}
-  names = tuple(classes['train'])
-  for split, others in classes.items():
+  files = _list_splits(path)
+  names = tuple(files['train'])
+  for split, others in files.items():
     _check_same_classes(path, split, names, others)
   if len(names) < 2:
     raise ValueError(
         f'{path}: expected at least 2 class folders, received only '
         f'{names[0]!r}: add a folder for each other class.')
-  return image_task.ImageTask(
+  files = _hold_out(path, files)
+  shape = _find_shape([paths[0] for paths in files['train'].values()])
+  task = image_task.ImageTask(
       name=name,
       folder=path,
-      splits={split: sum(map(len, files.values()))
-              for split, files in classes.items()},
+      splits={split: sum(map(len, classes.values()))
+              for split, classes in files.items()},
       num_classes=len(names),
       class_names=names,
-      image_shape=(None, None, 3),
-      validation_split='validation' if 'validation' in classes else None,
-      test_split='test' if 'test' in classes else None,
+      image_shape=shape,
+      validation_split='validation' if 'validation' in files else None,
       augmentation='crop_flip')
+  return dataclasses.replace(
+      task, augmentation='shift') if task.is_small else task
 
 
 def list_files(task, split):
-  """Returns the image files of a split, class by class, sorted by name.
+  """Returns the image files of a split, class by class.
 
   Args:
     task: `ImageTask` with a folder.
@@ -84,53 +91,54 @@ def list_files(task, split):
 
   Source: our choice.
   """
-  directory = _find_splits(task.folder)[split]
-  paths, labels = [], []
-  for label, (name, files) in enumerate(_list_classes(directory).items()):
-    paths += [os.path.join(directory, name, file) for file in files]
-    labels += [label] * len(files)
-  return paths, np.array(labels, np.int32)
+  classes = _hold_out(task.folder, _list_splits(task.folder))[split]
+  counts = [len(paths) for paths in classes.values()]
+  labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+  return sum(classes.values(), []), labels
 
 
-def check_files(paths):
+def check_files(paths, size=None):
   """Checks all files, as `check_image` does, and shows how far it is.
 
   Args:
     paths: Paths of image files.
+    size: As for `check_image`.
 
   Raises:
     ValueError: If a file is not an image; it names the first.
   """
   with multiprocessing.pool.ThreadPool(_THREADS) as pool:
-    checks = pool.imap(check_image, paths, chunksize=16)
+    checks = pool.imap(
+        lambda path: check_image(path, size), paths, chunksize=16)
     for _ in tqdm.tqdm(
         checks, desc='Checking images', total=len(paths), delay=2):
       pass
 
 
-def check_image(path):
+def check_image(path, size=None):
   """Checks that TensorFlow decodes an image file.
 
   Args:
     path: Path of a file.
+    size: Height and width that the image is to have, in pixels. Default: any.
 
   Raises:
     ValueError: If it is not a whole JPEG, PNG, BMP or GIF file, or of a kind
       that TensorFlow shows wrongly without a word.
   """
-  fault = _find_fault(path)
+  fault = _find_fault(path, size)
   if fault:
     raise ValueError(
         f'{path}: expected a JPEG, PNG, BMP or GIF image that TensorFlow '
         f'decodes, received {fault}.')
 
 
-def _find_fault(path):
+def _find_fault(path, size):
   """Returns what is wrong with a file and how to mend it, or None."""
   try:
     encoded = pathlib.Path(path).read_bytes()
     with PIL.Image.open(io.BytesIO(encoded)) as image:
-      kind, mode = image.format, image.mode
+      kind, mode, received = image.format, image.mode, image.size[::-1]
   except PIL.UnidentifiedImageError:
     return ('a file of another kind or only the beginning of one: remove it or '
             'get it anew')
@@ -142,6 +150,9 @@ def _find_fault(path):
     return 'a CMYK image: convert it to RGB'
   if (kind, mode) == ('BMP', 'P'):  # seen: numbers of colours shown as greys
     return 'a BMP with a table of colours: convert it to RGB'
+  if size not in (None, received):
+    return (f'{received[0]} x {received[1]} pixels where others have '
+            f'{size[0]} x {size[1]}: resize it')
   try:
     if kind in ('JPEG', 'MPO'):
       tf.io.decode_jpeg(encoded, channels=3, ratio=8)  # reads it all, cheaply
@@ -151,6 +162,44 @@ def _find_fault(path):
     return (f'a {kind} file that is truncated, damaged or of a rare kind: get '
             f'it anew or convert it')
   return None
+
+
+def _find_shape(paths):
+  """Returns the shape that these images have, sides None if they differ."""
+  sizes = set()
+  for path in paths:
+    check_image(path)
+    with PIL.Image.open(path) as image:
+      sizes.add(image.size[::-1])
+  return (*(sizes.pop() if len(sizes) == 1 else (None, None)), 3)
+
+
+def _list_splits(path):
+  """Returns {split with a folder: {class: paths of its image files}}."""
+  return {split: _list_classes(directory)
+          for split, directory in _find_splits(path).items()}
+
+
+def _hold_out(path, files):
+  """Returns `files` with a test split, held out of train if there is none."""
+  if 'test' in files:
+    return files
+  test = {name: sorted(paths, key=_place)[_TEST_EVERY - 1::_TEST_EVERY]
+          for name, paths in files['train'].items()}
+  if not any(test.values()):
+    raise ValueError(
+        f'{path}: expected at least {_TEST_EVERY} images in some class, one of '
+        f'which is for the test, received fewer: add images, or put those for '
+        f'the test into {os.path.join(path, "test")}.')
+  train = {name: sorted(set(paths) - set(test[name]))
+           for name, paths in files['train'].items()}
+  return {**files, 'train': train, 'test': test}
+
+
+def _place(path):
+  """Returns a key that orders files by nothing but their names, shuffled."""
+  name = os.path.basename(path)
+  return hashlib.sha256(name.encode()).digest(), name
 
 
 def _find_splits(path):
@@ -169,7 +218,7 @@ def _find_splits(path):
 
 
 def _list_classes(directory):
-  """Returns {class: names of its image files}, both sorted."""
+  """Returns {class: paths of its image files}, both sorted."""
   classes = {}
   for name in _list_folders(directory):
     path = os.path.join(directory, name)
@@ -189,7 +238,7 @@ def _list_classes(directory):
             f'{os.path.join(path, file)}: expected only images in a class '
             f'folder ({", ".join(SUFFIXES)}), received another file: remove '
             f'or convert it.')
-    classes[name] = files
+    classes[name] = [os.path.join(path, file) for file in files]
   return classes
 
 
@@ -216,11 +265,16 @@ def _scan(path):
       for entry in entries:
         hidden = entry.name.startswith('.') or entry.name.lower() in _IGNORED
         if not hidden:
+          entry.name.encode()  # a name that TensorFlow cannot read
           names[entry.is_dir()].append(entry.name)
   except OSError as error:
     raise ValueError(
         f'{path}: expected a directory of images that can be read, received '
         f'{error.strerror}: check the path and its permissions.') from error
+  except UnicodeEncodeError as error:
+    raise ValueError(
+        f'{path}: expected names in UTF-8, received {error.object!r}: rename '
+        f'this file.') from error
   return sorted(names[True]), sorted(names[False])
 
 

@@ -24,13 +24,16 @@ def _encode(kind, mode='RGB', **kwargs):
   return file.getvalue()
 
 
+_PICTURE = _encode('PNG')
+
+
 class FoldersTest(parameterized.TestCase, tf.test.TestCase):
 
   def setUp(self):
     super().setUp()
     self.root = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
 
-  def _add(self, *names, content=b''):
+  def _add(self, *names, content=_PICTURE):
     for name in names:
       path = self.root / name
       path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,37 +43,83 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     return folders.make_task('folder:toy', str(self.root))
 
   def test_classes_directly_in_the_folder(self):
-    self._add('dog/b.jpg', 'dog/a.PNG', 'cat/z.Jpeg', 'cat-2/x.gif',
+    self._add('dog/b.jpg', 'dog/a.PNG', 'dog/c.png', 'dog/d.png', 'dog/e.png',
+              'dog/f.png', 'cat/z.Jpeg', 'cat-2/x.gif',
               'dog/.hidden', 'cat/Thumbs.db', '.git/config', 'DESKTOP.INI')
     task = self._make_task()
     self.assertEqual(task.name, 'folder:toy')
     self.assertEqual(task.class_names, ('cat', 'cat-2', 'dog'))
     self.assertEqual(task.num_classes, 3)
-    self.assertEqual(task.splits, {'train': 4})
-    self.assertEqual(task.image_shape, (None, None, 3))
-    self.assertEqual(task.augmentation, 'crop_flip')
-    self.assertIsNone(task.test_split)
-    self.assertIsNone(task.validation_split)
-    paths, labels = folders.list_files(task, 'train')
-    self.assertEqual(
-        [os.path.relpath(path, self.root) for path in paths],
-        ['cat/z.Jpeg', 'cat-2/x.gif', 'dog/a.PNG', 'dog/b.jpg'])
-    self.assertAllEqual(labels, [0, 1, 2, 2])
+    self.assertEqual(task.splits, {'train': 7, 'test': 1})
+    self.assertEqual(task.validation_split, None)
+    (train, labels), (test, test_labels) = (
+        folders.list_files(task, split) for split in ('train', 'test'))
+    self.assertCountEqual(
+        [os.path.relpath(path, self.root) for path in train + test],
+        ['cat/z.Jpeg', 'cat-2/x.gif', 'dog/a.PNG', 'dog/b.jpg', 'dog/c.png',
+         'dog/d.png', 'dog/e.png', 'dog/f.png'])
+    self.assertEqual(train, sorted(train, key=lambda path: path.split('/')))
+    self.assertAllEqual(labels, [0, 1, 2, 2, 2, 2, 2])
+    self.assertAllEqual(test_labels, [2])
     self.assertEqual(labels.dtype, np.int32)
 
+  def test_every_fifth_of_a_class_is_for_the_test_by_name_alone(self):
+    names = [f'{kind}/{i}.png' for kind in 'ab' for i in range(25)]
+    self._add(*names)
+    task = self._make_task()
+    self.assertEqual(task.splits, {'train': 40, 'test': 10})
+    test, labels = folders.list_files(task, 'test')
+    self.assertAllEqual(labels, [0] * 5 + [1] * 5)
+    self.assertEqual([pathlib.Path(path).name for path in test[:5]],
+                     [pathlib.Path(path).name for path in test[5:]])
+    self.assertNotEqual([pathlib.Path(path).name for path in test[:5]],
+                        ['4.png', '9.png', '14.png', '19.png', '24.png'])
+
+  @parameterized.named_parameters(
+      ('small', (28, 28), (28, 28), (28, 28, 3), 'shift'),
+      ('large', (65, 28), (65, 28), (65, 28, 3), 'crop_flip'),
+      ('differ', (28, 28), (28, 30), (None, None, 3), 'crop_flip'))
+  def test_small_images_of_one_size(self, size, other, shape, augmentation):
+    for name, (height, width) in (('a', size), ('b', other)):
+      file = io.BytesIO()
+      PIL.Image.new('L', (width, height)).save(file, 'PNG')
+      self._add(*(f'{name}/{i}.png' for i in range(5)),
+                content=file.getvalue())
+    task = self._make_task()
+    self.assertEqual(task.image_shape, shape)
+    self.assertEqual(task.augmentation, augmentation)
+
+  def test_an_image_of_another_size_is_named(self):
+    self._add('a/1.png')
+    folders.check_files([str(self.root / 'a/1.png')], (30, 40))
+    with self.assertRaisesRegex(
+        ValueError, 'a/1.png: .*30 x 40 pixels where others have 28 x 28'):
+      folders.check_files([str(self.root / 'a/1.png')], (28, 28))
+
+  def test_refuses_names_that_are_not_utf8(self):
+    self._add('a/1.png', 'b/1.png')
+    with open(os.fsencode(self.root / 'b') + b'/\xff.png', 'wb'):
+      pass
+    with self.assertRaisesRegex(ValueError, '/b: expected names in UTF-8'):
+      self._make_task()
+
+  def test_refuses_too_few_for_a_test(self):
+    self._add('a/1.png', 'b/1.png')
+    with self.assertRaisesRegex(ValueError, 'at least 5 images in some class'):
+      self._make_task()
+
   @parameterized.parameters(
-      ((), None, None), (('test',), None, 'test'),
-      (('validation',), 'validation', None),
-      (('test', 'validation'), 'validation', 'test'))
-  def test_splits(self, others, validation_split, test_split):
-    self._add('train/a/1.jpg', 'train/a/2.jpg', 'train/b/1.jpg')
+      ((), None), (('test',), None), (('validation',), 'validation'),
+      (('test', 'validation'), 'validation'))
+  def test_splits(self, others, validation_split):
+    self._add(*(f'train/a/{i}.jpg' for i in range(5)), 'train/b/1.jpg')
     for split in others:
       self._add(f'{split}/b/{split}.jpg', f'{split}/a/{split}.jpg')
     task = self._make_task()
-    self.assertEqual(
-        task.splits, {'train': 3, **{split: 2 for split in others}})
+    sizes = {'train': 6} if 'test' in others else {'train': 5, 'test': 1}
+    self.assertEqual(task.splits, {**sizes, **{split: 2 for split in others}})
     self.assertEqual(task.validation_split, validation_split)
-    self.assertEqual(task.test_split, test_split)
+    self.assertEqual(task.test_split, 'test')
     for split in others:
       paths, labels = folders.list_files(task, split)
       self.assertEqual(paths, [
@@ -78,11 +127,12 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllEqual(labels, [0, 1])
 
   def test_a_class_may_be_called_train(self):
-    self._add('train/1.jpg', 'car/1.jpg', 'test/1.jpg')
+    self._add('train/1.jpg', 'car/1.jpg',
+              *(f'test/{i}.jpg' for i in range(5)))
     self.assertEqual(self._make_task().class_names, ('car', 'test', 'train'))
 
   def test_home_and_relative_paths_are_made_absolute(self):
-    self._add('a/1.jpg', 'b/1.jpg')
+    self._add(*(f'a/{i}.jpg' for i in range(5)), 'b/1.jpg')
     with mock.patch.dict(os.environ, {'HOME': str(self.root.parent)}):
       task = folders.make_task('toy', f'~/{self.root.name}')
     self.assertEqual(task.folder, str(self.root))

@@ -5,6 +5,7 @@ import dataclasses
 
 from trainers.data import transforms as transforms_lib
 
+SMALL = 64  # pixels; the longest side of what counts as a small image
 AUGMENTATIONS = ('none', 'shift', 'shift_flip', 'crop_flip')
 
 
@@ -34,7 +35,8 @@ class ImageTask:
       examples of `train_split` is held out.
     augmentation: 'none', 'shift' (by up to an eighth of the side, black comes
       in), 'shift_flip' (and mirrored half of the time) or 'crop_flip' (random
-      resized crops, mirrored half of the time; evaluation takes the centre).
+      resized crops, mirrored half of the time). Without a crop, small images
+      show all and others their centre.
     transpose: Whether rows and columns are stored swapped, as in EMNIST.
     label_offset: Stored label of the first class.
     pad: Black pixels added on every side before resizing.
@@ -144,6 +146,11 @@ class ImageTask:
   def has_fixed_size(self):
     """Whether all stored images have one height and width."""
     return None not in self.image_shape
+
+  @property
+  def is_small(self):
+    """Whether images are so small that all of each is always shown."""
+    return self.has_fixed_size and max(self.image_shape[:2]) <= SMALL
 
   def num_stored(self, split):
     """Returns the published size of a stored split, or of several (`a+b`)."""

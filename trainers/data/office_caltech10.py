@@ -102,8 +102,9 @@ def _list_images(directory):
         f'{NAME}: expected class folders in {directory}, received no such '
         f'directory: put {MANUAL_FILES} into {directory.parents[1]}.')
   _check_classes(directory)
-  images, _ = folders.list_files(
-      folders.make_task(NAME, directory), split='train')
+  task = folders.make_task(NAME, str(directory))
+  images = sum((folders.list_files(task, split)[0] for split in task.splits),
+               [])
   return sorted(images, key=_place)
 
 

@@ -24,8 +24,8 @@ class TaskData:
   """The images of a task as batches for training and evaluation.
 
   A split is opened at its first use. Small images are decoded, resized and
-  transformed once and kept as uint8; while they are read they take twice their
-  size. Others are decoded at each use (`examples.open_examples`).
+  transformed once and kept as uint8. Others are decoded at each use
+  (`examples.open_examples`).
 
   Several data sets with the same classes can be pooled into one task: their
   examples are shuffled together, and each is augmented in its own way.
@@ -36,10 +36,9 @@ class TaskData:
     data_dir: TFDS's data directory. Default None: TFDS's own default.
     name: What the pool is called. Default: the name of the only task.
     validation_fraction: Share of the training split held out where the data
-      set has no validation split. Default 0.1. The choice depends on the
-      number of examples only, so that it is the same for a data set, its
-      transforms and its corruptions, and for every seed.
-    cache_limit_bytes: Most bytes for the images of one stored split.
+      set has no validation split. Default 0.1; see `TaskImages`.
+    cache_limit_bytes: Most bytes for the images of one stored split; about
+      twice that stays in use.
 
   Raises:
     ValueError: If an argument is out of range or the tasks' classes differ;
@@ -85,6 +84,25 @@ class TaskData:
   def labels(self, split):
     """Returns the labels of 'train', 'validation' or 'test', int32 `[n]`."""
     return np.concatenate([member.labels(split) for member in self._members])
+
+  def describe(self, splits=SPLITS):
+    """Returns what a run that goes on must find as it was, for JSON.
+
+    Args:
+      splits: Splits to describe; they are read.
+
+    Returns:
+      {'class_names': list or None, 'splits': {split: {'examples': number,
+      'labels': digest of all labels in order}}}.
+    """
+    def digest(split):
+      labels = self.labels(split).astype('<i4').tobytes()
+      return hashlib.blake2b(labels, digest_size=8).hexdigest()
+
+    return {
+        'class_names': self.class_names and list(self.class_names),
+        'splits': {split: {'examples': self.num_examples(split),
+                           'labels': digest(split)} for split in splits}}
 
   def train_batches(self, batch_size, seed, start_step=0, augment=True,
                     num_shards=1, num_pipelines=1, pipeline_id=0):
@@ -268,18 +286,18 @@ def check_same_classes(tasks):
       both tasks have them.
   """
   first = tasks[0]
+  named = next((task for task in tasks if task.class_names), first)
   for task in tasks[1:]:
     if task.num_classes != first.num_classes:
       raise ValueError(
           f'Expected tasks of one pool or head to have the same classes, '
           f'received {first.name} with {first.num_classes} and {task.name} '
           f'with {task.num_classes}: leave one out, or give each a head.')
-    names = first.class_names, task.class_names
-    if None not in names and names[0] != names[1]:
-      differing = sorted(set(names[0]) ^ set(names[1]))
+    if task.class_names and task.class_names != named.class_names:
+      differing = sorted(set(named.class_names) ^ set(task.class_names))
       raise ValueError(
           f'Expected tasks of one pool or head to have the same classes in '
-          f'the same order, received {first.name} and {task.name}, which '
+          f'the same order, received {named.name} and {task.name}, which '
           f'differ in {", ".join(differing[:5]) or "order"}: leave one out, '
           f'rename its classes, or give each a head.')
 

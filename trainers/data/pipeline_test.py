@@ -1,6 +1,7 @@
 """Tests of `pipeline`."""
 
 import dataclasses
+import json
 
 from absl.testing import parameterized
 import numpy as np
@@ -220,11 +221,11 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
     data = _data(validation_fraction=0)
     self.assertEqual(data.num_examples('train'), 23)
     with self.assertRaisesRegex(
-        ValueError, "split 'validation', received an empty one: 23 examples"):
+        ValueError, "split 'validation', received none of the 23"):
       data.num_examples('validation')
 
   def test_refuses_to_cut_one_example(self):
-    with self.assertRaisesRegex(ValueError, "split 'train', received an empty"):
+    with self.assertRaisesRegex(ValueError, "'train', received none of the 1"):
       _data(1)
 
   @parameterized.named_parameters(
@@ -233,6 +234,19 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
   def test_constructor_refuses(self, kwargs, message):
     with self.assertRaisesRegex(ValueError, message):
       pipeline.TaskData(**{'tasks': _task(), 'image_size': 32, **kwargs})
+
+  def test_description_tells_other_labels_sizes_and_classes(self):
+    data = _data()
+    facts = data.describe()
+    self.assertEqual(facts, _data(seed=1).describe())
+    self.assertEqual(
+        {split: fact['examples'] for split, fact in facts['splits'].items()},
+        {'train': 21, 'validation': 2, 'test': 23})
+    self.assertNotEqual(facts, _data(24).describe())
+    self.assertNotEqual(facts, _data(validation_fraction=0.2).describe())
+    self.assertNotEqual(facts, _data(task=_task(
+        class_names=tuple('abcdefghijklmnopqrstuvw'))).describe())
+    self.assertEqual(json.loads(json.dumps(facts)), facts)
 
   def test_classes_of_shared_labels_must_agree(self):
     names = tuple('abc')

@@ -4,8 +4,6 @@ import tensorflow_datasets as tfds
 
 from trainers.data import image_task
 
-_SMALL = 64  # pixels; larger images are cropped
-
 
 def make_task(name, reference, data_dir=None):
   """Returns the task of a TFDS data set, as its files describe it.
@@ -37,7 +35,7 @@ def make_task(name, reference, data_dir=None):
   image, label = _find_features(name, builder)
   splits = _find_splits(name, reference, builder)
   tests = [split for split in ('test', 'validation') if split in splits]
-  small = None not in image.shape and max(image.shape[:2]) <= _SMALL
+  small = None not in image.shape and max(image.shape[:2]) <= image_task.SMALL
   config = builder.builder_config
   return image_task.ImageTask(
       name=name,

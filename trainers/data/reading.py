@@ -31,20 +31,22 @@ def read_split(task, split, builder, image_size=None):
   Source: our choice.
   """
   try:
-    dataset = builder.as_dataset(
-        split=split, read_config=tfds.ReadConfig(try_autocache=False))
+    # One file after another, as `tfrecords` reads them.
+    dataset = builder.as_dataset(split=split, read_config=tfds.ReadConfig(
+        try_autocache=False, interleave_cycle_length=1))
   except AssertionError as error:  # TFDS's sign that files are missing.
     raise ValueError(builders.missing_message(task, builder)) from error
   _check_spec(task, dataset.element_spec)
   images, labels = [], []
-  for chunk in dataset.batch(_CHUNK).prefetch(2):
-    chunk_images = chunk['image']
-    if chunk_images.dtype == tf.float32:
-      chunk_images = _uint8_from_float(task, chunk_images)
-    if image_size is not None:
-      chunk_images = views.fit(task, chunk_images, image_size)
-    images.append(chunk_images.numpy())
-    labels.append(chunk['label'].numpy())
+  try:
+    for chunk in dataset.batch(_CHUNK).prefetch(2):
+      images.append(_prepare(task, chunk['image'], image_size).numpy())
+      labels.append(chunk['label'].numpy())
+  except tf.errors.OpError as error:
+    raise ValueError(
+        f'{task.name}: expected whole files of split {split!r} in '
+        f'{builder.data_path}, received {error.message}: prepare '
+        f'{task.tfds_name} anew.') from error
   if not images:
     raise ValueError(
         f'{task.name}: expected at least 1 example in split {split!r}, '
@@ -125,6 +127,13 @@ def _check_spec(task, spec):
     raise ValueError(
         f'{task.name}: expected images of uint8, or of float32 from 0 to 1, '
         f'received {dtype.name}: convert them when the data set is built.')
+
+
+def _prepare(task, images, image_size):
+  """Turns stored images `[n, h, w, c]` into uint8 of the size asked for."""
+  if images.dtype == tf.float32:
+    images = _uint8_from_float(task, images)
+  return images if image_size is None else views.fit(task, images, image_size)
 
 
 def _uint8_from_float(task, images):

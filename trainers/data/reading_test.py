@@ -139,6 +139,20 @@ class ReadingTest(parameterized.TestCase, tf.test.TestCase):
         r' prepare it with `python -m launch.data --tasks=mnist --prepare'):
       _read(catalog.get_task('mnist'), data_dir=data_dir)
 
+  @parameterized.named_parameters(
+      ('truncated', lambda b: b[:-9]), ('flipped', lambda b: b[:99] + b'?' * 9
+                                        + b[108:]))
+  def test_refuses_damaged_files(self, damage):
+    data_dir = tempfile.mkdtemp(dir=self.get_temp_dir())
+    task = catalog.get_task('optdigits')
+    builder = builders.open_builder(task, data_dir)
+    path, = builder.info.splits['test'].filepaths
+    path.write_bytes(damage(path.read_bytes()))
+    with self.assertRaisesRegex(
+        ValueError, "optdigits: expected whole files of split 'test' in .*"
+        'prepare optdigits anew'):
+      _read(task, 'test', 8, data_dir)
+
   def test_refuses_a_split_that_was_not_prepared(self):
     data_dir = tempfile.mkdtemp(dir=self.get_temp_dir())
     task = dataclasses.replace(

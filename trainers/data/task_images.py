@@ -1,5 +1,6 @@
 """The train, validation and test examples of one task."""
 
+from absl import logging
 import numpy as np
 import tensorflow as tf
 
@@ -16,9 +17,9 @@ class TaskImages:
   """The examples of one task, cut into train, validation and test.
 
   A stored split is opened at its first use. What is held out for validation,
-  and for the test where there is no test split, depends on the number of
-  examples only: it is the same for a data set, its transforms and its
-  corruptions, and for every seed.
+  and for the test where there is no test split, has an equal share of every
+  class and depends on the labels only: it is the same for a data set, its
+  transforms and its corruptions, and for every seed.
 
   Args:
     task: `ImageTask`.
@@ -84,17 +85,22 @@ class TaskImages:
     opened = self._opened[stored]
     rows, labels = self._listed(opened.labels)
     if task.test_split is None and stored == task.train_split:
-      rows = self._part(
-          rows, TEST_FRACTION, _TEST_SEED, held_out=split == 'test')
+      rows = _part(
+          rows, labels, TEST_FRACTION, _TEST_SEED, held_out=split == 'test')
     if task.validation_split is None and split != 'test':
-      rows = self._part(rows, self._validation_fraction, _VALIDATION_SEED,
-                        held_out=split == 'validation')
+      rows = _part(rows, labels, self._validation_fraction, _VALIDATION_SEED,
+                   held_out=split == 'validation')
     if not len(rows):
       raise ValueError(
           f'{task.name}: expected at least 1 example in split {split!r}, '
-          f'received an empty one: {len(opened.labels)} examples are cut by '
-          f'validation_fraction={self._validation_fraction}; choose another.')
+          f'received none of the {len(opened.labels)} that are stored: add '
+          f'examples, or change validation_fraction='
+          f'{self._validation_fraction}.')
     labels = labels[rows]
+    missing = np.setdiff1d(np.arange(task.num_classes), labels)
+    if split == 'train' and len(missing):
+      logging.warning('%s: no training examples of %d of the %d classes.',
+                      task.name, len(missing), task.num_classes)
     with tf.device('cpu:0'):  # also where there is a GPU: tf.data reads them
       return opened, tf.constant(rows), labels
 
@@ -103,13 +109,21 @@ class TaskImages:
     if self.task.class_list is None:
       return np.arange(len(stored)), stored
     kept = class_lists.read(self.task.class_list, self._data_dir)
-    numbers = np.full(1 + max(*kept, *stored), -1, np.int32)
+    numbers = np.full(1 + max(max(kept), stored.max()), -1, np.int32)
     numbers[list(kept)] = np.arange(len(kept))
     labels = numbers[stored]
     return np.flatnonzero(labels >= 0), labels
 
-  def _part(self, rows, fraction, seed, held_out):
-    """Returns a seeded part of `rows`, or the others; sorted."""
-    count = max(1, round(fraction * len(rows))) if fraction else 0
-    order = np.random.default_rng(seed).permutation(len(rows))
-    return np.sort(rows[order[:count] if held_out else order[count:]])
+
+def _part(rows, labels, fraction, seed, held_out):
+  """Returns a seeded part of `rows`, or the others; sorted.
+
+  Every class has its share: rows are shuffled, then ordered by class, and the
+  part is taken at even distances.
+  """
+  count = max(1, round(fraction * len(rows))) if fraction else 0
+  order = np.random.default_rng(seed).permutation(len(rows))
+  order = order[np.argsort(labels[rows][order], kind='stable')]
+  places = (np.arange(count) + 0.5) * len(rows) / max(count, 1)
+  part = order[places.astype(int)]
+  return rows[np.sort(part)] if held_out else np.delete(rows, part)

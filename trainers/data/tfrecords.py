@@ -90,6 +90,11 @@ def open_records(task, split, builder):
         f'{task.name}: expected TFRecord files in {builder.data_path}, '
         f'received {file_format}: prepare {task.tfds_name} anew in TFDS\'s '
         f'default format.')
+  dtype = builder.info.features['image'].np_dtype
+  if dtype != np.uint8:
+    raise ValueError(
+        f'{task.name}: expected images of uint8, received {dtype}: convert '
+        f'them when the data set is built.')
   paths, parts = [], []
   for part in split.split('+'):
     files = [os.fspath(path) for path in builder.info.splits[part].filepaths]
@@ -102,17 +107,19 @@ def open_records(task, split, builder):
 def _load_or_scan(task, split, builder, paths):
   """Returns the index of one TFDS split."""
   try:
-    sizes = [os.path.getsize(path) for path in paths]
+    status = [os.stat(path) for path in paths]
   except OSError as error:
     raise ValueError(
         f'{task.name}: expected the files of split {split!r} on this machine, '
         f'received {error}: copy them to a local directory and name it with '
         f'--data_dir, or prepare {task.tfds_name} anew.') from error
+  # Of each file its size and when it was last changed.
+  state = [[file.st_size, file.st_mtime_ns] for file in status]
   store = os.path.join(os.fspath(builder.data_path), f'index-{split}.npz')
-  index = _load(store, sizes)
+  index = _load(store, state)
   if index is None:
-    index = _scan(task, split, paths, sum(sizes))
-    _save(store, index, sizes)
+    index = _scan(task, split, paths, sum(file.st_size for file in status))
+    _save(store, index, state)
   return index
 
 
@@ -152,30 +159,29 @@ def _scan(task, split, paths, num_bytes):
   order = np.argsort(number, kind='stable')  # files were read side by side
   number, length, label = number[order], length[order], label[order]
   whole = length + _HEAD + _TAIL
-  ends = np.cumsum(whole)
-  begins = ends - whole
-  of_file = begins[np.searchsorted(number, np.arange(len(paths)))]
-  return np.stack(
-      [number, begins - of_file[number] + _HEAD, length, label], axis=1)
+  before = np.cumsum(whole) - whole  # bytes of all records before each
+  of_files = np.bincount(number, whole, len(paths)).astype(np.int64)
+  begins = before - (np.cumsum(of_files) - of_files)[number]
+  return np.stack([number, begins + _HEAD, length, label], axis=1)
 
 
-def _load(store, sizes):
+def _load(store, state):
   """Returns the index kept in `store`, or None if it is not of these files."""
   try:
     with open(store, 'rb') as file, np.load(file) as kept:
-      if kept['sizes'].tolist() == sizes:
+      if kept['state'].tolist() == state:
         return kept['index']
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
     pass  # there is none, or it is damaged
   return None
 
 
-def _save(store, index, sizes):
+def _save(store, index, state):
   """Keeps the index; two processes may do so at once."""
   try:
     with tempfile.TemporaryDirectory(dir=os.path.dirname(store)) as scratch:
       path = os.path.join(scratch, 'index.npz')
-      np.savez(path, index=index, sizes=np.array(sizes))
+      np.savez(path, index=index, state=np.array(state))
       os.replace(path, store)
   except OSError as error:
     logging.warning('%s cannot be kept, it will be made anew each time: %s',

@@ -110,6 +110,41 @@ class TfrecordsTest(parameterized.TestCase, tf.test.TestCase):
         ValueError, 'photos: expected whole TFRecord files.*prepare'):
       _open(self.builder)
 
+  @parameterized.parameters(0, 1, 2)
+  def test_a_file_may_be_empty(self, number):
+    records = [len(list(tf.data.TFRecordDataset(str(file))))
+               for file in self._files()]
+    expected = _in_order(self.builder, 'train')
+    del expected[sum(records[:number]):sum(records[:number + 1])]
+    self._files()[number].write_bytes(b'')
+    opened = _open(self.builder)
+    self.assertAllEqual(opened.labels, [e['label'] for e in expected])
+    encoded = opened.read(tf.range(len(expected)))
+    for image, example in zip(encoded, expected):
+      self.assertAllEqual(tf.io.decode_png(image), example['image'])
+
+  def test_other_labels_in_files_of_the_same_sizes_are_noticed(self):
+    labels = _open(self.builder).labels
+    for file in self._files():
+      records = []
+      for record in tf.data.TFRecordDataset(str(file)):
+        example = tf.train.Example.FromString(record.numpy())
+        value = example.features.feature['label'].int64_list.value
+        value[0] = (value[0] + 1) % 3
+        records.append(example.SerializeToString(deterministic=True))
+      size = file.stat().st_size
+      with tf.io.TFRecordWriter(str(file)) as writer:
+        for record in records:
+          writer.write(record)
+      self.assertEqual(file.stat().st_size, size)
+    self.assertAllEqual(_open(self.builder).labels, (labels + 1) % 3)
+
+  def test_float_images_are_refused(self):
+    kind = type(self.builder.info.features['image'])
+    with (mock.patch.object(kind, 'np_dtype', np.float32),
+          self.assertRaisesRegex(ValueError, 'expected images of uint8')):
+      _open(self.builder)
+
   def test_missing_file_is_refused(self):
     self._files()[0].unlink()
     with self.assertRaisesRegex(ValueError, 'on this machine, received'):

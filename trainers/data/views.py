@@ -19,11 +19,7 @@ def fit(task, images, image_size):
 
   Source: sections 4.2 to 4.4, where images are "reshaped".
   """
-  if task.transpose:
-    images = tf.transpose(images, [0, 2, 1, 3])
-  if task.pad:
-    images = tf.pad(
-        images, [[0, 0], [task.pad, task.pad], [task.pad, task.pad], [0, 0]])
+  images = _upright(task, images)
   if tuple(images.shape[1:3]) != (image_size, image_size):
     shrinks = max(images.shape[1:3]) > image_size  # else it changes nothing
     images = _resize(images, image_size, antialias=shrinks)
@@ -33,8 +29,9 @@ def fit(task, images, image_size):
 def decode(task, encoded, image_size, draws=None):
   """Decodes images and brings them to the size of the network.
 
-  Images that vary in size show their centre, or, if the task is augmented by
-  random resized crops and draws are given, a random part.
+  Small images show all and others their centre, or, if the task is augmented by
+  random resized crops and draws are given, a random part. Photographs are
+  decoded whole: those of many megapixels are better made smaller beforehand.
 
   Args:
     task: `ImageTask`.
@@ -45,26 +42,25 @@ def decode(task, encoded, image_size, draws=None):
   Returns:
     uint8 `[n, S, S, c]`.
 
-  Source: section A.2; the usual preprocessing.
+  Source: our choice; the usual preprocessing.
   """
   channels = task.image_shape[2]
-  crops = task.augmentation == 'crop_flip'
+  crops = task.augmentation == 'crop_flip' and draws is not None
 
   def one(element):
     encoded, draw = element
     image = tf.io.decode_image(
         encoded, channels=channels, expand_animations=False)
-    image.set_shape([*task.image_shape[:2], channels])
-    if task.has_fixed_size and not crops:
+    image = tf.ensure_shape(image, [*task.image_shape[:2], channels])
+    if task.is_small and not crops:
       return fit(task, image[tf.newaxis], image_size)[0]
+    image = _upright(task, image[tf.newaxis])[0]
     height, width = tf.unstack(tf.shape(image)[:2])
-    if crops and draws is not None:
-      window = augmentation.random_window(height, width, draw)
-    else:
-      window = augmentation.centre_window(height, width)
+    window = (augmentation.random_window(height, width, draw) if crops
+              else augmentation.centre_window(height, width))
     image = tf.image.crop_to_bounding_box(image, *window)[tf.newaxis]
     image = _resize(image, image_size, antialias=True)
-    if crops and draws is not None:
+    if crops:
       image = tf.where(draw[2] < 0.5, tf.reverse(image, [2]), image)
     return transforms.apply(image, task.transforms)[0]
 
@@ -72,6 +68,16 @@ def decode(task, encoded, image_size, draws=None):
       one, (encoded, encoded if draws is None else draws),
       fn_output_signature=tf.TensorSpec(
           [image_size, image_size, channels], tf.uint8))
+
+
+def _upright(task, images):
+  """Turns and pads `[n, height, width, c]` as the task says."""
+  if task.transpose:
+    images = tf.transpose(images, [0, 2, 1, 3])
+  if task.pad:
+    images = tf.pad(
+        images, [[0, 0], [task.pad, task.pad], [task.pad, task.pad], [0, 0]])
+  return images
 
 
 def _resize(images, image_size, antialias):

@@ -95,6 +95,24 @@ class DecodeTest(parameterized.TestCase, tf.test.TestCase):
         views.decode(task, _encode([image]), 8), image[np.newaxis].transpose(
             0, 2, 1, 3))
 
+  def test_small_images_are_upright_and_padded_when_cropped(self):
+    image = np.zeros([8, 8, 1], np.uint8)
+    image[1, 6] = 90  # upright: row 6, column 1
+    task = made_photos.make_task(
+        image_shape=(8, 8, 1), transpose=True, pad=2, augmentation='crop_flip')
+    whole = views.fit(task, image[np.newaxis], 12)
+    self.assertAllEqual(views.decode(task, _encode([image]), 12), whole)
+    draws = np.array([[0, 0, 0.9, 1, 0.5]], np.float32)  # all of it
+    self.assertAllEqual(views.decode(task, _encode([image]), 12, draws), whole)
+
+  def test_large_images_of_one_size_show_their_centre(self):
+    image = made_photos.make_image('train', 3)[:20, :20]
+    image = np.repeat(np.repeat(image, 4, 0), 4, 1)  # 80 x 80
+    fixed, varying = (views.decode(
+        made_photos.make_task(image_shape=shape), _encode([image]), _SIZE)
+                      for shape in ((80, 80, 3), (None, None, 3)))
+    self.assertAllEqual(fixed, varying)
+
   def test_transforms_come_last(self):
     image = made_photos.make_image('train', 3)
     task = made_photos.make_task()
