@@ -109,7 +109,7 @@ class TaskImages:
     if self.task.class_list is None:
       return np.arange(len(stored)), stored
     kept = class_lists.read(self.task.class_list, self._data_dir)
-    numbers = np.full(1 + max(max(kept), stored.max()), -1, np.int32)
+    numbers = np.full(1 + max(*kept, stored.max()), -1, np.int32)
     numbers[list(kept)] = np.arange(len(kept))
     labels = numbers[stored]
     return np.flatnonzero(labels >= 0), labels
