@@ -52,6 +52,43 @@ class EvaluateTest(absltest.TestCase):
     self.assertNotEqual(found['tasks']['mnist']['max_xi'],
                         test['tasks']['mnist']['max_xi'])
 
+  def test_edits(self):
+    flags = [f'--workdir={self.workdir}', '--signature_edit=swap:1:2,drop:1']
+    status, table, error = self.run_command(*flags, '--harden')
+    self.assertEqual(status, 0, error)
+    path = self.workdir / 'edits-test-ema-moved.json'
+    found = records.read_json(path)
+    self.assertEqual((found['split'], found['weights'], found['steps']),
+                     ('test', 'ema', 3))
+    self.assertEqual({edit: result['layers']
+                      for edit, result in found['edits'].items()},
+                     {'harden': [1, 2], 'swap:1:2': [2, 1], 'drop:1': [2]})
+    trained = records.read_json(self.workdir / records.RESULTS)['tasks']
+    self.assertEqual(found['trained'], {
+        name: task['top1'] for name, task in trained.items()})
+    hard = found['edits']['harden']['tasks']['mnist']
+    self.assertEqual(hard['signature'], trained['mnist']['signature'])
+    self.assertNotEqual(hard['loss'], trained['mnist']['loss'])
+    change = 100 * (hard['top1'] - trained['mnist']['top1'])
+    self.assertIn(['harden', 'mnist', f'{hard["top1"]:.2%}', f'{change:+.2f}',
+                   hard['signature']],
+                  [line.split() for line in table.splitlines()])
+    # Others are kept; those of other statistics are elsewhere.
+    before = path.read_bytes()
+    status, table, error = self.run_command(
+        *flags, '--statistics=reestimated')
+    self.assertEqual(status, 0, error)
+    self.assertEqual(path.read_bytes(), before)
+    other = records.read_json(self.workdir / 'edits-test-ema-reestimated.json')
+    self.assertCountEqual(other['edits'], ['none', 'swap:1:2', 'drop:1'])
+    self.assertNotEqual(other['edits']['drop:1'], found['edits']['drop:1'])
+    status, table, error = self.run_command(
+        f'--workdir={self.workdir}', '--signature_edit=reverse')
+    self.assertEqual(status, 0, error)
+    after = records.read_json(path)['edits']
+    self.assertEqual(after.pop('reverse'), found['edits']['swap:1:2'])
+    self.assertEqual(after, found['edits'])
+
   def assertFails(self, message, *flags):
     status, output, error = self.run_command(*flags)
     self.assertEqual((status, output), (1, ''))
@@ -65,6 +102,12 @@ class EvaluateTest(absltest.TestCase):
     missing = self.directory / 'missing'
     self.assertFails('missing, which has no run.json', f'--workdir={missing}')
     self.assertFalse(missing.exists())
+    for message, *flags in (
+        ('LAYER from 1 to 2 .*received 0', '--signature_edit=drop:1,swap:0:1'),
+        ("Unknown edit 'shift'", '--signature_edit=shift'),
+        ('two or more layers', '--signature_edit=drop:1+drop:1'),
+        ('--statistics is of edited', '--statistics=reestimated')):
+      self.assertFails(message, f'--workdir={self.workdir}', *flags)
     copy = self.directory / 'copy'
     copy.mkdir()
     run = (self.workdir / records.RUN).read_text()

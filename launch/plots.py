@@ -1,4 +1,4 @@
-"""Pictures of records and of data. The one file that needs matplotlib."""
+"""Pictures of signatures and of data; those of a report are beside this."""
 
 import matplotlib
 
@@ -9,24 +9,31 @@ import numpy as np  # noqa: E402
 
 from mixture_modules import signatures  # noqa: E402
 
+plt.rcParams['text.parse_math'] = False  # a task's name is no formula
+
 _COLUMNS = 16  # images side by side
 _CELL = 0.85  # inches that an image and its share of the gaps take
 _TITLE = 15  # characters above an image, at most
+_SIGNATURES = (
+    'Signatures: which templates each layer of each task is made of\n'
+    '(dots mark the strongest; tasks share a layer where columns agree)')
 
 
-def plot_signature(mixtures, ax, vmax=1.0):
+def plot_signature(mixtures, ax, vmin=0.0, vmax=1.0):
   """Heat map of one signature: layers from left to right (Figure 3).
 
   Args:
     mixtures: `[L, K]` mixture weights.
     ax: Axes to draw on.
-    vmax: Weight of the darkest colour.
+    vmin: Weight of the lightest blue; if negative, of the darkest orange.
+    vmax: Weight of the darkest blue, or violet where weights can be negative.
 
   Returns:
     The drawn image, for a colour bar.
   """
   xi = np.asarray(mixtures)
-  image = ax.imshow(xi.T, cmap='Blues', vmin=0, vmax=vmax, aspect='auto')
+  image = ax.imshow(xi.T, cmap='PuOr' if vmin < 0 else 'Blues', vmin=vmin,
+                    vmax=vmax, aspect='auto')
   layers, templates = xi.shape
   step = max(1, layers // 16)
   ax.set_xticks(range(0, layers, step), range(1, layers + 1, step))
@@ -38,31 +45,30 @@ def plot_signature(mixtures, ax, vmax=1.0):
   return image
 
 
-def save_signatures(mixtures, path):
+def save_signatures(mixtures, path, title=_SIGNATURES):
   """Draws every task's signature, one above the other.
 
   Args:
     mixtures: {task: `[L, K]` mixture weights}.
-    path: PNG to write.
+    path: PNG to write, or a binary file that is open.
+    title: Above the picture.
   """
   layers, templates = np.shape(next(iter(mixtures.values())))
-  height = 0.7 + 0.16 * templates
+  height = max(2.5, 1.0 + (0.7 + 0.16 * templates) * len(mixtures))
   figure, axes = plt.subplots(
       len(mixtures), 1, squeeze=False, sharex=True, layout='constrained',
-      figsize=(max(6.5, 0.3 * layers + 2),
-               max(2.5, 1.0 + height * len(mixtures))))
+      figsize=(max(6.5, 0.3 * layers + 2), height))
+  vmax = max(1.0, *(np.abs(xi).max() for xi in mixtures.values()))
+  vmin = 0.0 if all(np.min(xi) >= 0 for xi in mixtures.values()) else -vmax
   for ax, (name, xi) in zip(axes[:, 0], mixtures.items()):
-    image = plot_signature(xi, ax)
+    image = plot_signature(xi, ax, vmin, vmax)
     ax.set_title(f'{name}   strongest: {signatures.notation(xi)}',
                  fontsize=9, loc='left')
   axes[-1, 0].set_xlabel('layer (input on the left, logits on the right)')
-  figure.colorbar(image, ax=axes[:, 0], label='mixture weight')
-  figure.suptitle(
-      'Signatures: which templates each layer of each task is made of\n'
-      '(dots mark the strongest; tasks share a layer where columns agree)',
-      fontsize=10)
-  figure.savefig(path, dpi=150)
-  plt.close(figure)
+  figure.colorbar(image, ax=axes[:, 0], aspect=5 * height,
+                  label='mixture weight')
+  figure.suptitle(title, fontsize=10)
+  save(figure, path)
 
 
 def plot_images(images, titles, ax):
@@ -108,6 +114,11 @@ def save_images(strips, path):
   for ax, (caption, images, titles) in zip(axes[:, 0], strips):
     plot_images(images, titles, ax)
     ax.set_title(caption, fontsize=9, loc='left')
+  save(figure, path)
+
+
+def save(figure, path):
+  """Writes a figure as PNG, to a path or an open binary file, and ends it."""
   figure.savefig(path, dpi=150)
   plt.close(figure)
 

@@ -28,6 +28,15 @@ class PlotsTest(parameterized.TestCase):
                      ['1', '2', '3'])
     self.assertEqual([t.get_text() for t in ax.get_yticklabels()], ['1', '2'])
 
+  def test_negative_weights(self):
+    figure, ax = plt.subplots()
+    self.addCleanup(plt.close, figure)
+    image = plots.plot_signature(np.array([[-2.0, 1.0]]), ax, -2, 2)
+    orange, violet = image.cmap(image.norm([-2.0, 2.0]))[:, :3]
+    self.assertGreater(orange[0], orange[2] + 0.3)
+    self.assertGreater(violet[2], violet[1] + 0.2)
+    np.testing.assert_allclose(image.cmap(image.norm(0.0))[:3], 0.97, atol=0.02)
+
   @parameterized.parameters((1, 8, 4), (5, 16, 4), (3, 48, 16), (1, 1, 1))
   def test_picture_explains_itself(self, num_tasks, num_layers, num_templates):
     rng = np.random.default_rng(0)

@@ -84,6 +84,24 @@ def format_distances(results):
   return f'{align(rows)}\n{caption}'
 
 
+def format_edits(results, edits):
+  """A table of edited networks, one line for each edit and task.
+
+  Args:
+    results: As from `collect`, of the trained network.
+    edits: As from `perturbation.evaluate`.
+  """
+  rows = [('edit', 'task', 'top-1', 'change', 'signature')]
+  for edit, result in {'trained': results, **edits}.items():
+    for name, task in result['tasks'].items():
+      change = 100 * (task['top1'] - results['tasks'][name]['top1'])
+      rows.append((edit, name, f'{task["top1"]:.2%}', f'{change:+.2f}',
+                   task['signature']))
+  caption = ('change: points of top-1 against the trained network; signature: '
+             'the strongest template of each layer')
+  return f'{align(rows)}\n{caption}'
+
+
 def align(rows):
   """Rows of strings as columns; the first row is underlined."""
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

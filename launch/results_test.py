@@ -73,6 +73,21 @@ class ResultsTest(tf.test.TestCase):
     self.assertEqual(rows[3], ['2', 'b', '0.10', '0.00'])
     self.assertEqual(rows[4], ['3', 'c', '0.20', '0.50'])
 
+  def test_edits(self):
+    trained = {'tasks': {'a': {'top1': 0.5, 'signature': '1-2-2'},
+                         'b': {'top1': 0.9, 'signature': '1-1-1'}}}
+    edits = {'drop:1': {'layers': [2, 3], 'tasks': {
+        'a': {'top1': 0.4525, 'signature': '2-2'},
+        'b': {'top1': 0.91, 'signature': '1-1'}}}}
+    lines = results.format_edits(trained, edits).splitlines()
+    self.assertEqual([line.split() for line in lines[:1] + lines[2:6]], [
+        ['edit', 'task', 'top-1', 'change', 'signature'],
+        ['trained', 'a', '50.00%', '+0.00', '1-2-2'],
+        ['trained', 'b', '90.00%', '+0.00', '1-1-1'],
+        ['drop:1', 'a', '45.25%', '-4.75', '2-2'],
+        ['drop:1', 'b', '91.00%', '+1.00', '1-1']])
+    self.assertStartsWith(lines[6], 'change: points of top-1')
+
 
 if __name__ == '__main__':
   tf.test.main()

@@ -39,7 +39,8 @@ def _define_run_flags():
       'section 3.2, which states no value.')
   flag['clustering_distance'] = flags.DEFINE_enum(
       'clustering_distance', None, sorted(regularizers.DISTANCES),
-      'The function g of the clustering regulariser.')
+      'The function g of the clustering regulariser: of a distance d between '
+      'templates d, d^2, or d^2 / (d^2 + s^2) with the mean square s^2 of all.')
   flag['ema_decay'] = flags.DEFINE_float(
       'ema_decay', None, 'Decay of the averaged weights, which are the ones '
       'evaluated; 0 averages nothing.')

@@ -190,7 +190,8 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     self.assertIn(f'{workdir}/signatures.png', output)
 
   @parameterized.parameters(
-      ('default', ()), ('digits', _TINY), ('figure2b', _TINY))
+      ('default', ()), ('digits', (*_TINY, '--signature=tanh')),
+      ('figure2b', (*_TINY, '--signature=linear')))
   def test_smoke(self, preset, flags):
     self.run_command(
         '--smoke', f'--preset={preset}', *flags,

@@ -1,15 +1,10 @@
 """Regularisers that pull mixtures towards one-hot (section 3.2).
 
-Pure functions of mixtures and templates. Each sums over the layers of one
-signature; callers sum over tasks and multiply by their weight.
+Pure functions of mixtures and templates. Each sums over the rows that it is
+given, of one signature or of several.
 """
 
 from keras import ops
-
-DISTANCES = {
-    'identity': lambda squared: ops.sqrt(squared + 1e-12),
-    'square': lambda squared: squared,
-}
 
 
 def entropy(mixtures):
@@ -26,7 +21,7 @@ def entropy(mixtures):
   return -ops.sum(mixtures * ops.log(ops.maximum(mixtures, 1e-12)))
 
 
-def clustering(mixtures, bank, distance='identity'):
+def clustering(mixtures, pairwise, distance='identity'):
   """Sum over layers of `sum_k xi_k g(|mean - theta_k|)`.
 
   theta_k are all of template k's parameters, and `mean = sum_k xi_k theta_k`.
@@ -34,39 +29,90 @@ def clustering(mixtures, bank, distance='identity'):
 
       |mean - theta_k|^2 = sum_i xi_i P_ik - 1/2 sum_ij xi_i P_ij xi_j
 
-  for rows that sum to 1, so one K x K matrix serves all layers.
+  for rows that sum to 1, so that one K x K matrix serves all layers of all
+  tasks.
+
+  g is 'identity', g(d) = d, 'square', d^2, or 'bounded',
+
+      g(d) = d^2 / (d^2 + s^2),  s^2 = mean_{i < j} P_ij
+
+  which is 1/2 at the typical distance between templates, whatever the scale
+  of the weights: neither saturated nor flat. No gradient goes through s, lest
+  templates be attracted and s shrink along, to no avail.
 
   Args:
     mixtures: `[L, K]`, rows that sum to 1.
-    bank: `TemplateBank` of K templates.
-    distance: g, 'identity' or 'square'.
+    pairwise: `[K, K]`, the bank's `squared_distances`.
+    distance: g, one of `DISTANCES`.
 
   Returns:
-    Scalar; 0 for one-hot rows.
+    Scalar, float32; 0 for one-hot rows.
 
   Raises:
     ValueError: If there is no such distance.
 
-  Source: section 3.2 ("Clustering" regularizer).
+  Source: section 3.2 ("Clustering" regularizer); the bounded g is our choice.
   """
   if distance not in DISTANCES:
     raise ValueError(f'distance must be one of {sorted(DISTANCES)}, received '
                      f'{distance!r}.')
-  pairwise = _squared_distances(bank)  # [K, K]
-  to_templates = ops.matmul(mixtures, pairwise)  # [L, K]
-  spread = ops.sum(mixtures * to_templates, axis=-1, keepdims=True) / 2
+  xi = ops.cast(mixtures, pairwise.dtype)
+  # The formula's error is that of the sum, which float32 rounds.
+  xi = xi / ops.sum(xi, axis=-1, keepdims=True)
+  to_templates = ops.matmul(xi, pairwise)  # [L, K]
+  spread = ops.sum(xi * to_templates, axis=-1, keepdims=True) / 2
   squared = ops.maximum(to_templates - spread, 0.0)
-  return ops.sum(mixtures * DISTANCES[distance](squared))
+  return ops.cast(
+      ops.sum(xi * DISTANCES[distance](squared, pairwise)), 'float32')
 
 
-def _squared_distances(bank):
-  """`[K, K]` squared distances between whole templates."""
+def squared_distances(bank):
+  """Squared distances between the whole templates of a bank.
+
+      P_ij = |theta_i - theta_j|^2 = G_ii + G_jj - 2 G_ij
+
+  with the Gram matrix `G = sum_slots Theta Theta^T`. It is the costly part of
+  `clustering`: make it once a step.
+
+  Args:
+    bank: `TemplateBank` of K templates.
+
+  Returns:
+    `[K, K]`, float64: what differs little between templates would be lost in
+    the difference of float32 squares.
+
+  Source: our choice.
+  """
   gram = 0.0
   for slot in bank.slots:
-    theta = ops.cast(bank.templates(slot), 'float32')
+    theta = ops.cast(bank.templates(slot), 'float64')
     theta = ops.reshape(theta, (bank.num_templates, -1))
-    # Distances do not change, and the products cancel less.
+    # The same distances of smaller numbers; of equal templates exactly 0.
     theta = theta - ops.mean(theta, axis=0)
     gram += ops.matmul(theta, ops.transpose(theta))
   squares = ops.diagonal(gram)
   return ops.maximum(squares[:, None] + squares[None, :] - 2 * gram, 0.0)
+
+
+def _identity(squared, pairwise):
+  del pairwise
+  positive = squared > 0
+  # The slope of the root is infinite at 0, the least distance: 0 is taken.
+  roots = ops.sqrt(ops.where(positive, squared, 1.0))
+  return ops.where(positive, roots, 0.0)
+
+
+def _square(squared, pairwise):
+  del pairwise
+  return squared
+
+
+def _bounded(squared, pairwise):
+  templates = pairwise.shape[0]
+  pairs = max(1, templates * (templates - 1))
+  scale = ops.stop_gradient(ops.sum(pairwise) / pairs)
+  return squared / (squared + ops.where(scale > 0, scale, 1.0))
+
+
+# g(d) as functions of d^2 `[L, K]` and of all squared distances `[K, K]`.
+DISTANCES = {'identity': _identity, 'square': _square, 'bounded': _bounded}

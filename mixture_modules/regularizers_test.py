@@ -1,5 +1,7 @@
 """Tests of the regularisers against their definitions (section 3.2)."""
 
+import itertools
+
 from absl.testing import parameterized
 import keras
 import numpy as np
@@ -30,11 +32,24 @@ def direct_entropy(mixtures):
   return -sum(x * np.log(x) for x in mixtures.astype('float64').ravel() if x)
 
 
-def direct_clustering(mixtures, bank, g):
-  """sum_l sum_k xi_lk g(|mean_l - theta_k|), on whole flat templates."""
-  theta = np.concatenate(
+def whole_templates(bank):
+  """`[K, parameters]` float64: all parameters of each template."""
+  return np.concatenate(
       [bank.templates(slot).numpy().reshape(bank.num_templates, -1)
        for slot in bank.slots], axis=1).astype('float64')
+
+
+def direct_clustering(mixtures, bank, distance, scale=None):
+  """sum_l sum_k xi_lk g(|mean_l - theta_k|), on whole flat templates.
+
+  `scale` is the bounded g's s, by default the templates'.
+  """
+  theta = whole_templates(bank)
+  scale = scale or np.sqrt(np.mean(
+      [np.sum((one - other) ** 2)
+       for one, other in itertools.combinations(theta, 2)]))
+  g = {'identity': lambda d: d, 'square': lambda d: d ** 2,
+       'bounded': lambda d: d ** 2 / (d ** 2 + scale ** 2)}[distance]
   total = 0.0
   for xi in mixtures.astype('float64'):
     mean = sum(x * t for x, t in zip(xi, theta))
@@ -43,7 +58,12 @@ def direct_clustering(mixtures, bank, g):
   return total
 
 
-_DISTANCES = {'identity': lambda d: d, 'square': lambda d: d ** 2}
+def clustering(mixtures, bank, distance='identity'):
+  return regularizers.clustering(
+      mixtures, regularizers.squared_distances(bank), distance)
+
+
+_DISTANCES = ['identity', 'square', 'bounded']
 
 
 class EntropyTest(parameterized.TestCase, tf.test.TestCase):
@@ -72,83 +92,134 @@ class EntropyTest(parameterized.TestCase, tf.test.TestCase):
 class ClusteringTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.product(
-      distance=['identity', 'square'], sizes=[(1, 2), (3, 4), (16, 9)],
-      scale=[1.0, 0.01])
+      distance=_DISTANCES, sizes=[(1, 2), (3, 4), (16, 9)], scale=[1.0, 1e-4])
   def test_matches_numpy(self, distance, sizes, scale):
     num_layers, num_templates = sizes
     bank = make_bank(num_templates, scale)
     mixtures = make_mixtures(num_layers, num_templates)
+    received = clustering(mixtures, bank, distance)
+    self.assertEqual(received.dtype, tf.float32)
     self.assertAllClose(
-        regularizers.clustering(mixtures, bank, distance),
-        direct_clustering(mixtures, bank, _DISTANCES[distance]), rtol=1e-4,
+        received, direct_clustering(mixtures, bank, distance), rtol=1e-5,
         atol=0)
 
-  def test_far_from_the_origin(self):
-    # Templates that differ little, as they do at the start of a training.
-    bank = make_bank(4, scale=0.01)
-    mixtures = make_mixtures(3, 4)
-    near = direct_clustering(mixtures, bank, _DISTANCES['identity'])
-    bank.templates('conv/kernel').assign_add(
-        np.ones(bank.templates('conv/kernel').shape))
-    self.assertAllClose(
-        regularizers.clustering(mixtures, bank), near, rtol=1e-3)
+  def test_squared_distances(self):
+    bank = make_bank(5)
+    theta = whole_templates(bank)
+    expected = np.sum((theta[:, None] - theta[None]) ** 2, -1)
+    received = regularizers.squared_distances(bank)
+    self.assertAllClose(received, expected, rtol=1e-12, atol=0)
+    self.assertAllEqual(np.diag(received), np.zeros(5))
 
-  @parameterized.parameters('identity', 'square')
+  @parameterized.parameters(*_DISTANCES)
+  def test_nothing_cancels(self, distance):
+    # Two templates that agree to five digits beside one that is far away, and
+    # mixtures that are nearly one-hot.
+    bank = make_bank(3)
+    for slot in bank.slots:
+      templates = 10 + bank.templates(slot).numpy()
+      templates[1] = templates[0] + 1e-4 * (templates[1] - templates[0])
+      bank.templates(slot).assign(templates)
+    for xi in ([0.5, 0.5, 0.0], [0.0, 1e-5, 1 - 1e-5], [1 - 1e-7, 1e-7, 0.0]):
+      mixtures = np.array([xi], 'float32')
+      exact = mixtures.astype('float64')
+      exact /= exact.sum(-1, keepdims=True)
+      self.assertAllClose(
+          clustering(mixtures, bank, distance),
+          direct_clustering(exact, bank, distance), rtol=1e-4, atol=0)
+
+  @parameterized.parameters(*_DISTANCES)
   def test_of_one_hot_rows_is_zero(self, distance):
-    bank = make_bank(4)
-    self.assertAllClose(regularizers.clustering(
-        np.eye(4, dtype='float32')[[0, 2, 2]], bank, distance), 0.0, atol=2e-5)
+    mixtures = np.eye(4, dtype='float32')[[0, 2, 2]]
+    self.assertEqual(float(clustering(mixtures, make_bank(4), distance)), 0)
 
   @parameterized.product(
-      distance=['identity', 'square'],
-      case=['one_hot', 'identical', 'random'])
+      distance=_DISTANCES, case=['one_hot', 'identical', 'random'])
   def test_gradients_are_finite(self, distance, case):
     bank = make_bank(3, scale=0.0 if case == 'identical' else 1.0)
+    if case == 'identical':
+      bank.templates('conv/bias').assign_add(np.full((3, 4), 0.1))
     sharpness = 200.0 if case == 'one_hot' else 1.0
     logits = tf.Variable(sharpness * np.eye(3, dtype='float32'))
     templates = [bank.templates(slot).value for slot in bank.slots]
     with tf.GradientTape() as tape:
-      loss = regularizers.clustering(tf.nn.softmax(logits), bank, distance)
-    gradients = tape.gradient(loss, [logits, *templates])
-    for gradient in gradients:
+      loss = clustering(tf.nn.softmax(logits), bank, distance)
+    for gradient in tape.gradient(loss, [logits, *templates]):
       self.assertTrue(np.isfinite(gradient.numpy()).all())
-    moves = [np.abs(gradient.numpy()).max() > 1e-3 for gradient in gradients]
-    self.assertEqual(moves, [case == 'random'] * 3)
+      if case == 'random':
+        self.assertGreater(np.abs(gradient.numpy()).max(), 1e-3)
+      else:
+        self.assertAllEqual(gradient, tf.zeros_like(gradient))
 
-  @parameterized.parameters('identity', 'square')
+  @parameterized.parameters(*_DISTANCES)
   def test_gradient_matches_differences(self, distance):
     bank = make_bank(3)
-    logits = np.random.default_rng(2).normal(size=(2, 3)).astype('float32')
-
-    def value(x):
-      xi = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
-      return direct_clustering(xi, bank, _DISTANCES[distance])
-
-    variable = tf.Variable(logits)
+    logits = tf.Variable(np.random.default_rng(2).normal(size=(2, 3)))
+    templates = bank.templates('conv/bias')
     with tf.GradientTape() as tape:
-      loss = regularizers.clustering(tf.nn.softmax(variable), bank, distance)
-    gradient = tape.gradient(loss, variable).numpy()
-    for index in np.ndindex(logits.shape):
-      step = np.zeros(logits.shape)
-      step[index] = 1e-4
-      difference = (value(logits + step) - value(logits - step)) / 2e-4
-      self.assertAllClose(gradient[index], difference, rtol=1e-2, atol=1e-3)
+      loss = clustering(
+          tf.nn.softmax(tf.cast(logits, 'float32')), bank, distance)
+    gradients = tape.gradient(loss, [logits, templates.value])
+    theta = whole_templates(bank)  # no gradient goes through the scale
+    scale = np.sqrt(np.sum((theta[:, None] - theta[None]) ** 2) / 6)
 
-  def test_pulls_mixtures_towards_one_hot(self):
+    def value():
+      xi = np.exp(logits.numpy())
+      return direct_clustering(
+          xi / xi.sum(-1, keepdims=True), bank, distance, scale)
+
+    for variable, gradient in zip((logits, templates), gradients):
+      start = variable.numpy()
+      for index in np.ndindex(start.shape):
+        values = []
+        for step in (1e-3, -1e-3):
+          moved = start.copy()
+          moved[index] += step
+          variable.assign(moved)
+          values.append(value())
+        self.assertAllClose(
+            gradient[index], (values[0] - values[1]) / 2e-3, rtol=1e-3,
+            atol=1e-4)
+      variable.assign(start)
+
+  def test_bounded_has_no_scale(self):
+    mixtures = make_mixtures(8, 4)
+    values = [float(clustering(mixtures, make_bank(4, scale), 'bounded'))
+              for scale in (1e-3, 1.0, 1e3)]
+    self.assertAllClose(values, [values[1]] * 3, rtol=1e-5)
+    self.assertBetween(values[1] / 8, 0.1, 0.4)
+
+  @parameterized.parameters(*_DISTANCES)
+  def test_pulls_mixtures_towards_one_hot(self, distance):
     bank = make_bank(4)
     logits = keras.Variable(np.random.default_rng(3).normal(size=(5, 4)))
     before = tf.reduce_max(tf.nn.softmax(logits.value), -1)
     for _ in range(100):
       with tf.GradientTape() as tape:
-        loss = regularizers.clustering(tf.nn.softmax(logits.value), bank)
-      logits.assign_sub(0.2 * tape.gradient(loss, logits.value))
+        loss = clustering(tf.nn.softmax(logits.value), bank, distance)
+      gradient = tape.gradient(loss, logits.value)
+      logits.assign_sub(0.2 * gradient / tf.reduce_max(tf.abs(gradient)))
     after = tf.reduce_max(tf.nn.softmax(logits.value), -1)
     self.assertAllGreater(after - before, 0.05)
 
+  @parameterized.parameters(*_DISTANCES)
+  def test_pulls_templates_towards_the_mean(self, distance):
+    bank = make_bank(4)
+    before = tf.reduce_sum(regularizers.squared_distances(bank))
+    templates = [bank.templates(slot) for slot in bank.slots]
+    with tf.GradientTape() as tape:
+      loss = clustering(make_mixtures(5, 4), bank, distance)
+    for variable, gradient in zip(
+        templates, tape.gradient(loss, [v.value for v in templates])):
+      variable.assign_sub(0.01 * gradient)
+    self.assertLess(
+        tf.reduce_sum(regularizers.squared_distances(bank)), before)
+
   def test_rejects_an_unknown_distance(self):
     with self.assertRaisesRegex(
-        ValueError, r"one of \['identity', 'square'\], received 'cube'"):
-      regularizers.clustering(make_mixtures(2, 2), make_bank(2), 'cube')
+        ValueError,
+        r"one of \['bounded', 'identity', 'square'\], received 'cube'"):
+      clustering(make_mixtures(2, 2), make_bank(2), 'cube')
 
 
 if __name__ == '__main__':

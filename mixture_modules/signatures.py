@@ -217,6 +217,13 @@ def notation(mixtures):
   return '-'.join(str(k + 1) for k in np.asarray(mixtures).argmax(-1))
 
 
+def harden(mixtures):
+  """One-hot mixtures of the strongest template of each layer, `[L, K]`."""
+  mixtures = np.asarray(mixtures)
+  one_hot = np.eye(mixtures.shape[-1], dtype=mixtures.dtype)
+  return one_hot[mixtures.argmax(-1)]
+
+
 def mean_mixture(signatures, coefficients):
   """Weighted mean of mixtures, `sum_v c_v Xi_v`, as an array `[L, K]`.
 

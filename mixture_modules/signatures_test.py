@@ -202,6 +202,15 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, r'received \[2, 3\]'):
       first.copy_from(shared)
 
+  def test_harden_gives_the_network_of_the_notation(self):
+    xi = keras.ops.convert_to_numpy(Signature(5, 3).mixture_weights())
+    fixed = Signature(5, 3, signatures.notation(xi))
+    hard = signatures.harden(xi)
+    self.assertAllEqual(hard, fixed.mixture_weights())
+    self.assertEqual(hard.dtype, 'float32')
+    self.assertLess(xi.max(), 0.99)
+    self.assertAllEqual(signatures.harden(hard), hard)
+
   def test_mean_mixture_averages_mixtures(self):
     one, two = Signature(2, 3, seed=1, spread=3.), Signature(2, 3, '3-1')
     mean = signatures.mean_mixture([one, two], [3, 1])

@@ -43,6 +43,26 @@ class Evaluator:
     return {'top1': right / examples, 'loss': loss / examples,
             'examples': examples}
 
+  def evaluate_split(self, task, data, split, batch_size):
+    """Loss and accuracy over a split of a task's data.
+
+    Args:
+      task: Name of the task.
+      data: Its `TaskData`.
+      split: 'train', 'validation' or 'test'.
+      batch_size: Images in a batch.
+
+    Returns:
+      As `evaluate`; of a pool of several data sets also 'members', the same
+      of each, {data set: {...}}.
+    """
+    results = [self.evaluate(task, data.eval_batches(split, batch_size, number))
+               for number in range(len(data.tasks))]
+    if len(results) == 1:
+      return results[0]
+    return {**pool(results), 'members': {
+        member.name: result for member, result in zip(data.tasks, results)}}
+
   def _make_step(self, task):
     images = tf.TensorSpec([None, None, None, 3], tf.float32)
     labels = tf.TensorSpec([None], tf.int32)

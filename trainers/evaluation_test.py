@@ -1,5 +1,7 @@
 """Tests that evaluation is exact."""
 
+import types
+
 from absl.testing import parameterized
 import keras
 import numpy as np
@@ -58,6 +60,20 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
         'one', self.data['one'].eval_batches('test', 10))
     head.kernel.assign(kernel)
     self.assertNotEqual(before['loss'], after['loss'])
+
+  def test_pool_names_its_members(self):
+    members = [self.data['one'], self.data['two']]
+    pool = types.SimpleNamespace(
+        tasks=[types.SimpleNamespace(name=name) for name in ('a', 'b')],
+        eval_batches=lambda split, size, number: members[number].eval_batches(
+            split, size))
+    result = self.evaluator.evaluate_split('one', pool, 'test', 10)
+    alone = [self.evaluator.evaluate_split('one', data, 'test', 10)
+             for data in members]
+    self.assertEqual(result.pop('members'), dict(zip('ab', alone)))
+    self.assertEqual(result, evaluation.pool(alone))
+    self.assertEqual(result['examples'], 46)
+    self.assertNotEqual(alone[0]['loss'], alone[1]['loss'])
 
   def test_refuses_an_empty_split(self):
     empty = self.data['one'].eval_batches('test', 10).take(0)

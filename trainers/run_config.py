@@ -36,7 +36,7 @@ class RunConfig:
     shared_head: Whether the tasks share one head.
     entropy: Weight of the entropy regulariser.
     clustering: Weight (alpha) of the clustering regulariser.
-    clustering_distance: Its g: 'identity' or 'square'.
+    clustering_distance: Its g: 'identity', 'square' or 'bounded'.
     ema_decay: Of the averaged weights.
     ema_statistics: Whether moving statistics are averaged too (ours).
     precision: 'float32' or 'mixed_bfloat16' (activations).

@@ -123,15 +123,18 @@ class SupervisedTrainer:
   def _regularization(self):
     """Weight decay, entropy and clustering, summed over layers and tasks."""
     loss = tf.add_n(self.model.losses or [tf.zeros([])])
-    for task in self.model.tasks.values():
-      if task.signature.logits is None:
-        continue
-      xi = task.signature.mixture_weights()
-      if self._config.entropy:
-        loss += self._config.entropy * regularizers.entropy(xi)
-      if self._config.clustering:
-        loss += self._config.clustering * regularizers.clustering(
-            xi, self.model.bank, self._config.clustering_distance)
+    trained = [task.signature.mixture_weights()
+               for task in self.model.tasks.values()
+               if task.signature.logits is not None]
+    if not trained:
+      return loss
+    xi = tf.concat(trained, axis=0)
+    if self._config.entropy:
+      loss += self._config.entropy * regularizers.entropy(xi)
+    if self._config.clustering:
+      loss += self._config.clustering * regularizers.clustering(
+          xi, regularizers.squared_distances(self.model.bank),
+          self._config.clustering_distance)
     return loss
 
   def _dropout_seed(self, step, index):
@@ -153,23 +156,15 @@ class SupervisedTrainer:
       weights: 'ema' or 'raw'.
 
     Returns:
-      As above; of a pool of several data sets also 'members', the same of
-      each, {data set: {...}}.
+      As above; of a pool also its 'members', as of
+      `Evaluator.evaluate_split`.
     """
     if weights == 'ema':
       with self.ema.applied():
         return self.evaluate(split, tasks, weights='raw')
-    return {name: self._evaluate(name, split) for name in tasks or self.data}
-
-  def _evaluate(self, name, split):
-    data = self.data[name]
-    results = [self._evaluator.evaluate(name, data.eval_batches(
-        split, self._config.eval_batch_size, number))
-               for number in range(len(data.tasks))]
-    if len(results) == 1:
-      return results[0]
-    return {**evaluation.pool(results), 'members': {
-        task.name: result for task, result in zip(data.tasks, results)}}
+    return {name: self._evaluator.evaluate_split(
+        name, self.data[name], split, self._config.eval_batch_size)
+            for name in tasks or self.data}
 
   def mixtures(self, weights='raw'):
     """{task: mixture weights `[L, K]`} as arrays, of 'raw' or 'ema' weights."""

@@ -61,6 +61,15 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     plain = make_trainer(toy.make_config(['one'])).ema.averages
     self.assertLen(averages, len(plain))
 
+  @parameterized.parameters('tanh', 'linear')
+  def test_learns_with_the_ablations(self, kind):
+    trainer = make_trainer(toy.make_config(
+        ['one'], steps=30, batch_size=20, learning_rate=0.02, signature=kind))
+    before = trainer.mixtures()['one']
+    losses = [s['one/loss'] for s in run_steps(trainer, 30)]
+    self.assertLess(np.mean(losses[-5:]), 0.7 * np.mean(losses[:5]))
+    self.assertGreater(np.abs(trainer.mixtures()['one'] - before).max(), 1e-3)
+
   def test_loss_is_the_weighted_sum(self):
     trainer = make_trainer(toy.make_config(
         loss_weights=(2.0, 0.25), weight_decay=0.0, batch_size=(8, 4)))
@@ -181,19 +190,18 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.named_parameters(
       ('plain', {}),
       ('half', {'shared_half': 'second', 'num_layers': 3,
-                'clustering_distance': 'square'}))
+                'clustering_distance': 'square'}),
+      ('bounded', {'clustering_distance': 'bounded'}))
   def test_regularisers_sum_over_layers_and_tasks(self, changes):
     config = toy.make_config(
         weight_decay=0.0, entropy=0.5, clustering=0.25, **changes)
     trainer = make_trainer(config)
-    g = {'identity': lambda d: d, 'square': lambda d: d ** 2}[
-        config.clustering_distance]
     expected = 0.0
     for xi in trainer.mixtures().values():
       self.assertLen(xi, config.model.num_layers)
       expected += 0.5 * regularizers_test.direct_entropy(xi)
       expected += 0.25 * regularizers_test.direct_clustering(
-          xi, trainer.model.bank, g)
+          xi, trainer.model.bank, config.clustering_distance)
     scalars = run_steps(trainer, 1)[0]
     self.assertAllClose(
         scalars['loss'] - scalars['one/loss'] - scalars['two/loss'], expected,

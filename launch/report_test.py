@@ -1,0 +1,121 @@
+"""Tests of `launch.report`."""
+
+import contextlib
+import io
+import pathlib
+import shutil
+import tempfile
+
+from absl import flags
+from absl.testing import absltest
+from absl.testing import flagsaver
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from launch import report
+from launch import results
+from launch import toy_records
+from trainers import loop
+from trainers import records
+from trainers import supervised
+from trainers import toy
+
+
+class ReportTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS(['report'])
+    directory = tempfile.TemporaryDirectory()
+    self.addCleanup(directory.cleanup)
+    self.directory = pathlib.Path(directory.name)
+
+  def test_run_that_was_trained(self):
+    workdir = self.directory / 'run'
+    config = toy.make_config(['one', 'two+blur'], steps=3)
+    trainer = supervised.make_trainer(
+        config, toy.make_data(config.tasks), tf.distribute.get_strategy())
+    records.claim(workdir, config.to_json(), 'train')
+    seconds = loop.run(trainer, workdir, loop.Cadence(log=1, evaluate=2))
+    records.write_json(workdir / records.RESULTS, results.collect(
+        trainer, 'test', 'ema', trainer.steps, seconds))
+    before = _contents(workdir)
+    output = io.StringIO()
+    with flagsaver.flagsaver(
+        workdir=str(workdir)), contextlib.redirect_stdout(output):
+      report.main(['report'])
+    self.assertEqual(output.getvalue(),
+                     f'Report: {workdir}/report/index.html\n')
+    page = (workdir / 'report' / 'index.html').read_text()
+    for expected in ('2 tasks (one, two+blur)', 'What the tasks share'):
+      self.assertIn(expected, page)
+    after = _contents(workdir)
+    pictures = {name for name in after if name.endswith('.png')}
+    self.assertEqual(pictures, {
+        f'report/{name}.png' for name in (
+            'curves', 'signatures', 'path', 'organisation', 'tasks',
+            'distances')})
+    self.assertEqual(page.count('<img '), len(pictures))
+    # Nothing else was touched.
+    self.assertEqual({name: data for name, data in after.items()
+                      if not name.startswith('report/')}, before)
+
+  def test_replaces_its_own_report_alone(self):
+    workdir = self.directory / 'run'
+    toy_records.write_run(workdir, {'one': np.eye(2)}, finished=False,
+                          signature='sequential')
+    page = report.write_report(workdir)
+    self.assertIn('Unfinished', page.read_text())
+    (page.parent / 'note.txt').write_text('mine')
+    toy_records.write_run(self.directory / 'other', {'one': np.eye(2)},
+                          signature='sequential')
+    shutil.copy(self.directory / 'other' / records.RESULTS, workdir)
+    self.assertEqual(report.write_report(workdir), page)
+    self.assertNotIn('Unfinished', page.read_text())
+    self.assertEqual((page.parent / 'note.txt').read_text(), 'mine')
+
+  def test_table(self):
+    toy_records.write_run(
+        self.directory / 'row' / 'seed0', {'one': np.eye(2)})
+    page = report.write_report(self.directory)
+    self.assertEqual(page, self.directory / 'report' / 'index.html')
+    self.assertTrue((page.parent / 'accuracy.png').exists())
+    self.assertIn('row, seed0', page.read_text())
+
+  def test_no_run(self):
+    with self.assertRaisesRegex(ValueError, 'a directory with neither: give'):
+      report.write_report(self.directory)
+    self.assertEmpty(list(self.directory.iterdir()))
+    with self.assertRaisesRegex(ValueError, 'a path with neither: give'):
+      report.write_report(self.directory / 'missing')
+    self.assertEmpty(list(self.directory.iterdir()))
+    with flagsaver.flagsaver(workdir=None), self.assertRaisesRegex(
+        ValueError, 'Expected --workdir'):
+      report.main(['report'])
+
+  @parameterized.parameters('report', 'report/mine.txt')
+  def test_foreign_files_are_not_overwritten(self, name):
+    workdir = self.directory / 'run'
+    toy_records.write_run(workdir, {'one': np.eye(2)})
+    (workdir / name).parent.mkdir(exist_ok=True)
+    (workdir / name).write_text('mine')
+    with self.assertRaisesRegex(ValueError, 'report to be free'):
+      report.write_report(workdir)
+    self.assertEqual((workdir / name).read_text(), 'mine')
+
+  def test_damaged_run(self):
+    toy_records.write_run(self.directory / 'run', {'one': np.eye(2)})
+    (self.directory / 'run' / records.RUN).write_text('{')
+    with self.assertRaisesRegex(ValueError, 'a damaged file'):
+      report.write_report(self.directory / 'run')
+
+
+def _contents(directory):
+  return {str(path.relative_to(directory)): path.read_bytes()
+          for path in directory.rglob('*') if path.is_file()}
+
+
+if __name__ == '__main__':
+  absltest.main()

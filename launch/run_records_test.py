@@ -1,0 +1,111 @@
+"""Tests of reading a run's directory."""
+
+import pathlib
+import tempfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+
+from launch import run_records
+from launch import toy_records
+from trainers import records
+
+_MIXTURES = {'one': np.eye(2)[[0, 1, 1]], 'two': np.eye(2)[[0, 0, 1]]}
+
+
+class RunRecordsTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    directory = tempfile.TemporaryDirectory()
+    self.addCleanup(directory.cleanup)
+    self.workdir = pathlib.Path(directory.name) / 'run'
+
+  def test_finished(self):
+    toy_records.write_run(self.workdir, _MIXTURES, top1=0.75)
+    run = run_records.Run(self.workdir)
+    self.assertEqual((run.name, run.steps(), run.seconds()), ('run', 120, 61))
+    self.assertTrue(run.is_trained)
+    np.testing.assert_array_equal(run.mixtures['one'], _MIXTURES['one'])
+    steps, values = run.curve('validation/one/top1', 100)
+    self.assertEqual((steps, values), ((50, 100, 120), (75, 75, 75)))
+    self.assertEqual(run.curve('nothing'), ((), ()))
+
+  def test_unfinished(self):
+    toy_records.write_run(
+        self.workdir, _MIXTURES, finished=False, signature='sequential')
+    run = run_records.Run(self.workdir)
+    self.assertIsNone(run.results)
+    self.assertFalse(run.is_trained)
+    self.assertEqual((run.steps(), run.seconds()), (100, 50))
+    np.testing.assert_allclose(run.mixtures['one'][0], [11 / 12, 1 / 12])
+    self.assertEqual(run.validation(), {
+        name: {'top1': 0.5, 'loss': 0.48, 'examples': 4} for name in _MIXTURES})
+
+  def test_just_begun(self):
+    toy_records.write_run(self.workdir, _MIXTURES, finished=False)
+    for name in (records.METRICS, records.SIGNATURES):
+      (self.workdir / name).unlink()
+    run = run_records.Run(self.workdir)
+    self.assertEqual((run.steps(), run.seconds()), (0, 0))
+    self.assertEqual((run.mixtures, run.validation()), ({}, {}))
+
+  @parameterized.parameters(
+      (records.RESULTS, '{"tasks": {}}'), (records.RESULTS, '[]'),
+      ('edits-test-ema-moved.json', '{}'))
+  def test_foreign_files_are_refused(self, name, content):
+    toy_records.write_run(self.workdir, _MIXTURES)
+    (self.workdir / name).write_text(content)
+    with self.assertRaisesRegex(
+        ValueError, f'Expected .* in .*{name}, received a file that is dam'):
+      run_records.Run(self.workdir)
+
+  def test_results_of_another_version_are_refused(self):
+    toy_records.write_run(self.workdir, _MIXTURES)
+    results = records.read_json(self.workdir / records.RESULTS)
+    del results['tasks']['two']['mixtures']
+    records.write_json(self.workdir / records.RESULTS, results)
+    with self.assertRaisesRegex(ValueError, "'mixtures'.* another version"):
+      run_records.Run(self.workdir)
+
+  def test_edits_have_the_evaluation_of_their_step(self):
+    toy_records.write_run(self.workdir, _MIXTURES)
+    evaluation = records.read_json(self.workdir / records.RESULTS)
+    records.write_json(self.workdir / 'evaluation-test-ema.json', evaluation)
+    for step, weights in ((120, 'ema'), (60, 'ema'), (120, 'raw')):
+      records.write_json(
+          self.workdir / f'edits-test-{weights}-{step}.json', {
+              'edits': {}, 'split': 'test', 'weights': weights,
+              'statistics': 'moved', 'steps': step})
+    found = {(edits['steps'], edits['weights']): edits['trained']
+             for edits in run_records.Run(self.workdir).edits}
+    self.assertEqual(found, {
+        (120, 'ema'): evaluation, (60, 'ema'): None, (120, 'raw'): None})
+
+  def test_facts(self):
+    toy_records.write_run(
+        self.workdir, _MIXTURES, arguments=['--tasks=folder:my pictures'])
+    run = run_records.Run(self.workdir).run
+    self.assertEqual(run_records.facts(run), {
+        'command': "python -m launch.train '--tasks=folder:my pictures'",
+        'started': '2021-10-20 12:34:56',
+        'commit': f'{"c0ffee" * 6}, with uncommitted changes',
+        'versions': 'python 3.11.7, keras 3.15.1',
+        'machine': 'x86_64, 2 cores; 1 x CPU'})
+    found = run_records.facts({
+        **run, 'argv': ['my/script.py', '--x'], 'commit': None, 'dirty': None,
+        'resumed': [{'time': '2021-10-21T01:02:03'}]})
+    self.assertEqual(found['command'], 'my/script.py --x')
+    self.assertEqual(found['commit'], 'unknown')
+    self.assertEqual(found['started'],
+                     '2021-10-20 12:34:56, resumed 2021-10-21 01:02:03')
+
+  @parameterized.parameters((61.4, '61 s'), (125, '2 min'), (7500, '2 h 5 min'))
+  def test_durations(self, seconds, expected):
+    found = run_records.duration(seconds).replace('\N{NO-BREAK SPACE}', ' ')
+    self.assertEqual(found, expected)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,311 @@
+"""The report of one run, from its records: sections 4.2, 4.3, Figures 2, 3."""
+
+import functools
+import math
+
+import numpy as np
+
+from launch import html_page
+from launch import plots
+from launch import report_plots
+from launch import run_records
+from mixture_modules import self_organization
+from mixture_modules import signatures
+from trainers import records
+
+_PATH_POINTS = 400  # records of signatures that a picture shows, about
+
+
+def make_page(run):
+  """The page of a `run_records.Run`."""
+  page = html_page.Page(f'Run {run.name}')
+  _introduce(page, run)
+  page.heading('What was run')
+  page.facts(run_records.facts(run.run))
+  page.table(
+      [('setting', 'value'),
+       *_flat({**run.run['config'], 'data': run.run.get('data', {})})],
+      summary='All settings', text=True)
+  page.heading('Results')
+  _show_results(page, run)
+  _show_curves(page, run)
+  if run.mixtures:
+    page.heading('Signatures')
+    _show_signatures(page, run)
+  if len(run.mixtures) > 1:
+    page.heading('What the tasks share')
+    _show_sharing(page, run)
+  if run.edits:
+    page.heading('Edited signatures')
+    for edits in run.edits:
+      page.table(*_edits(edits))
+  return page
+
+
+def _introduce(page, run):
+  if run.run['kind'] == 'smoke':
+    page.paragraph('A smoke run: three steps on made-up images, whose numbers '
+                   'mean nothing.', notice=True)
+  if not run.results:
+    config = run.run['config']
+    planned = (f'{config["steps"]:,} steps' if config.get('steps') else
+               f'{config["epochs"]:g} epochs' if config.get('epochs') else
+               'an unknown length')
+    page.paragraph(
+        f'Unfinished: there is no {records.RESULTS} yet. The last record is of '
+        f'step {run.steps():,}, of {planned}; what follows is how it stands.',
+        notice=True)
+  if run.mixtures:
+    layers, templates = next(iter(run.mixtures.values())).shape
+    names = list(run.mixtures)
+    parameters = (f', {run.results["parameters"]["total"]:,} trained '
+                  'parameters' if run.results else '')
+    page.paragraph(
+        f'{len(names)} {"tasks" if len(names) > 1 else "task"} '
+        f'({", ".join(names)}) on a bank of K = {templates} templates, '
+        f'L = {layers} layers{parameters}; {run.steps():,} steps in '
+        f'{run_records.duration(run.seconds())}.')
+
+
+def _flat(config, prefix=''):
+  """Settings as (name, text), inner ones with a dotted name."""
+  for name, value in config.items():
+    if isinstance(value, dict):
+      yield from _flat(value, f'{prefix}{name}.')
+    elif isinstance(value, list):
+      yield f'{prefix}{name}', ', '.join(map(str, value))
+    else:
+      yield f'{prefix}{name}', str(value)
+
+
+def _show_results(page, run):
+  if run.results:
+    tasks = run.results['tasks']
+    caption = (f'{run.results["split"]} split, {run.results["weights"]} '
+               f'weights, after {run.steps():,} steps.')
+  else:
+    tasks = run.validation()
+    caption = 'Last validation; the averaged weights.'
+  if not tasks:
+    page.paragraph('Nothing has been evaluated yet.')
+    return
+  rows = [('task', 'top-1, %', 'loss, nats', 'examples', 'own parameters')]
+  for name, task in tasks.items():
+    own = task.get('own_parameters')
+    rows.append((*_scores(name, task), '' if own is None else f'{own:,}'))
+    for member, part in task.get('members', {}).items():
+      rows.append((*_scores(f'    {member}', part), ''))
+  page.table(rows, caption)
+  if run.results:
+    page.table(
+        [('part', 'parameters'),
+         *((name.replace('_', ' '), f'{count:,}') for name, count
+           in run.results['parameters'].items())],
+        'Statistics are moving means and variances, which are not trained.',
+        summary='Parameters of each part')
+
+
+def _scores(name, result):
+  return (name, f'{100 * result["top1"]:.2f}', f'{result["loss"]:.4f}',
+          f'{result["examples"]:,}')
+
+
+def _show_curves(page, run):
+  panels = []
+  for key, label, scale, axis in (
+      ('loss', 'cross-entropy, nats', 1, 'log'),
+      ('top1', 'top-1 accuracy, %', 100, 'linear')):
+    training, validation = (
+        {name: run.curve(f'{prefix}{name}/{key}', scale)
+         for name in run.mixtures} for prefix in ('', 'validation/'))
+    panels.append((label, axis, training, validation))
+  if not any(steps for steps, _ in panels[0][2].values()):
+    page.paragraph('There are no lines of metrics to draw yet.')
+    return
+  page.picture(
+      'curves.png', functools.partial(
+          report_plots.save_curves, panels, 'Loss and accuracy over training'),
+      'Loss and accuracy of each task over training. Thin lines: training '
+      'batches, augmented and with dropout, mean since the last record; marks: '
+      'validation split, averaged weights. Loss without weight decay and '
+      'regularisers, on a logarithmic scale.')
+
+
+def _show_signatures(page, run):
+  source = ('averaged weights' if run.results
+            else f'raw weights of step {run.path[-1]["step"]:,}')
+  page.picture(
+      'signatures.png', functools.partial(plots.save_signatures, run.mixtures),
+      'Signature of each task (Figure 3). Columns are layers, lines are '
+      'templates; the darker, the larger the mixture weight; dots mark the '
+      f'strongest template of a layer. From the {source}.' + (
+          ' Negative weights are orange.' if any(
+              np.min(xi) < 0 for xi in run.mixtures.values()) else ''))
+  page.table(measures(run.mixtures), (
+      'max xi > 0.9: number of such layers. Entropy 0: one template a layer, '
+      f'{math.log(len(next(iter(run.mixtures.values()))[0])):.2f}: all alike. '
+      'The rest is of the sequence of strongest templates. Runs per template: '
+      '1 if each stands in one uninterrupted run. Growth: rank correlation of '
+      'a run\'s length with its place, 1 if they grow towards the tail; a '
+      'dash if all are of one length. Progressive: one run each, none shorter '
+      'than the one before.'))
+  page.table(_sequences(run.mixtures), text=True)
+  page.table(_layers(run.mixtures), (
+      'Largest mixture weight / entropy in nats.'), summary='Each layer')
+  _show_path(page, run)
+
+
+def measures(mixtures):
+  """A table of measures of self-organisation, one line for each task."""
+  rows = [('signature', 'mean max xi', 'max xi > 0.9', 'mean entropy, nats',
+           'templates used', 'runs per template', 'growth', 'progressive')]
+  for name, xi in mixtures.items():
+    sequence = self_organization.strongest(xi).tolist()
+    largest = self_organization.max_weights(xi)
+    growth = self_organization.growth(sequence)
+    rows.append((
+        name, f'{largest.mean():.3f}',
+        f'{(largest > 0.9).sum()} of {len(xi)}',
+        f'{self_organization.entropies(xi).mean():.3f}',
+        f'{len(set(sequence))} of {len(xi[0])}',
+        f'{self_organization.runs_per_template(sequence):.2f}',
+        '–' if math.isnan(growth) else f'{growth:+.2f}',
+        'yes' if self_organization.is_progressive(sequence) else 'no'))
+  return rows
+
+
+def _sequences(mixtures):
+  rows = [('signature', 'strongest templates', 'lengths of their runs')]
+  for name, xi in mixtures.items():
+    lengths = [str(length) for _, length in
+               self_organization.runs(self_organization.strongest(xi))]
+    rows.append((name, signatures.notation(xi), ' '.join(lengths)))
+  return rows
+
+
+def _layers(mixtures):
+  columns = [
+      [f'{largest:.2f} / {entropy:.2f}' for largest, entropy in zip(
+          self_organization.max_weights(xi), self_organization.entropies(xi))]
+      for xi in mixtures.values()]
+  return [('layer', *mixtures),
+          *((str(layer), *cells) for layer, cells
+            in enumerate(zip(*columns), 1))]
+
+
+def _show_path(page, run):
+  if not run.is_trained:
+    page.paragraph(
+        f'The signature is fixed ({run.model.get("signature")}): it has no '
+        'path over training.')
+    return
+  if len(run.path) < 2:
+    page.paragraph('There is no path of the signatures to draw yet.')
+    return
+  every = -(-len(run.path) // _PATH_POINTS)
+  lines = run.path[::-every][::-1]
+  steps = [line['step'] for line in lines]
+  paths = {name: np.array([line['mixtures'][name] for line in lines])
+           for name in run.mixtures}
+  page.picture(
+      'path.png', functools.partial(report_plots.save_paths, steps, paths),
+      'Path of the signatures over training. Each line is a layer, the input '
+      'above; the lighter, the closer it is to one template; dots mark where '
+      'its strongest template changed. From the raw weights'
+      + (f', one record in {every}.' if every > 1 else '.'))
+  page.picture(
+      'organisation.png', functools.partial(
+          report_plots.save_curves, [
+              (label, 'linear', {name: (steps, measure(path).mean(-1))
+                                 for name, path in paths.items()}, {})
+              for label, measure in (
+                  ('mean over layers of max xi', self_organization.max_weights),
+                  ('mean entropy, nats', self_organization.entropies))],
+          'Self-organisation over training'),
+      'Self-organisation over training. On the left the largest mixture '
+      'weight, 1 for one template a layer; on the right the entropy, 0 then.')
+
+
+def _show_sharing(page, run):
+  page.picture(
+      'tasks.png', functools.partial(report_plots.save_tasks, run.mixtures),
+      'Tasks side by side (Figure 2). Numbers and colours are the strongest '
+      'templates of each layer. Full colour: the layer is shared with another '
+      'task of the same number and letter, that is, the total variation '
+      'between any two of their mixtures is at most '
+      f'{self_organization.SHARED}; pale: shared with none; dashed frame: '
+      'shared by all tasks.')
+  page.table(_groups(run.mixtures), (
+      'Tasks in brackets share these layers; neighbouring layers that are '
+      'shared alike stand in one line.'), summary='Who shares which layer',
+             text=True)
+  between = self_organization.distances(run.mixtures)
+  page.table(_matrix(list(run.mixtures), between), (
+      'Mean total variation between signatures, 0 shared, 1 disjoint: first '
+      'quarter of the layers below the diagonal, last quarter above.'))
+  kinds = self_organization.pairs_by_kind({
+      name: (name.partition('+')[0], name.partition('+')[2])
+      for name in run.mixtures})
+  if len(kinds) == 1:
+    kinds = {'all pairs': list(between)}
+  means = {kind: np.mean([between[pair] for pair in pairs], 0)
+           for kind, pairs in kinds.items()}
+  page.picture(
+      'distances.png', functools.partial(report_plots.save_distances, means),
+      'Distance between signatures over the layers. Mean total variation '
+      'between the mixtures of two tasks, 0 if they are the same, 1 if they '
+      'have no template in common.' + (
+          ' In Figure 2b tasks of the same augmentation share early layers, '
+          'and tasks of the same data set late ones.' if len(kinds) > 1
+          else ''))
+  rows = [('pairs of tasks', 'number', 'first quarter', 'last quarter',
+           'all layers')]
+  for kind, values in means.items():
+    early, late = self_organization.early_late(values)
+    rows.append((kind, str(len(kinds[kind])), f'{early:.3f}', f'{late:.3f}',
+                 f'{values.mean():.3f}'))
+  page.table(rows, 'Mean total variation.')
+
+
+def _edits(edits):
+  """Rows and caption of the table of an edits-*.json (section B)."""
+  before = edits['trained']['tasks'] if edits['trained'] else {}
+  rows = [('edit', 'task', 'top-1, %', 'change', 'strongest templates')]
+  networks = {**({'as trained': edits['trained']} if before else {}),
+              **edits['edits']}
+  for edit, network in networks.items():
+    for name, task in network['tasks'].items():
+      change = (f'{100 * (task["top1"] - before[name]["top1"]):+.2f}'
+                if name in before else '–')
+      rows.append((edit, name, f'{100 * task["top1"]:.2f}', change,
+                   task['signature']))
+  return rows, (
+      f'{edits["split"]} split, {edits["weights"]} weights, after '
+      f'{edits["steps"]:,} steps; moving statistics {edits["statistics"]}. '
+      'Change: points of top-1 against the network as trained.')
+
+
+def _groups(mixtures):
+  sharing = [[group for group in groups if len(group) > 1]
+             for groups in self_organization.sharing(mixtures)]
+  rows = [('layers', 'shared by')]
+  first = 1
+  for groups, length in self_organization.runs(sharing):
+    last = first + length - 1
+    rows.append((
+        str(first) if length == 1 else f'{first} to {last}',
+        'all' if groups and len(groups[0]) == len(mixtures) else
+        '  '.join(f'[{", ".join(group)}]' for group in groups) or 'none'))
+    first = last + 1
+  return rows
+
+
+def _matrix(names, between):
+  cells = {(name, name): '' for name in names}
+  for (one, other), values in between.items():
+    early, late = self_organization.early_late(values)
+    cells[other, one], cells[one, other] = f'{early:.2f}', f'{late:.2f}'
+  numbers = [str(i) for i in range(1, len(names) + 1)]
+  return [('distance', *numbers),
+          *((f'{number} {name}', *(cells[name, other] for other in names))
+            for number, name in zip(numbers, names))]

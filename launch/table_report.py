@@ -1,0 +1,218 @@
+"""The report of a table of runs: Tables 1, 5 and 6, and Figure 4.
+
+`launch.reproduce` leaves each cell as a run of its own, in ROW/seedN.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import statistics
+
+from launch import html_page
+from launch import paper_tables
+from launch import plots
+from launch import report_plots
+from launch import run_records
+from launch import run_report
+from trainers import records
+
+CELLS = f'ROW/seedN/{records.RUN}'
+_KINDS = ('cyclic', 'sequential', 'random', 'mixture')  # Table 5's order
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """A row of the table and its runs.
+
+  Args:
+    name: As the paper has it, else the name of its directory.
+    table: Number of the paper's table, or None.
+    paper: The paper's figure in percent, or None.
+    runs: {directory's name, such as seed0: `run_records.Run`}.
+  """
+
+  name: str
+  table: int | None
+  paper: float | None
+  runs: dict
+
+  @property
+  def model(self):
+    """The configuration of the model, which is the same in all runs."""
+    return next(iter(self.runs.values())).model
+
+  @property
+  def kind(self):
+    """Kind of the signature, in the words of Table 5."""
+    return {'softmax': 'mixture'}.get(
+        self.model['signature'], self.model['signature'])
+
+  def top1(self):
+    """Percent of each run that is finished, ascending."""
+    return sorted(_top1(run) for run in self.runs.values() if run.results)
+
+
+def find_cells(workdir):
+  """Directories of the runs of a table; none if `workdir` holds no table."""
+  return sorted(path.parent for path in
+                pathlib.Path(workdir).glob(f'*/seed*/{records.RUN}'))
+
+
+def make_page(name, cells):
+  """The page of a table.
+
+  Args:
+    name: Of the table's directory.
+    cells: Directories of its runs, from `find_cells`.
+
+  Returns:
+    `html_page.Page`.
+  """
+  rows = _read(cells)
+  numbers = {row.table for row in rows}
+  table = None
+  if len(numbers) == 1:
+    table = paper_tables.TRAINED.get(next(iter(numbers)))
+  page = html_page.Page(table.title if table else f'Runs of {name}')
+  _introduce(page, rows)
+  page.heading('Accuracy')
+  _show_accuracy(page, rows)
+  page.table(_rows(rows), (
+      'Top-1 on the test split, averaged weights, over the runs that are '
+      'finished.'))
+  _show_signatures(page, rows)
+  page.heading('Cells')
+  page.table(_cells(rows), (
+      'One run each; launch.report with its directory shows it in full.'))
+  page.heading('What was run')
+  for note in table.notes if table else ():
+    page.paragraph(note)
+  facts = [(cell, run_records.facts(run.run)) for cell, run in _runs(rows)]
+  page.facts({
+      fact: '; '.join(sorted({each[fact] for _, each in facts}))
+      for fact in ('commit', 'versions', 'machine')})
+  page.table(
+      [('cell', 'started', 'command'),
+       *((cell, each['started'], each['command']) for cell, each in facts)],
+      summary='Commands', text=True)
+  return page
+
+
+def _read(cells):
+  """The rows of a table, by K, L and signature."""
+  runs = {}
+  for path in cells:
+    run = run_records.Run(path)
+    if len(run.mixtures) > 1:
+      raise ValueError(
+          f'Expected runs of one task in a table, received {path} with '
+          f'{list(run.mixtures)}: give the directory of that run alone.')
+    runs.setdefault(path.parent.name, {})[path.name] = run
+  rows = [_Row(*_identify(name, next(iter(own.values()))), own)
+          for name, own in runs.items()]
+  return sorted(rows, key=lambda row: (
+      row.model['num_templates'], row.model['num_layers'],
+      _KINDS.index(row.kind) if row.kind in _KINDS else len(_KINDS)))
+
+
+def _identify(directory, run):
+  """Name, number of the paper's table and its figure, of a row."""
+  given = set(run.run['argv'])
+  matches = [(row.name, number, row.paper)
+             for number, table in paper_tables.TRAINED.items()
+             for row in table.rows
+             if row.name.replace('/', '_') == directory
+             and set(row.flags) <= given]
+  # Rows of Table 6 have all the flags of Table 5, and one more.
+  return matches[-1] if matches else (directory, None, None)
+
+
+def _runs(rows):
+  return [(f'{row.name}, {name}', run) for row in rows
+          for name, run in row.runs.items()]
+
+
+def _top1(run):
+  task, = run.results['tasks'].values()
+  return 100 * task['top1']
+
+
+def _introduce(page, rows):
+  runs = [run for _, run in _runs(rows)]
+  if any(run.run['kind'] == 'smoke' for run in runs):
+    page.paragraph('Smoke runs: three steps on made-up images, whose numbers '
+                   'mean nothing.', notice=True)
+  done = [run for run in runs if run.results]
+  if len(done) < len(runs):
+    page.paragraph(
+        f'Unfinished: {len(done)} of the {len(runs)} runs that were begun '
+        'have results.', notice=True)
+  seconds = sum(run.seconds() for run in runs)
+  page.paragraph(f'{len(rows)} rows, {len(runs)} runs; '
+                 f'{run_records.duration(seconds)} of training.')
+
+
+def _show_accuracy(page, rows):
+  kinds = {}
+  for row in rows:
+    kinds.setdefault(row.kind, []).append({
+        'templates': row.model['num_templates'],
+        'layers': row.model['num_layers'], 'paper': row.paper,
+        'top1': row.top1()})
+  page.picture(
+      'accuracy.png', functools.partial(report_plots.save_accuracy, kinds),
+      'Accuracy over the number of layers L (Figure 4). A panel for each kind '
+      'of signature, a colour and mark for each number of templates K. Filled: '
+      'ours, the median of the seeds with a bar from the least to the largest; '
+      'hollow and dashed: the paper\'s figure.')
+
+
+def _rows(rows):
+  lines = [('row', 'K', 'L', 'signature', 'paper', 'ours, min / median / max',
+            'seeds', 'parameters')]
+  for row in rows:
+    top1 = row.top1()
+    ours = ' / '.join(f'{value:.1f}' for value in (
+        top1[0], statistics.median(top1), top1[-1])) if top1 else '–'
+    done = [run for run in row.runs.values() if run.results]
+    lines.append((
+        row.name, str(row.model['num_templates']),
+        str(row.model['num_layers']), row.kind,
+        '–' if row.paper is None else f'{row.paper:.1f}', ours,
+        f'{len(done)} of {len(row.runs)}',
+        f'{done[0].results["parameters"]["total"]:,}' if done else '–'))
+  return lines
+
+
+def _cells(rows):
+  lines = [('cell', 'steps', 'time', 'validation, %', 'test, %',
+            'mean max xi', 'templates used', 'runs per template',
+            'progressive')]
+  for cell, run in _runs(rows):
+    validation = [f'{100 * task["top1"]:.2f}'
+                  for task in run.validation().values()]
+    header, *measured = run_report.measures(run.mixtures)
+    measure = dict(zip(header, measured[0])) if measured else {}
+    lines.append((
+        cell, f'{run.steps():,}', run_records.duration(run.seconds()),
+        *(validation or '–'), f'{_top1(run):.2f}' if run.results else '–',
+        *(measure.get(name, '–') for name in lines[0][5:])))
+  return lines
+
+
+def _show_signatures(page, rows):
+  trained = [row for row in rows if any(
+      run.is_trained and len(run.mixtures) for run in row.runs.values())]
+  if trained:
+    page.heading('Signatures')
+  for row in trained:
+    mixtures = {name: xi for name, run in row.runs.items()
+                for xi in run.mixtures.values()}
+    page.picture(
+        f'signatures_{row.name.replace("/", "_")}.png', functools.partial(
+            plots.save_signatures, mixtures,
+            title=f'Trained signatures of {row.name}\n'
+            '(dots mark the strongest template)'),
+        f'Signatures of {row.name} (Figure 3). Columns are layers, lines are '
+        'templates; the darker, the larger the mixture weight. Templates of '
+        'different seeds have nothing to do with each other.')

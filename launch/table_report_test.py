@@ -1,0 +1,121 @@
+"""Tests of the page of a table of runs."""
+
+import html
+import pathlib
+import re
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+
+from launch import paper_tables
+from launch import plots
+from launch import report_plots
+from launch import table_report
+from launch import toy_records
+from mixture_modules import signatures
+
+
+class TableReportTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    directory = tempfile.TemporaryDirectory()
+    self.addCleanup(directory.cleanup)
+    self.workdir = pathlib.Path(directory.name)
+
+  def write_cell(self, number, name, seed, **changes):
+    """Writes a cell where `launch.reproduce` has it."""
+    row, = (row for row in paper_tables.TRAINED[number].rows
+            if row.name == name)
+    templates, layers, kind = name.split('/')
+    sequence = signatures.make_sequence(
+        'progressive' if kind == 'mixture' else kind, int(layers),
+        int(templates))
+    toy_records.write_run(
+        self.workdir / name.replace('/', '_') / f'seed{seed}',
+        {'cifar100': np.eye(int(templates))[list(sequence)]},
+        arguments=row.flags,
+        signature='softmax' if kind == 'mixture' else kind, **changes)
+
+  def make_page(self):
+    """Text of the page, and what its pictures were given."""
+    drawn = {}
+
+    def draw_accuracy(kinds, unused_file):
+      drawn['accuracy'] = kinds
+
+    def draw_signatures(mixtures, unused_file, title):
+      drawn[title.split('\n')[0]] = mixtures
+
+    with mock.patch.object(
+        report_plots, 'save_accuracy', draw_accuracy), mock.patch.object(
+            plots, 'save_signatures', draw_signatures):
+      page = table_report.make_page(
+          'runs', table_report.find_cells(self.workdir))
+    text = re.sub('</t[dh]><t[dh]>', '|', page.html())
+    return html.unescape(re.sub('<[^>]*>', '\n', text)), drawn
+
+  def test_table_5(self):
+    for seed, top1 in ((0, 0.66), (1, 0.62), (2, 0.63)):
+      self.write_cell(5, '4/16/mixture', seed, top1=top1)
+    self.write_cell(5, '4/16/random', 0, finished=False)
+    self.write_cell(5, '2/8/cyclic', 0, top1=0.5)
+    text, drawn = self.make_page()
+    for expected in (
+        paper_tables.TRAINED[5].title, *paper_tables.TRAINED[5].notes,
+        'Unfinished: 4 of the 5 runs that were begun have results.',
+        '2/8/cyclic|2|8|cyclic|61.6|50.0 / 50.0 / 50.0|1 of 1|5,678',
+        '4/16/random|4|16|random|65.1|–|0 of 1|–',
+        '4/16/mixture|4|16|mixture|66.4|62.0 / 63.0 / 66.0|3 of 3|5,678',
+        '4/16/mixture, seed1|120|61\N{NO-BREAK SPACE}s|62.00|62.00|1.000|'
+        '4 of 4|1.00|yes',
+        '4/16/random, seed0|100|50\N{NO-BREAK SPACE}s|50.00|–|'):
+      self.assertIn(expected, text)
+    self.assertEqual(drawn['accuracy'], {
+        'cyclic': [
+            {'templates': 2, 'layers': 8, 'paper': 61.6, 'top1': [50]}],
+        'random': [
+            {'templates': 4, 'layers': 16, 'paper': 65.1, 'top1': []}],
+        'mixture': [{'templates': 4, 'layers': 16, 'paper': 66.4,
+                     'top1': [62, 63, 66]}]})
+    self.assertEqual(list(drawn), [
+        'accuracy', 'Trained signatures of 4/16/mixture'])
+    self.assertEqual(list(drawn['Trained signatures of 4/16/mixture']),
+                     ['seed0', 'seed1', 'seed2'])
+
+  def test_table_6_is_not_table_5(self):
+    self.write_cell(6, '4/16/sequential', 0)
+    text, drawn = self.make_page()
+    self.assertIn(paper_tables.TRAINED[6].title, text)
+    self.assertNotIn('Unfinished', text)
+    self.assertEqual(drawn['accuracy']['sequential'][0]['paper'], 67.6)
+
+  def test_rows_of_one_s_own(self):
+    toy_records.write_run(
+        self.workdir / 'mine' / 'seed0', {'one': np.eye(2)}, finished=False,
+        kind='smoke')
+    (self.workdir / 'mine' / 'seed0' / 'signatures.jsonl').unlink()
+    text, drawn = self.make_page()
+    self.assertIn('Runs of runs', text)
+    self.assertIn('numbers mean nothing', text)
+    self.assertIn('mine|2|2|mixture|–|–|0 of 1|–', text)
+    self.assertIn('mine, seed0|100|50\N{NO-BREAK SPACE}s|–|–|–|–|–|–', text)
+    self.assertEqual(list(drawn), ['accuracy'])
+
+  def test_cells_of_several_tasks_are_refused(self):
+    toy_records.write_run(
+        self.workdir / 'mine' / 'seed0', {'a': np.eye(2), 'b': np.eye(2)})
+    with self.assertRaisesRegex(ValueError, r"seed0 with \['a', 'b'\]: give"):
+      self.make_page()
+
+  def test_finds_no_cells_elsewhere(self):
+    (self.workdir / 'row' / 'seed0').mkdir(parents=True)
+    self.assertEmpty(table_report.find_cells(self.workdir))
+    self.assertEmpty(table_report.find_cells(self.workdir / 'missing'))
+
+
+if __name__ == '__main__':
+  absltest.main()

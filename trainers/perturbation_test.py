@@ -1,0 +1,115 @@
+"""Tests that edited networks are evaluated as what they are (section B)."""
+
+from unittest import mock
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from mixture_modules import rearranging
+from trainers import checkpoints
+from trainers import evaluation
+from trainers import perturbation
+from trainers import supervised
+from trainers import toy
+
+
+class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.config = toy.make_config(
+        num_layers=3, norm='private', shared_half='first', dropout=0.3,
+        learning_rate=0.1)
+    cls.trainer = supervised.make_trainer(
+        cls.config, toy.make_data(cls.config.tasks),
+        tf.distribute.get_strategy())
+    batches = cls.trainer.batches(0)
+    for step in range(5):
+      cls.trainer.train_step(tf.constant(step, tf.int64), next(batches))
+
+  def perturb(self, edits, *options, **keywords):
+    """Results, and how each network was made: layers and mixtures."""
+    with mock.patch.object(
+        rearranging, 'rearrange', wraps=rearranging.rearrange) as rearrange:
+      found = perturbation.evaluate(
+          self.trainer, self.config, edits, *options, **keywords)
+    return found, [call.args[1:] for call in rearrange.call_args_list]
+
+  @parameterized.parameters('ema', 'raw')
+  def test_unchanged_networks_are_the_trained_one(self, weights):
+    before = checkpoints.snapshot(self.trainer.state())
+    found, _ = self.perturb(['none', 'swap:1:2+swap:1:2'], 'test', weights)
+    expected = self.trainer.evaluate('test', weights=weights)
+    notations = {name: '-'.join(str(k + 1) for k in xi.argmax(-1))
+                 for name, xi in self.trainer.mixtures(weights).items()}
+    for result in found.values():
+      self.assertEqual(result['layers'], [1, 2, 3])
+      self.assertEqual(result['tasks'], {
+          name: {**task, 'signature': notations[name]}
+          for name, task in expected.items()})
+    after = checkpoints.snapshot(self.trainer.state())
+    for key, array in before.items():
+      self.assertEqual(after[key].tobytes(), array.tobytes(), key)
+
+  def test_each_edit_is_made_to_the_trained_network(self):
+    edits = ['drop:1', 'reverse', 'drop:3', 'none', 'reverse+drop:1']
+    found, made = self.perturb(edits, 'train', 'raw')
+    self.assertEqual([found[edit]['layers'] for edit in edits],
+                     [[2, 3], [3, 2, 1], [1, 2], [1, 2, 3], [2, 1]])
+    losses = set()
+    for edit, arguments in zip(edits, made):
+      model = rearranging.rearrange(self.trainer.model, *arguments)
+      for name, data in self.trainer.data.items():
+        expected = evaluation.Evaluator(model).evaluate_split(
+            name, data, 'train', 36)
+        received = found[edit]['tasks'][name]
+        self.assertEqual(received['top1'], expected['top1'])
+        self.assertAllClose(received['loss'], expected['loss'], rtol=1e-5)
+        losses.add(received['loss'])
+    self.assertLen(losses, 2 * len(edits))
+
+  def test_reestimates_statistics(self):
+    copies = []
+    make = rearranging.rearrange
+
+    def rearrange(*args, **keywords):
+      copies.append(make(*args, **keywords))
+      return copies[-1]
+
+    with mock.patch.object(rearranging, 'rearrange', rearrange):
+      found = perturbation.evaluate(
+          self.trainer, self.config, ['reverse', 'swap:1:2'], 'test', 'raw',
+          'reestimated', num_batches=2)
+    copy, same = copies
+    self.assertIs(copy, same)
+    trained = self.trainer.model
+    for name, data in self.trainer.data.items():
+      expected = trained.task(name).statistics.mean['input'].numpy()
+      batches = data.train_batches(8, self.config.seed).take(2)
+      for old, (images, _) in zip((1 / 10, 2 / 11), batches):
+        mean = np.mean(trained.input_adapter(images), (0, 1, 2))
+        expected = old * expected + (1 - old) * mean
+      statistics = copy.task(name).statistics
+      self.assertAllClose(
+          statistics.mean['input'], expected, rtol=1e-4, atol=1e-6)
+      self.assertEqual(int(statistics.num_updates), 2)
+      self.assertNotAllClose(
+          statistics.mean['project'],
+          trained.task(name).statistics.mean['project'].numpy()[[1, 0, 2]])
+    moved, _ = self.perturb(['swap:1:2'], 'test', 'raw')
+    self.assertNotEqual(moved['swap:1:2']['tasks'], found['swap:1:2']['tasks'])
+    # Each edit starts from the trained network, not from the one before.
+    alone, _ = self.perturb(
+        ['swap:1:2'], 'test', 'raw', 'reestimated', num_batches=2)
+    self.assertAllClose(alone['swap:1:2']['tasks']['one']['loss'],
+                        found['swap:1:2']['tasks']['one']['loss'])
+
+  def test_rejects(self):
+    with self.assertRaisesRegex(ValueError, 'LAYER from 1 to 3.*received 4'):
+      self.perturb(['drop:4'], 'test')
+
+
+if __name__ == '__main__':
+  tf.test.main()
