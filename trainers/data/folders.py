@@ -165,13 +165,16 @@ def _find_fault(path, size):
 
 
 def _find_shape(paths):
-  """Returns the shape that these images have, sides None if they differ."""
+  """Returns the shape of all images if these are small and of one size."""
   sizes = set()
   for path in paths:
     check_image(path)
     with PIL.Image.open(path) as image:
       sizes.add(image.size[::-1])
-  return (*(sizes.pop() if len(sizes) == 1 else (None, None)), 3)
+  first = sizes.pop()
+  if sizes or max(first) > image_task.SMALL:
+    return None, None, 3
+  return *first, 3
 
 
 def _list_splits(path):
