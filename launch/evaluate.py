@@ -3,7 +3,7 @@
     python -m launch.evaluate --workdir=runs/digits
     python -m launch.evaluate --workdir=runs/digits --split=validation
     python -m launch.evaluate --workdir=runs/digits --harden
-    python -m launch.evaluate --workdir=runs/digits
+    python -m launch.evaluate --workdir=runs/digits \\
         --signature_edit=swap:3:7,reverse,shuffle:0,drop:5,repeat:5,replace:5:2
 
 Each edit by itself is made to a copy of the trained network (section B);
@@ -35,6 +35,7 @@ import numpy as np
 
 from launch import entry
 from launch import results
+from launch import run_records
 from launch import shared_flags
 from mixture_modules import signature_edits
 from trainers import checkpoints
@@ -118,23 +119,19 @@ def evaluate(workdir, config, edits):
   if len(config.tasks) > 1:
     print(results.format_distances(found))
   if edits:
-    edited = perturbation.evaluate(trainer, config, edits, _SPLIT.value,
-                                   _WEIGHTS.value, _STATISTICS.value)
-    print(results.format_edits(found, edited))
-    _write_edits(workdir / f'edits-{name}-{_STATISTICS.value}.json', found,
-                 edited)
+    edited = results.describe_edits(found, perturbation.evaluate(
+        trainer, config, edits, _SPLIT.value, _WEIGHTS.value,
+        _STATISTICS.value), _STATISTICS.value)
+    print(f'{results.align(results.edit_rows(edited))}\n{results.EDITS}')
+    _write_edits(workdir / f'edits-{name}-{_STATISTICS.value}.json', edited)
 
 
-def _write_edits(path, found, edited):
+def _write_edits(path, edited):
   """Writes edits' results, beside former ones of the same checkpoint."""
-  former = records.read_json(path) if path.exists() else {}
-  if former.get('steps') == found['steps']:
-    edited = {**former['edits'], **edited}
-  trained = {name: task['top1'] for name, task in found['tasks'].items()}
-  records.write_json(path, {
-      'trained': trained, 'edits': edited, 'split': _SPLIT.value,
-      'weights': _WEIGHTS.value, 'statistics': _STATISTICS.value,
-      'steps': found['steps']})
+  former = run_records.read_edits(path) if path.exists() else {}
+  if former.get('steps') == edited['steps']:
+    edited['edits'] = {**former['edits'], **edited['edits']}
+  records.write_json(path, {**edited, **records.describe_process()})
 
 
 if __name__ == '__main__':

@@ -64,14 +64,16 @@ class EvaluateTest(absltest.TestCase):
                       for edit, result in found['edits'].items()},
                      {'harden': [1, 2], 'swap:1:2': [2, 1], 'drop:1': [2]})
     trained = records.read_json(self.workdir / records.RESULTS)['tasks']
-    self.assertEqual(found['trained'], {
-        name: task['top1'] for name, task in trained.items()})
+    self.assertEqual(
+        {name: task['top1'] for name, task in found['trained'][
+            'tasks'].items()},
+        {name: task['top1'] for name, task in trained.items()})
     hard = found['edits']['harden']['tasks']['mnist']
     self.assertEqual(hard['signature'], trained['mnist']['signature'])
     self.assertNotEqual(hard['loss'], trained['mnist']['loss'])
     change = 100 * (hard['top1'] - trained['mnist']['top1'])
     self.assertIn(['harden', 'mnist', f'{hard["top1"]:.2%}', f'{change:+.2f}',
-                   hard['signature']],
+                   '1-2', hard['signature']],
                   [line.split() for line in table.splitlines()])
     # Others are kept; those of other statistics are elsewhere.
     before = path.read_bytes()

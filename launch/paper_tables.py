@@ -59,9 +59,10 @@ def _original_input(num_layers, **papers):
 
 _SMALL_NOTE = (
     'Rows are K/L/signature. The optimiser\'s schedule, epochs, batch size and '
-    'augmentation are not in the paper; the preset `small` has ours. The paper '
-    'trained its mixtures with the clustering regulariser, of a weight it does '
-    'not give: add --clustering to the row.')
+    'augmentation are not in the paper; the preset `small` has ours, which '
+    'wants 60 epochs. The paper trained its mixtures with the clustering '
+    'regulariser, of a weight it does not give: flags of trained signatures, '
+    'such as --clustering, are handed to the rows that have one.')
 
 TRAINED = {
     1: Table(

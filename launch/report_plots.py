@@ -226,7 +226,7 @@ def plot_path(steps, mixtures, ax):
   edges = [*steps, 2 * steps[-1] - steps[-2]]
   layers = np.arange(largest.shape[1] + 1) + 0.5
   mesh = ax.pcolormesh(edges, layers, largest.T, cmap='cividis',
-                       vmin=1 / xi.shape[-1], vmax=1)
+                       vmin=1 / max(2, xi.shape[-1]), vmax=1)
   sequences = self_organization.strongest(xi)
   when, layer = np.nonzero(sequences[1:] != sequences[:-1])
   ax.scatter(np.asarray(steps)[when + 1], layer + 1, s=7, color='white',

@@ -27,7 +27,7 @@ class ReportTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     if not flags.FLAGS.is_parsed():
-      flags.FLAGS(['report'])
+      flags.FLAGS.mark_as_parsed()
     directory = tempfile.TemporaryDirectory()
     self.addCleanup(directory.cleanup)
     self.directory = pathlib.Path(directory.name)

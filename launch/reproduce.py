@@ -135,11 +135,11 @@ def _chosen(rows):
   unknown = [name for name in _ROWS.value if name not in known]
   if unknown:
     raise ValueError(f'--rows must be of {sorted(known)}, received {unknown}.')
-  return [known[name] for name in _ROWS.value]
+  return [known[name] for name in dict.fromkeys(_ROWS.value)]
 
 
 def _seed(text):
-  if not text.isdigit():
+  if not text.isdecimal():
     raise ValueError(f'--seeds must be whole numbers, received {text!r}.')
   return int(text)
 
@@ -153,8 +153,12 @@ def _budget():
 def _command(row, seed, workdir):
   """(command of a run, its directory)."""
   path = workdir / row.name.replace('/', '_') / f'seed{seed}'
-  command = [sys.executable, '-m', 'launch.train', *row.flags,
-             *run_flags.given(), f'--seed={seed}', f'--workdir={path}']
+  own = dict(flag.strip('-').partition('=')[::2] for flag in row.flags)
+  useless = run_flags.useless_for(own.get('signature', 'softmax'))
+  given = [argument for argument in run_flags.given()
+           if _flag_name(argument) not in useless]
+  command = [sys.executable, '-m', 'launch.train', *row.flags, *given,
+             f'--seed={seed}', f'--workdir={path}']
   if shared_flags.DATA_DIR.value:
     command.append(f'--data_dir={shared_flags.DATA_DIR.value}')
   if shared_flags.SMOKE.value:

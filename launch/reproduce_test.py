@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl import flags
 from absl.testing import flagsaver
@@ -64,6 +65,17 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(
           row.name, f'{config.num_templates}/{config.num_layers}/{name}')
       self.assertEqual('--original_input' in row.flags, number == 6)
+
+  def test_rows_get_the_flags_that_they_have_a_use_for(self):
+    given = ['--clustering=0.1', '--epochs=8', '--mixture_lr_multiplier=2']
+    rows = {row.name: row for row in paper_tables.TRAINED[5].rows}
+    with mock.patch.object(reproduce.run_flags, 'given', lambda: given):
+      mixture, cyclic = (
+          reproduce._command(rows[f'4/16/{kind}'], 0, pathlib.Path('w'))[0]
+          for kind in ('mixture', 'cyclic'))
+    self.assertContainsSubset(given, mixture)
+    self.assertEqual([flag for flag in cyclic if flag in given],
+                     ['--epochs=8'])
 
   def test_unknown_row_is_refused(self):
     with flagsaver.flagsaver(rows=['nothing']), tempfile.TemporaryDirectory(

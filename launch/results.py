@@ -1,10 +1,13 @@
 """A run's results: the dictionary that is written and the tables shown."""
 
-import itertools
-
-import numpy as np
-
+from mixture_modules import self_organization
 from mixture_modules import signatures
+
+DISTANCES = ('Mean total-variation distance between signatures, 0 shared, 1 '
+             'disjoint: first quarter of the layers below the diagonal, last '
+             'quarter above.')
+EDITS = ('Change: points of top-1 against the trained network. Layers: which '
+         'of the trained ones. Signature: the strongest template of each.')
 
 
 def collect(trainer, split, weights, steps, seconds):
@@ -35,9 +38,8 @@ def collect(trainer, split, weights, steps, seconds):
     result['classes'] = trainer.model.task(name).num_classes
     result['mixtures'] = mixtures[name].round(6).tolist()
   distances = [
-      {'tasks': [one, other], 'total_variation': signatures.total_variation(
-          mixtures[one], mixtures[other]).round(4).tolist()}
-      for one, other in itertools.combinations(mixtures, 2)]
+      {'tasks': list(pair), 'total_variation': values.round(4).tolist()}
+      for pair, values in self_organization.distances(mixtures).items()]
   return {'tasks': tasks, 'distances': distances,
           'parameters': trainer.model.parameter_report(), 'steps': steps,
           'seconds': round(seconds, 1), 'split': split, 'weights': weights}
@@ -62,44 +64,68 @@ def format_table(results):
 
 
 def format_distances(results):
-  """A matrix of how far apart tasks' signatures are, early and late.
+  """A matrix of how far apart tasks' signatures are, as `distance_rows`."""
+  between = {tuple(pair['tasks']): pair['total_variation']
+             for pair in results['distances']}
+  return f'{align(distance_rows(results["tasks"], between))}\n{DISTANCES}'
+
+
+def distance_rows(names, between):
+  """Rows of a matrix of distances between tasks, early and late.
 
   Above the diagonal the mean over the last quarter of the layers, below it
-  over the first; 0 means shared, 1 that no template is.
+  over the first.
+
+  Args:
+    names: Names of the tasks.
+    between: {(one, other): distance in each layer}, pairs in order.
   """
-  names = list(results['tasks'])
   cells = {(name, name): '' for name in names}
-  for pair in results['distances']:
-    one, other = pair['tasks']
-    distances = pair['total_variation']
-    quarter = max(1, len(distances) // 4)
-    cells[other, one] = f'{np.mean(distances[:quarter]):.2f}'
-    cells[one, other] = f'{np.mean(distances[-quarter:]):.2f}'
+  for (one, other), values in between.items():
+    early, late = self_organization.early_late(values)
+    cells[other, one], cells[one, other] = f'{early:.2f}', f'{late:.2f}'
   numbers = [str(i) for i in range(1, len(names) + 1)]
-  rows = [('distance', *numbers)]
-  rows += [(f'{number} {name}', *(cells[name, other] for other in names))
-           for number, name in zip(numbers, names)]
-  caption = ('mean total-variation distance between signatures: first quarter '
-             'of the layers below the diagonal, last quarter above')
-  return f'{align(rows)}\n{caption}'
+  return [('distance', *numbers),
+          *((f'{number} {name}', *(cells[name, other] for other in names))
+            for number, name in zip(numbers, names))]
 
 
-def format_edits(results, edits):
-  """A table of edited networks, one line for each edit and task.
+def describe_edits(results, edits, statistics):
+  """What is written of edited networks.
 
   Args:
     results: As from `collect`, of the trained network.
     edits: As from `perturbation.evaluate`.
+    statistics: Its argument.
+
+  Returns:
+    {'trained': {'layers', 'tasks': {name: {'top1', 'loss', 'signature'}}},
+    'edits': the same of each, 'statistics', 'split', 'weights', 'steps'}.
   """
-  rows = [('edit', 'task', 'top-1', 'change', 'signature')]
-  for edit, result in {'trained': results, **edits}.items():
-    for name, task in result['tasks'].items():
-      change = 100 * (task['top1'] - results['tasks'][name]['top1'])
+  tasks = {name: {key: task[key] for key in ('top1', 'loss', 'signature')}
+           for name, task in results['tasks'].items()}
+  num_layers = len(next(iter(results['tasks'].values()))['mixtures'])
+  return {
+      'trained': {'layers': list(range(1, num_layers + 1)), 'tasks': tasks},
+      'edits': edits, 'statistics': statistics,
+      **{key: results[key] for key in ('split', 'weights', 'steps')}}
+
+
+def edit_rows(described):
+  """Rows of a table of edited networks, one for each edit and task.
+
+  Args:
+    described: As from `describe_edits`.
+  """
+  rows = [('edit', 'task', 'top-1', 'change', 'layers', 'signature')]
+  trained = described['trained']
+  for edit, network in {'trained': trained, **described['edits']}.items():
+    layers = '-'.join(map(str, network['layers']))
+    for name, task in network['tasks'].items():
+      change = 100 * (task['top1'] - trained['tasks'][name]['top1'])
       rows.append((edit, name, f'{task["top1"]:.2%}', f'{change:+.2f}',
-                   task['signature']))
-  caption = ('change: points of top-1 against the trained network; signature: '
-             'the strongest template of each layer')
-  return f'{align(rows)}\n{caption}'
+                   layers, task['signature']))
+  return rows
 
 
 def align(rows):

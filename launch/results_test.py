@@ -74,19 +74,27 @@ class ResultsTest(tf.test.TestCase):
     self.assertEqual(rows[4], ['3', 'c', '0.20', '0.50'])
 
   def test_edits(self):
-    trained = {'tasks': {'a': {'top1': 0.5, 'signature': '1-2-2'},
-                         'b': {'top1': 0.9, 'signature': '1-1-1'}}}
+    task = {'loss': 1.5, 'mixtures': np.eye(3).tolist(), 'examples': 9}
+    trained = {
+        'tasks': {'a': {**task, 'top1': 0.5, 'signature': '1-2-2'},
+                  'b': {**task, 'top1': 0.9, 'signature': '1-1-1'}},
+        'split': 'test', 'weights': 'ema', 'steps': 7, 'parameters': {}}
     edits = {'drop:1': {'layers': [2, 3], 'tasks': {
         'a': {'top1': 0.4525, 'signature': '2-2'},
         'b': {'top1': 0.91, 'signature': '1-1'}}}}
-    lines = results.format_edits(trained, edits).splitlines()
-    self.assertEqual([line.split() for line in lines[:1] + lines[2:6]], [
-        ['edit', 'task', 'top-1', 'change', 'signature'],
-        ['trained', 'a', '50.00%', '+0.00', '1-2-2'],
-        ['trained', 'b', '90.00%', '+0.00', '1-1-1'],
-        ['drop:1', 'a', '45.25%', '-4.75', '2-2'],
-        ['drop:1', 'b', '91.00%', '+1.00', '1-1']])
-    self.assertStartsWith(lines[6], 'change: points of top-1')
+    described = results.describe_edits(trained, edits, 'moved')
+    self.assertEqual(results.edit_rows(described), [
+        ('edit', 'task', 'top-1', 'change', 'layers', 'signature'),
+        ('trained', 'a', '50.00%', '+0.00', '1-2-3', '1-2-2'),
+        ('trained', 'b', '90.00%', '+0.00', '1-2-3', '1-1-1'),
+        ('drop:1', 'a', '45.25%', '-4.75', '2-3', '2-2'),
+        ('drop:1', 'b', '91.00%', '+1.00', '2-3', '1-1')])
+    self.assertEqual(
+        {key: described[key] for key in (
+            'split', 'weights', 'steps', 'statistics')},
+        {'split': 'test', 'weights': 'ema', 'steps': 7, 'statistics': 'moved'})
+    self.assertEqual(described['trained']['tasks']['a'], {
+        'top1': 0.5, 'loss': 1.5, 'signature': '1-2-2'})
 
 
 if __name__ == '__main__':

@@ -204,6 +204,15 @@ def given():
   return [flag.serialize() for flag in own if flag.present]
 
 
+def useless_for(signature):
+  """Names of the flags that a kind of signature has no use for."""
+  if signature not in signatures.TRAINED:
+    return {'signature_init', 'signature_spread', 'temperature',
+            'mixture_lr_multiplier', 'mixture_learning_rate', 'shared_half',
+            'entropy', 'clustering', 'clustering_distance'}
+  return {'temperature'} if signature != 'softmax' else set()
+
+
 def _numbers(holder, kind):
   try:
     values = tuple(kind(value) for value in holder.value)
@@ -220,14 +229,7 @@ def _check_combinations(changes, signature):
     if one in changes and other in changes:
       raise ValueError(
           f'--{one} and --{other} contradict each other: give one of them.')
-  useless = set()
-  if signature not in signatures.TRAINED:
-    useless = {'signature_init', 'signature_spread', 'temperature',
-               'mixture_lr_multiplier', 'mixture_learning_rate',
-               'shared_half', 'entropy', 'clustering'}
-  elif signature != 'softmax':
-    useless = {'temperature'}
-  useless &= set(changes)
+  useless = useless_for(signature) & set(changes)
   if useless:
     raise ValueError(
         f'--signature={signature} has no use for --{sorted(useless)[0]}: leave '

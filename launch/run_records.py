@@ -11,7 +11,7 @@ from trainers import records
 # What is read of each file.
 _RESULTS = {'tasks', 'parameters', 'split', 'weights', 'steps', 'seconds'}
 _TASK = {'mixtures', 'top1', 'loss', 'examples', 'own_parameters'}
-_EDITS = {'edits', 'split', 'weights', 'statistics', 'steps'}
+_EDITS = {'trained', 'edits', 'split', 'weights', 'statistics', 'steps'}
 
 
 class Run:
@@ -30,8 +30,7 @@ class Run:
       signatures.jsonl; empty if there is none.
     model: The configuration of the model.
     is_trained: Whether the signatures were trained, not fixed.
-    edits: Contents of edits-*.json, which `launch.evaluate` leaves; 'trained'
-      is the evaluation of the unedited network that belongs to it, or None.
+    edits: Contents of edits-*.json, which `launch.evaluate` leaves.
 
   Raises:
     ValueError: If there is no run, or a file is damaged.
@@ -46,6 +45,8 @@ class Run:
       self.results = _read_results(workdir / records.RESULTS)
     self.metrics = records.read_lines(workdir / records.METRICS)
     self.path = records.read_lines(workdir / records.SIGNATURES)
+    for line in self.path:
+      _check(line, {'step', 'mixtures'}, workdir / records.SIGNATURES)
     self.mixtures = {}
     if self.results:
       self.mixtures = {name: np.array(task['mixtures'])
@@ -55,7 +56,7 @@ class Run:
                        for name, xi in self.path[-1]['mixtures'].items()}
     self.model = self.run['config'].get('model', {})
     self.is_trained = self.model.get('signature') in signatures.TRAINED
-    self.edits = [_read_edits(path)
+    self.edits = [read_edits(path)
                   for path in sorted(workdir.glob('edits-*.json'))]
 
   def steps(self):
@@ -93,18 +94,19 @@ def _read_results(path):
   return found
 
 
-def _read_edits(path):
+def read_edits(path):
+  """What `results.describe_edits` wrote; a clear error if it is damaged."""
   found = records.read_json(path)
   _check(found, _EDITS, path)
-  trained = path.with_name(
-      f'evaluation-{found["split"]}-{found["weights"]}.json')
-  evaluation = _read_results(trained) if trained.exists() else {}
-  same = evaluation.get('steps') == found['steps']
-  return {**found, 'trained': evaluation if same else None}
+  for network in (found['trained'], *found['edits'].values()):
+    _check(network, {'layers', 'tasks'}, path)
+  return found
 
 
 def _check(found, names, path):
-  if not isinstance(found, dict) or names - set(found):
+  if (not isinstance(found, dict) or names - set(found)
+      or not all(isinstance(found.get(name, {}), dict)
+                 for name in ('tasks', 'edits'))):
     raise ValueError(
         f'Expected {sorted(names)} in {path}, received a file that is damaged '
         'or of another version: restore it, or move it away.')

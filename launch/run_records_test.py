@@ -69,19 +69,19 @@ class RunRecordsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "'mixtures'.* another version"):
       run_records.Run(self.workdir)
 
-  def test_edits_have_the_evaluation_of_their_step(self):
+  def test_edits_are_read_and_checked(self):
     toy_records.write_run(self.workdir, _MIXTURES)
-    evaluation = records.read_json(self.workdir / records.RESULTS)
-    records.write_json(self.workdir / 'evaluation-test-ema.json', evaluation)
-    for step, weights in ((120, 'ema'), (60, 'ema'), (120, 'raw')):
-      records.write_json(
-          self.workdir / f'edits-test-{weights}-{step}.json', {
-              'edits': {}, 'split': 'test', 'weights': weights,
-              'statistics': 'moved', 'steps': step})
-    found = {(edits['steps'], edits['weights']): edits['trained']
-             for edits in run_records.Run(self.workdir).edits}
-    self.assertEqual(found, {
-        (120, 'ema'): evaluation, (60, 'ema'): None, (120, 'raw'): None})
+    edits = {'trained': {'layers': [1], 'tasks': {}}, 'edits': {},
+             'split': 'test', 'weights': 'ema', 'statistics': 'moved',
+             'steps': 120}
+    path = self.workdir / 'edits-test-ema-moved.json'
+    records.write_json(path, edits)
+    self.assertEqual(run_records.Run(self.workdir).edits, [edits])
+    for damage in ([], {**edits, 'edits': 3}, {**edits, 'trained': {}},
+                   {**edits, 'edits': {'reverse': {'layers': []}}}):
+      records.write_json(path, damage)
+      with self.assertRaisesRegex(ValueError, 'edits-test.* that is damaged'):
+        run_records.Run(self.workdir)
 
   def test_facts(self):
     toy_records.write_run(

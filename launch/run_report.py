@@ -8,6 +8,7 @@ import numpy as np
 from launch import html_page
 from launch import plots
 from launch import report_plots
+from launch import results
 from launch import run_records
 from mixture_modules import self_organization
 from mixture_modules import signatures
@@ -38,7 +39,10 @@ def make_page(run):
   if run.edits:
     page.heading('Edited signatures')
     for edits in run.edits:
-      page.table(*_edits(edits))
+      page.table(results.edit_rows(edits), (
+          f'{edits["split"]} split, {edits["weights"]} weights, after '
+          f'{edits["steps"]:,} steps; moving statistics '
+          f'{edits["statistics"]}. {results.EDITS}'))
   return page
 
 
@@ -148,7 +152,7 @@ def _show_signatures(page, run):
       '1 if each stands in one uninterrupted run. Growth: rank correlation of '
       'a run\'s length with its place, 1 if they grow towards the tail; a '
       'dash if all are of one length. Progressive: one run each, none shorter '
-      'than the one before.'))
+      'than the one before, the last longer than the first.'))
   page.table(_sequences(run.mixtures), text=True)
   page.table(_layers(run.mixtures), (
       'Largest mixture weight / entropy in nats.'), summary='Each layer')
@@ -240,14 +244,14 @@ def _show_sharing(page, run):
       'shared alike stand in one line.'), summary='Who shares which layer',
              text=True)
   between = self_organization.distances(run.mixtures)
-  page.table(_matrix(list(run.mixtures), between), (
-      'Mean total variation between signatures, 0 shared, 1 disjoint: first '
-      'quarter of the layers below the diagonal, last quarter above.'))
-  kinds = self_organization.pairs_by_kind({
-      name: (name.partition('+')[0], name.partition('+')[2])
-      for name in run.mixtures})
-  if len(kinds) == 1:
-    kinds = {'all pairs': list(between)}
+  page.table(results.distance_rows(list(run.mixtures), between),
+             results.DISTANCES)
+  kinds = {'all pairs': list(between)}
+  if any('+' in name for name in run.mixtures) and not any(
+      name.startswith('pool:') for name in run.mixtures):
+    kinds = self_organization.pairs_by_kind({
+        name: (name.partition('+')[0], name.partition('+')[2])
+        for name in run.mixtures})
   means = {kind: np.mean([between[pair] for pair in pairs], 0)
            for kind, pairs in kinds.items()}
   page.picture(
@@ -255,8 +259,9 @@ def _show_sharing(page, run):
       'Distance between signatures over the layers. Mean total variation '
       'between the mixtures of two tasks, 0 if they are the same, 1 if they '
       'have no template in common.' + (
-          ' In Figure 2b tasks of the same augmentation share early layers, '
-          'and tasks of the same data set late ones.' if len(kinds) > 1
+          ' The paper found, in Figure 2b, that tasks of the same augmentation '
+          'share early layers, and tasks of the same data set late ones.'
+          if len(kinds) > 1
           else ''))
   rows = [('pairs of tasks', 'number', 'first quarter', 'last quarter',
            'all layers')]
@@ -265,24 +270,6 @@ def _show_sharing(page, run):
     rows.append((kind, str(len(kinds[kind])), f'{early:.3f}', f'{late:.3f}',
                  f'{values.mean():.3f}'))
   page.table(rows, 'Mean total variation.')
-
-
-def _edits(edits):
-  """Rows and caption of the table of an edits-*.json (section B)."""
-  before = edits['trained']['tasks'] if edits['trained'] else {}
-  rows = [('edit', 'task', 'top-1, %', 'change', 'strongest templates')]
-  networks = {**({'as trained': edits['trained']} if before else {}),
-              **edits['edits']}
-  for edit, network in networks.items():
-    for name, task in network['tasks'].items():
-      change = (f'{100 * (task["top1"] - before[name]["top1"]):+.2f}'
-                if name in before else '–')
-      rows.append((edit, name, f'{100 * task["top1"]:.2f}', change,
-                   task['signature']))
-  return rows, (
-      f'{edits["split"]} split, {edits["weights"]} weights, after '
-      f'{edits["steps"]:,} steps; moving statistics {edits["statistics"]}. '
-      'Change: points of top-1 against the network as trained.')
 
 
 def _groups(mixtures):
@@ -298,14 +285,3 @@ def _groups(mixtures):
         '  '.join(f'[{", ".join(group)}]' for group in groups) or 'none'))
     first = last + 1
   return rows
-
-
-def _matrix(names, between):
-  cells = {(name, name): '' for name in names}
-  for (one, other), values in between.items():
-    early, late = self_organization.early_late(values)
-    cells[other, one], cells[one, other] = f'{early:.2f}', f'{late:.2f}'
-  numbers = [str(i) for i in range(1, len(names) + 1)]
-  return [('distance', *numbers),
-          *((f'{number} {name}', *(cells[name, other] for other in names))
-            for number, name in zip(numbers, names))]

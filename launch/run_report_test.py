@@ -164,18 +164,19 @@ class RunReportTest(absltest.TestCase):
 
   def test_edited_signatures(self):
     def task(top1, signature):
-      return {'tasks': {'one': {'top1': top1, 'signature': signature}}}
+      return {'layers': [2, 1],
+              'tasks': {'one': {'top1': top1, 'signature': signature}}}
 
     def add(run):
       run.edits = [
           {'edits': {'reverse': task(0.4, '2-1')}, 'split': 'test',
            'weights': 'ema', 'statistics': 'moved', 'steps': 1_200,
-           'trained': trained} for trained in (task(0.5, '1-2'), None)]
+           'trained': task(0.5, '1-2')}]
 
     text, _, _ = self.make_page({'one': np.eye(2)}, add)
     for expected in (
-        'as trained|one|50.00|+0.00|1-2', 'reverse|one|40.00|-10.00|2-1',
-        'reverse|one|40.00|–|2-1',
+        'trained|one|50.00%|+0.00|2-1|1-2',
+        'reverse|one|40.00%|-10.00|2-1|2-1',
         'test split, ema weights, after 1,200 steps; moving statistics moved.'):
       self.assertIn(expected, text)
 

@@ -16,17 +16,17 @@ SHARED = 0.1  # largest total variation between rows that count as shared
 
 
 def max_weights(mixtures):
-  """Largest mixture weight of each layer, `max_k xi[l, k]`.
+  """Largest mixture weight of each layer, `max_k |xi[l, k]|`.
 
   Args:
-    mixtures: `[L, K]` mixture weights.
+    mixtures: `[L, K]` mixture weights; tanh and linear ones may be negative.
 
   Returns:
     `[L]` array; of a softmax from 1/K (all alike) to 1 (one-hot).
 
   Source: sections 4.2 and B ("max_i xi_i is about 1 for most layers").
   """
-  return np.asarray(mixtures).max(-1)
+  return np.abs(mixtures).max(-1)
 
 
 def entropies(mixtures):
@@ -51,8 +51,8 @@ def entropies(mixtures):
 
 
 def strongest(mixtures):
-  """Strongest template of each layer, from 0: `argmax_k xi[l, k]`."""
-  return np.asarray(mixtures).argmax(-1)
+  """Strongest template of each layer, from 0: `argmax_k |xi[l, k]|`."""
+  return np.abs(mixtures).argmax(-1)
 
 
 def runs(sequence):

@@ -213,15 +213,25 @@ class Signature(keras.layers.Layer):
 
 
 def notation(mixtures):
-  """The strongest template of each layer of `[L, K]` mixtures: '1-2-2-3'."""
-  return '-'.join(str(k + 1) for k in np.asarray(mixtures).argmax(-1))
+  """The strongest template, by |xi|, of each row of `[L, K]`: '1-2-2-3'."""
+  return '-'.join(str(k + 1) for k in np.abs(mixtures).argmax(-1))
 
 
 def harden(mixtures):
-  """One-hot mixtures of the strongest template of each layer, `[L, K]`."""
+  """Mixtures of the strongest template of each layer alone, `[L, K]`.
+
+  Rows of a softmax become one-hot; those of tanh and linear signatures, which
+  have no such scale, keep the strongest weight as it is.
+
+  Args:
+    mixtures: `[L, K]`.
+  """
   mixtures = np.asarray(mixtures)
-  one_hot = np.eye(mixtures.shape[-1], dtype=mixtures.dtype)
-  return one_hot[mixtures.argmax(-1)]
+  alone = np.eye(mixtures.shape[-1], dtype=mixtures.dtype)[
+      np.abs(mixtures).argmax(-1)]
+  sums = mixtures.sum(-1)
+  is_softmax = (mixtures >= 0).all() and np.abs(sums - 1).max() < 1e-3
+  return alone if is_softmax else alone * mixtures
 
 
 def mean_mixture(signatures, coefficients):
@@ -312,7 +322,7 @@ def _progressive_counts(num_layers, num_templates):
 
 def _parse_sequence(text, num_layers, num_templates):
   parts = str(text).split('-')
-  if not all(part.isdigit() for part in parts):
+  if not all(part.isdecimal() for part in parts):
     raise ValueError(
         f'Unknown signature {text!r}. Expected one of {TRAINED + FIXED}, or '
         "template numbers from 1 joined by '-', such as '1-2-2-3'.")

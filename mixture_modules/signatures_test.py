@@ -211,6 +211,12 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLess(xi.max(), 0.99)
     self.assertAllEqual(signatures.harden(hard), hard)
 
+  def test_harden_without_a_simplex_keeps_the_strongest_weight(self):
+    xi = np.array([[-0.95, 0.0, 0.01], [0.2, 3.2, -1.0]])
+    self.assertAllEqual(
+        signatures.harden(xi), [[-0.95, 0, 0], [0, 3.2, 0]])
+    self.assertEqual(signatures.notation(xi), '1-2')
+
   def test_mean_mixture_averages_mixtures(self):
     one, two = Signature(2, 3, seed=1, spread=3.), Signature(2, 3, '3-1')
     mean = signatures.mean_mixture([one, two], [3, 1])
