@@ -82,10 +82,10 @@ class EncodedExamples:
 def open_examples(task, split, image_size, data_dir, limit_bytes):
   """Opens a stored split as its size and its augmentation ask for.
 
-  Images of one fixed size are decoded and kept in memory: as the network sees
-  them, or, if these take more than `limit_bytes`, as they are stored. Images
-  that vary in size, are cropped at random or take more than that either way
-  stay on disk and are decoded at each use.
+  Small images are decoded and kept in memory: as the network sees them, or, if
+  these take more than `limit_bytes`, as they are stored. Images that are
+  larger, are cropped at random or take more than that either way stay on disk
+  and are decoded at each use.
 
   Args:
     task: `ImageTask`.
@@ -106,7 +106,7 @@ def open_examples(task, split, image_size, data_dir, limit_bytes):
     return _open_folder(task, split, image_size, limit_bytes)
   builder = builders.open_builder(task, data_dir)
   count = reading.num_stored(task, split, builder)
-  if task.has_fixed_size and task.augmentation != 'crop_flip':
+  if task.is_small and task.augmentation != 'crop_flip':
     height, width, channels = task.image_shape
     for fitted, pixels in ((True, image_size ** 2), (False, height * width)):
       if count * pixels * channels <= limit_bytes:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
@@ -111,6 +112,14 @@ class PhotosTest(parameterized.TestCase, tf.test.TestCase):
       self.assertIsInstance(opened, kind)
       self.assertAllEqual(opened.images(tf.range(len(numbers))),
                           views.fit(task, stored[numbers], _SIZE))
+
+
+  def test_large_images_of_one_size_are_decoded_at_use_too(self):
+    with mock.patch.object(
+        examples.tfrecords, 'open_records') as open_records:
+      open_records.return_value.labels = np.zeros([23], np.int64)
+      opened = self._open(image_shape=(65, 20, 3), augmentation='none')
+    self.assertIsInstance(opened, examples.EncodedExamples)
 
 
 class SizesTest(parameterized.TestCase, tf.test.TestCase):
