@@ -164,14 +164,15 @@ def _check_flags():
 
 def _load(name):
   """The `TaskData` of a task or a pool, nothing read yet."""
-  size = _IMAGE_SIZE.value
-  if size is None:
-    tasks = [catalog.get_task(member, _DATA_DIR.value)
-             for member in catalog.pool_members(name) or [name]]
-    small = all(task.is_small for task in tasks)
-    size = _SMALL_SIZE if small else _LARGE_SIZE
-  return pipeline.load_tasks(
-      [name], size, _DATA_DIR.value, _AUGMENTATION.value)[name]
+  def load(size):
+    return pipeline.load_tasks(
+        [name], size, _DATA_DIR.value, _AUGMENTATION.value)[name]
+
+  if _IMAGE_SIZE.value is not None:
+    return load(_IMAGE_SIZE.value)
+  data = load(_LARGE_SIZE)
+  small = all(task.is_small for task in data.tasks)
+  return load(_SMALL_SIZE) if small else data
 
 
 def _make_ready(tasks):

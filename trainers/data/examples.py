@@ -47,10 +47,7 @@ class DecodedExamples:
     x = tf.gather(self._images, rows)
     if not self._fitted:
       x = views.fit(self._task, x, self._image_size)
-    if draws is None or self._task.augmentation == 'none':
-      return x
-    return augmentation.shift(
-        x, draws, flip=self._task.augmentation == 'shift_flip')
+    return _shift(self._task, x, draws)
 
 
 class EncodedExamples:
@@ -73,10 +70,15 @@ class EncodedExamples:
   def images(self, rows, draws=None):
     """As `DecodedExamples.images`."""
     x = views.decode(self._task, self._read(rows), self._image_size, draws)
-    if draws is None or self._task.augmentation in ('none', 'crop_flip'):
-      return x
-    return augmentation.shift(
-        x, draws, flip=self._task.augmentation == 'shift_flip')
+    return _shift(self._task, x, draws)
+
+
+def _shift(task, images, draws):
+  """Shifts images as the task declares; crops were made when decoding."""
+  if draws is None or task.augmentation in ('none', 'crop_flip'):
+    return images
+  return augmentation.shift(
+      images, draws, flip=task.augmentation == 'shift_flip')
 
 
 def open_examples(task, split, image_size, data_dir, limit_bytes):
