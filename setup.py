@@ -17,7 +17,13 @@ _TRAIN = [
     'tensorflow-datasets>=4.9.10',
     'tqdm',
 ]
-_TEST = _TRAIN + ['pytest', 'pytest-cov', 'ruff>=0.17,<0.18']
+_EXPORT = [  # what `launch.fold` writes and reads back
+    'ai-edge-litert>=2.3',
+    'onnx>=1.23',
+    'onnxruntime>=1.32',
+    'tf2onnx>=1.17',
+]
+_TEST = _TRAIN + ['pytest', 'pytest-cov', 'ruff>=0.17,<0.18', 'safetensors']
 
 
 def _version():
@@ -48,7 +54,7 @@ setuptools.setup(
         'numpy',
         'tensorflow>=2.21,<2.22',
     ],
-    extras_require={'train': _TRAIN, 'test': _TEST},
+    extras_require={'train': _TRAIN, 'test': _TEST, 'export': _EXPORT},
     # `build/` would be the file BUILD on file systems that ignore case.
     options={'build': {'build_base': 'dist/build'}},
     classifiers=[

@@ -86,7 +86,7 @@ def check_dependencies(path, names):
     return set()
   allowed = {'mixture_modules', 'keras', 'tensorflow', 'numpy'}
   if is_test(path):
-    allowed |= {'absl'}
+    allowed |= {'absl', 'safetensors'}
   return names - imports_any(names, *allowed, *sys.stdlib_module_names)
 
 

@@ -40,6 +40,18 @@ class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
     losses = [float(np.mean(step())) for _ in range(8)]
     self.assertLess(losses[-1], losses[0])
 
+  @parameterized.parameters(
+      ('softmax', 0.0, 1e-3), ('softmax', 0.1, 0.1), ('diagonal', 0.0, None))
+  def test_clustering_is_timed_beside_none(self, signature, given, alpha):
+    config = _config(clustering=given)
+    makers = benchmark.make_makers(config.replace(signature=signature))
+    (plain,) = makers['mixtures'].args
+    self.assertEqual(plain.clustering, 0)
+    self.assertEqual('mixtures, clustering' in makers, alpha is not None)
+    if alpha is not None:
+      (clustered,) = makers['mixtures, clustering'].args
+      self.assertEqual(clustered, plain.replace(clustering=alpha))
+    self.assertEqual(list(makers)[-2:], ['stock Keras', 'input pipeline'])
 
   def test_pipeline_makes_batches(self):
     with mock.patch.object(benchmark, '_PIPELINE_IMAGES', 50):

@@ -19,10 +19,12 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from launch import adapt
 from launch import entry
 from launch import evaluate
 from launch import run_flags
 from launch import train
+from launch import transfer
 from trainers import checkpoints
 from trainers import loop
 from trainers.data import catalog
@@ -36,7 +38,8 @@ class Command:
   """A running command.
 
   Args:
-    name: 'train', 'evaluate' or 'config', which prints a run's configuration.
+    name: 'train', 'transfer', 'adapt', 'evaluate' or 'config', which prints a
+      run's configuration.
     *flags: Its flags.
     directory: Where its output is kept, and where it runs.
     environment: {name: value} to set.
@@ -113,6 +116,7 @@ def _become(name, flags, environment, output, cpus, directory, state):
       [tf.config.LogicalDeviceConfiguration()] * cpus)
   sys.argv = [name, *flags]
   main = {'train': train.main, 'evaluate': evaluate.main,
+          'transfer': transfer.main, 'adapt': adapt.main,
           'config': _print_config}[name]
   with mock.patch.object(loop, 'run', functools.partial(
       _run_and_save, loop.run, state)):
@@ -134,8 +138,8 @@ def _status(main):
   return 1
 
 
-def _run_and_save(run, state, trainer, *args):
-  seconds = run(trainer, *args)
+def _run_and_save(run, state, trainer, *args, **kwargs):
+  seconds = run(trainer, *args, **kwargs)
   if state:
     np.savez(state, **{key.replace('/', '|'): array for key, array
                        in checkpoints.snapshot(trainer.state()).items()})

@@ -1,4 +1,6 @@
-"""Evaluates a run from its last checkpoint, as it is or with its layers edited.
+"""Evaluates a saved model, as it is or with its layers edited.
+
+--workdir is that of any command that leaves a model: train, transfer, tasks.
 
     python -m launch.evaluate --workdir=runs/digits
     python -m launch.evaluate --workdir=runs/digits --split=validation
@@ -18,16 +20,22 @@ are mixed. All tasks are edited alike.
     drop:5         without layer 5
     repeat:5       layer 5 twice in a row
     replace:5:2    layer 5 computes with template 2 alone
+    copy:5:2       layer 5 computes with the mixture of layer 2; its norms stay
     harden         every layer computes with its strongest template alone
     none           nothing changes
 
 Moving statistics of the trained order are foreign to another one. With
 --statistics=reestimated, those of the edited network are estimated anew from
 unlabelled training images; 'none' then shows what that alone does.
+
+    python -m launch.evaluate --workdir=runs/digits \\
+        --between=mnist,svhn_cropped --points=11
+
+Both tasks, each with its own norms, statistics and head, on the line between
+their signatures: (1 - t) of the first and t of the second, t from 0 to 1.
 """
 
 import contextlib
-import pathlib
 
 from absl import app
 from absl import flags
@@ -38,31 +46,36 @@ from launch import results
 from launch import run_records
 from launch import shared_flags
 from mixture_modules import signature_edits
-from trainers import checkpoints
-from trainers import loop
+from trainers import evaluation
 from trainers import perturbation
 from trainers import records
-from trainers import run_config
-from trainers import strategies
-from trainers import supervised
+from trainers import saved_models
 from trainers.data import mocking
 from trainers.data import pipeline
 
 _SPLIT = flags.DEFINE_enum(
     'split', 'test', pipeline.SPLITS, 'Split to evaluate on.')
-_WEIGHTS = flags.DEFINE_enum(
-    'weights', 'ema', ['ema', 'raw'], 'Averaged weights or the last ones.')
+_ONLY = flags.DEFINE_list(
+    'only', [], 'Tasks to evaluate, such as those whose data is here. Default: '
+    'all of the model.')
 _HARDEN = flags.DEFINE_bool(
     'harden', False, 'Also evaluate with every row of the signature one-hot: '
     'its strongest template alone.')
 _EDITS = flags.DEFINE_list(
     'signature_edit', [], 'Also evaluate copies whose layers are edited, such '
     'as swap:3:7,reverse,drop:5+repeat:1.')
+_BETWEEN = flags.DEFINE_list(
+    'between', [], 'Two tasks: also evaluate both along the line between '
+    'their signatures.')
+_POINTS = flags.DEFINE_integer(
+    'points', 11, 'Points of that line, its ends among them.')
 _STATISTICS = flags.DEFINE_enum(
     'statistics', 'moved', perturbation.STATISTICS, 'Moving statistics of an '
-    'edited copy: its layers\' own, or estimated anew from training images.')
+    'edited copy, or one of --between: its layers\' own, or estimated anew '
+    'from training images.')
 
 flags.declare_key_flag('workdir')
+flags.declare_key_flag('weights')
 flags.declare_key_flag('data_dir')
 
 
@@ -73,23 +86,25 @@ def main(argv):
   if not shared_flags.WORKDIR.value:
     raise ValueError('Expected --workdir, the directory of a run of '
                      'launch.train; received none.')
-  workdir = pathlib.Path(shared_flags.WORKDIR.value)
-  run = records.read_run(workdir)
-  config = run_config.RunConfig.from_json(run['config'])
-  edits = _edits(config.model)
+  saved = saved_models.load(
+      shared_flags.WORKDIR.value, shared_flags.WEIGHTS.value)
+  edits = _edits(saved.model.config)
+  tasks = [saved.model.task(name).task_name
+           for name in _ONLY.value or saved.model.tasks]
+  if _BETWEEN.value:
+    perturbation.check_between(tasks, _BETWEEN.value, _POINTS.value)
   # A smoke run was trained on made-up images.
-  with (mocking.mock_data() if run['kind'] == 'smoke'
-        else contextlib.nullcontext()):
-    evaluate(workdir, config, edits)
+  with mocking.mock_data() if saved.is_smoke else contextlib.nullcontext():
+    evaluate(saved, tasks, edits)
 
 
 def _edits(config):
   """The edits that the flags ask for; an error if a network has none such."""
   edits = ['harden'] * _HARDEN.value + _EDITS.value
-  if _STATISTICS.present and not edits:
-    raise ValueError('--statistics is of edited networks: give --harden or '
-                     '--signature_edit, too.')
-  if _STATISTICS.value == 'reestimated':
+  if _STATISTICS.present and not (edits or _BETWEEN.value):
+    raise ValueError('--statistics is of edited networks: give --harden, '
+                     '--signature_edit or --between, too.')
+  if _STATISTICS.value == 'reestimated' and edits:
     edits = ['none', *edits]
   for edit in edits:
     signature_edits.apply(
@@ -97,41 +112,44 @@ def _edits(config):
   return list(dict.fromkeys(edits))
 
 
-def evaluate(workdir, config, edits):
-  """Evaluates the last checkpoint of a run; writes and prints."""
-  store = checkpoints.Checkpoints(workdir / records.CHECKPOINTS)
-  step, arrays, metadata = store.load()
-  loop.check_same_run(store.latest(), metadata, config.to_json())
-  data = pipeline.load_tasks(
-      config.tasks, config.model.image_size, shared_flags.DATA_DIR.value,
-      config.augmentation)
-  records.check_data(workdir, {name: task_data.describe([_SPLIT.value])
-                               for name, task_data in data.items()})
-  trainer = supervised.make_trainer(
-      config, data, strategies.make_strategy('default'),
-      steps=max(step, config.optimizer.warmup_steps + 1))
-  checkpoints.restore(trainer.state(), arrays)
-  found = results.collect(trainer, _SPLIT.value, _WEIGHTS.value, step,
-                          metadata['seconds'])
-  name = f'{_SPLIT.value}-{_WEIGHTS.value}'
+def evaluate(saved, tasks, edits):
+  """Evaluates tasks of a saved model; writes and prints."""
+  workdir, config = saved.workdir, saved.config
+  data = saved.load_data(
+      shared_flags.DATA_DIR.value, tasks, [_SPLIT.value])
+  network = evaluation.Network(saved.model, data, config.eval_batch_size)
+  weights = shared_flags.WEIGHTS.value
+  found = results.collect(
+      network, _SPLIT.value, weights, saved.step, saved.seconds)
+  name = f'{_SPLIT.value}-{weights}'
   records.write_json(workdir / f'evaluation-{name}.json', found)
   print(results.format_table(found))
-  if len(config.tasks) > 1:
+  if len(tasks) > 1:
     print(results.format_distances(found))
   if edits:
     edited = results.describe_edits(found, perturbation.evaluate(
-        trainer, config, edits, _SPLIT.value, _WEIGHTS.value,
-        _STATISTICS.value), _STATISTICS.value)
+        network, config, edits, _SPLIT.value, _STATISTICS.value),
+                                    _STATISTICS.value)
     print(f'{results.align(results.edit_rows(edited))}\n{results.EDITS}')
-    _write_edits(workdir / f'edits-{name}-{_STATISTICS.value}.json', edited)
+    _write(workdir / f'edits-{name}-{_STATISTICS.value}.json', edited,
+           'edits', run_records.read_edits)
+  if _BETWEEN.value:
+    between = results.describe_between(
+        found, _BETWEEN.value, perturbation.evaluate_between(
+            network, config, _BETWEEN.value, _POINTS.value, _SPLIT.value,
+            _STATISTICS.value), _STATISTICS.value)
+    for line in between['lines'].values():
+      print(f'{results.align(results.between_rows(line))}\n{results.BETWEEN}')
+    _write(workdir / f'between-{name}-{_STATISTICS.value}.json', between,
+           'lines', run_records.read_between)
 
 
-def _write_edits(path, edited):
-  """Writes edits' results, beside former ones of the same checkpoint."""
-  former = run_records.read_edits(path) if path.exists() else {}
-  if former.get('steps') == edited['steps']:
-    edited['edits'] = {**former['edits'], **edited['edits']}
-  records.write_json(path, {**edited, **records.describe_process()})
+def _write(path, found, key, read):
+  """Writes results, beside former ones of the same checkpoint."""
+  former = read(path) if path.exists() else {}
+  if former.get('steps') == found['steps']:
+    found[key] = {**former[key], **found[key]}
+  records.write_json(path, {**found, **records.describe_process()})
 
 
 if __name__ == '__main__':

@@ -91,6 +91,26 @@ class EvaluateTest(absltest.TestCase):
     self.assertEqual(after.pop('reverse'), found['edits']['swap:1:2'])
     self.assertEqual(after, found['edits'])
 
+  def test_between(self):
+    status, table, error = self.run_command(
+        f'--workdir={self.workdir}', '--points=2', '--between=mnist,optdigits')
+    self.assertEqual(status, 0, error)
+    path = self.workdir / 'between-test-ema-moved.json'
+    line = records.read_json(path)['lines']['mnist to optdigits']
+    self.assertEqual([point['t'] for point in line['points']], [0, 1])
+    trained = records.read_json(self.workdir / records.RESULTS)['tasks']
+    for point, name in zip(line['points'], ('mnist', 'optdigits')):
+      self.assertEqual(point['tasks'][name]['signature'],
+                       trained[name]['signature'])
+      self.assertAlmostEqual(point['tasks'][name]['loss'],
+                             trained[name]['loss'], places=5)
+    mnist, optdigits = (
+        line['points'][0]['tasks'][name] for name in ('mnist', 'optdigits'))
+    self.assertIn(
+        ['0.00', f'{mnist["top1"]:.2%}', f'{mnist["loss"]:.4f}',
+         f'{optdigits["top1"]:.2%}', f'{optdigits["loss"]:.4f}',
+         mnist['signature']], [row.split() for row in table.splitlines()])
+
   def assertFails(self, message, *flags):
     status, output, error = self.run_command(*flags)
     self.assertEqual((status, output), (1, ''))
@@ -108,6 +128,8 @@ class EvaluateTest(absltest.TestCase):
         ('LAYER from 1 to 2 .*received 0', '--signature_edit=drop:1,swap:0:1'),
         ("Unknown edit 'shift'", '--signature_edit=shift'),
         ('two or more layers', '--signature_edit=drop:1+drop:1'),
+        (r'two of the tasks .*received mnist, usps', '--between=mnist,usps'),
+        ('two points or more', '--between=mnist,optdigits', '--points=1'),
         ('--statistics is of edited', '--statistics=reestimated')):
       self.assertFails(message, f'--workdir={self.workdir}', *flags)
     copy = self.directory / 'copy'

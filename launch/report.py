@@ -18,7 +18,7 @@ from launch import run_records
 from launch import run_report
 from launch import shared_flags
 from launch import table_report
-from trainers import files
+from mixture_modules import files
 from trainers import records
 
 _DIRECTORY = 'report'

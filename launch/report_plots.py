@@ -21,6 +21,7 @@ _STYLES = ('-', '--', ':')
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _AREAS = ('#332288', '#88ccee', '#117733', '#ddcc77', '#cc6677', '#aa4499',
           '#44aa99', '#999933', '#882255')
+_STEP = 'training step'
 _PALE = 0.78  # share of white in the colour of what is not shared
 
 
@@ -148,13 +149,14 @@ def save_distances(kinds, path):
   plots.save(figure, path)
 
 
-def plot_curves(training, validation, ax):
+def plot_curves(training, validation, ax, xlabel=_STEP):
   """Curves over training steps, a colour or line style for each task.
 
   Args:
     training: {task: (steps, values)}, drawn as lines.
     validation: The same, drawn as marks on lines.
     ax: Axes to draw on.
+    xlabel: What is in the place of steps, if anything is.
 
   Returns:
     The lines of `training`, for a legend.
@@ -170,7 +172,7 @@ def plot_curves(training, validation, ax):
     ax.plot(steps, values, style, color=color, linewidth=1.5, markersize=5,
             marker=_MARKERS[names.index(name) % len(_MARKERS)],
             markeredgecolor='white', markeredgewidth=0.5)
-  ax.set_xlabel('training step')
+  ax.set_xlabel(xlabel)
   ax.grid(alpha=0.3)
   return lines
 
@@ -181,7 +183,7 @@ def _line(number):
           _STYLES[number // len(_LINES) % len(_STYLES)])
 
 
-def save_curves(panels, title, path):
+def save_curves(panels, title, path, xlabel=_STEP):
   """Draws `plot_curves` side by side, with one legend.
 
   Args:
@@ -189,12 +191,13 @@ def save_curves(panels, title, path):
       arguments of `plot_curves`.
     title: Above the picture.
     path: PNG to write, or a binary file that is open.
+    xlabel: As for `plot_curves`.
   """
   figure, axes = plt.subplots(
       1, len(panels), squeeze=False, layout='constrained',
       figsize=(4.6 * len(panels), 3.9))
   for ax, (label, scale, training, validation) in zip(axes[0], panels):
-    lines = plot_curves(training, validation, ax)
+    lines = plot_curves(training, validation, ax, xlabel)
     ax.set_ylabel(label)
     ax.set_yscale(scale)
     if scale == 'log':

@@ -39,8 +39,9 @@ class ReportTest(parameterized.TestCase):
         config, toy.make_data(config.tasks), tf.distribute.get_strategy())
     records.claim(workdir, config.to_json(), 'train')
     seconds = loop.run(trainer, workdir, loop.Cadence(log=1, evaluate=2))
-    records.write_json(workdir / records.RESULTS, results.collect(
-        trainer, 'test', 'ema', trainer.steps, seconds))
+    with trainer.ema.applied():
+      records.write_json(workdir / records.RESULTS, results.collect(
+          trainer.network, 'test', 'ema', trainer.steps, seconds))
     before = _contents(workdir)
     output = io.StringIO()
     with flagsaver.flagsaver(

@@ -7,16 +7,28 @@
 
 Table 7 is counted. The rows of a trained table are runs of `launch.train`,
 one for each seed, under --workdir; called again, the command resumes those
-that are not finished. It prints a Markdown table and leaves it in
---workdir/table.md.
+that are not finished. Before the first run and after each it says how long
+the others will take, as soon as a run of the table has shown how fast this
+machine is. It prints a Markdown table of all finished runs under --workdir,
+those of earlier calls included, and leaves it in --workdir/table.md.
+
+The rows of Table 8 decide the method; other data may be given:
+
+    python -m launch.reproduce --table=8 --tasks=mnist,svhn_cropped \\
+        --image_size=32 --patch_size=4 --epochs=2
+
+Tables 2, 9 and 10 are runs of `launch.transfer` on banks, which --rows names.
+Those that --from does not give are trained as their presets say; --task and
+the flags of a run are the transfers':
+
+    python -m launch.reproduce --table=9 --rows=digits --seeds=0,1,2
+    python -m launch.reproduce --table=9 --from=runs/digits --steps=500
+    python -m launch.reproduce --table=2 --from=runs/digits --task=kmnist
+    python -m launch.reproduce --table=10 --from=mw/16=runs/a,mw/32=runs/b
 """
 
+import dataclasses
 import pathlib
-import shlex
-import signal
-import statistics
-import subprocess
-import sys
 
 from absl import app
 from absl import flags
@@ -24,20 +36,26 @@ import keras
 
 from launch import entry
 from launch import paper_tables
+from launch import paper_transfers
 from launch import run_flags
 from launch import shared_flags
+from launch import table_runs
+from launch import table_text
+from launch import transfer_tables
 import mixture_modules as mm
-from trainers import records
 from trainers import run_config
 
 _TABLE = flags.DEFINE_enum(
-    'table', None, ['1', '5', '6', '7'], 'Number of the paper\'s table.')
+    'table', None, ['1', '2', '5', '6', '7', '8', '9', '10'],
+    'Number of the paper\'s table.')
 _ROWS = flags.DEFINE_list(
-    'rows', None, 'Names of the rows to run. Default: all.')
+    'rows', None, 'Names of the rows to run; of Tables 2, 9 and 10, of banks. '
+    'Default: all.')
 _SEEDS = flags.DEFINE_list('seeds', ['0'], 'One run of every row for each.')
 flags.mark_flag_as_required('table')
 flags.adopt_module_key_flags(run_flags)
-flags.adopt_module_key_flags(shared_flags)
+for _name in ('workdir', 'data_dir', 'smoke', 'from', 'task'):
+  flags.declare_key_flag(_name)
 
 
 def main(argv):
@@ -45,11 +63,14 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
   number = int(_TABLE.value)
+  _check_flags(number)
   suffix = '-smoke' if shared_flags.SMOKE.value else ''
   workdir = pathlib.Path(
       shared_flags.WORKDIR.value or f'runs/table{number}{suffix}')
   if number == 7:
     text = table_7()
+  elif number in paper_transfers.TABLES:
+    text = transfer_table(paper_transfers.TABLES[number], workdir)
   else:
     text = trained_table(paper_tables.TRAINED[number], workdir)
   workdir.mkdir(parents=True, exist_ok=True)
@@ -57,75 +78,53 @@ def main(argv):
   print(text)
 
 
+def _check_flags(number):
+  """Refuses what a table has no use for."""
+  used = {'workdir', 'data_dir', 'smoke'}
+  if number in paper_transfers.TABLES:
+    used |= {'from', 'task'}
+  for flag in flags.FLAGS.flags_by_module_dict()[shared_flags.__name__]:
+    if flag.present and flag.name not in used:
+      raise ValueError(f'--{flag.name} is not of Table {number}: leave it out.')
+
+
 def trained_table(table, workdir):
-  """Runs the rows of a trained table; returns it as Markdown."""
-  rows = _chosen(table.rows)
-  seeds = [_seed(text) for text in _SEEDS.value]
-  if len(set(seeds)) < len(seeds):
-    raise ValueError(f'--seeds must differ, received {_SEEDS.value}.')
-  decided = {'tasks', 'pool', 'seed'}
-  decided |= {_flag_name(flag) for row in rows for flag in row.flags}
+  """Runs the rows of a trained table that are asked for.
+
+  Returns:
+    The table with all finished runs under `workdir`, as Markdown.
+  """
+  rows, seeds = _chosen(table.rows), _chosen_seeds()
+  decided = {'pool', 'seed'} if table.columns else {'pool', 'seed', 'tasks'}
+  decided |= {table_runs.flag_name(flag)
+              for row in table.rows for flag in row.flags}
   for argument in run_flags.given():
-    if _flag_name(argument) in decided:
+    if table_runs.flag_name(argument) in decided:
       raise ValueError(f'{argument} cannot be given: rows decide it, or '
                        '--seeds.')
-  commands = {(row, seed): _command(row, seed, workdir)
-              for row in rows for seed in seeds}
-  budget = (f'{len(rows)} rows x {len(seeds)} seeds = {len(commands)} runs, '
-            f'{_budget()} each')
-  print(f'{budget}, under {workdir}', file=sys.stderr, flush=True)
-  for (row, seed), (command, path) in commands.items():
-    if not _is_done(command, path):
-      _run(f'{row.name}, seed {seed}', command, path)
-  lines = [_markdown_row(row, [commands[row, seed] for seed in seeds])
-           for row in rows]
-  notes = (*table.notes, f'Budget: {budget}; seeds {",".join(_SEEDS.value)}.')
-  return _markdown(table.title, [
-      'row', 'paper', 'ours, min / median / max', 'seeds', 'steps',
-      'parameters', 'commit', 'command'], lines, notes)
+  jobs = [job for row in rows for seed in seeds
+          for job in _jobs(row, seed, workdir, bool(table.columns))]
+  table_runs.run_all(jobs, workdir, shared_flags.SMOKE.value)
+  return table_text.trained(table, workdir)
 
 
-def _flag_name(argument):
-  """The flag of an argument such as --seed=1, --pool or --nopool."""
-  name = argument.strip('-').split('=')[0]
-  return name.removeprefix('no') if name not in flags.FLAGS else name
+def transfer_table(table, workdir):
+  """Runs the banks and transfers of a table that are asked for.
 
-
-def _is_done(command, path):
-  """Whether a run has its results; an error if they are another command's."""
-  if not (path / records.RUN).exists():
-    return False
-  made_by = records.read_run(path)['argv'][1:]
-  if made_by != command[3:]:
-    raise ValueError(
-        f'{path} holds the run of another command, {shlex.join(made_by)}; '
-        f'expected {shlex.join(command[3:])}: choose another --workdir.')
-  return (path / records.RESULTS).exists()
-
-
-def _run(name, command, path):
-  """Runs or resumes one cell; passes signals on and lets it save."""
-  if (path / records.RUN).exists():
-    command = [*command, '--resume']
-  print(f'{name}: {shlex.join(command[1:])}', file=sys.stderr, flush=True)
-  # In a session of its own: a terminal would send Ctrl-C to both.
-  with subprocess.Popen(command, start_new_session=True) as process:
-    def pass_on(number, frame):
-      del frame
-      process.send_signal(number)
-
-    previous = {number: signal.signal(number, pass_on)
-                for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-      status = process.wait()
-    finally:
-      for number, handler in previous.items():
-        signal.signal(number, handler)
-  if status > 128 or status < 0:
-    raise ValueError(f'{name} was stopped: call the same command again to go '
-                     'on.')
-  if status:
-    raise ValueError(f'{name} failed, see above. Its directory is {path}.')
+  Returns:
+    The table with all finished transfers under `workdir`, as Markdown.
+  """
+  seeds, given = _chosen_seeds(), run_flags.given()
+  if any(table_runs.flag_name(argument) == 'seed' for argument in given):
+    raise ValueError('--seed cannot be given: give --seeds, of the transfers.')
+  banks = transfer_tables.find_banks(
+      table, workdir, shared_flags.FROM.value, _ROWS.value)
+  tasks = shared_flags.TASK.value and shared_flags.TASK.value.split(',')
+  table_runs.run_all(
+      transfer_tables.make_jobs(
+          table, workdir, banks, seeds, tasks, given, shared_flags.SMOKE.value,
+          shared_flags.DATA_DIR.value), workdir, shared_flags.SMOKE.value)
+  return transfer_tables.markdown(table, workdir)
 
 
 def _chosen(rows):
@@ -138,47 +137,32 @@ def _chosen(rows):
   return [known[name] for name in dict.fromkeys(_ROWS.value)]
 
 
-def _seed(text):
-  if not text.isdecimal():
-    raise ValueError(f'--seeds must be whole numbers, received {text!r}.')
-  return int(text)
+def _chosen_seeds():
+  for text in _SEEDS.value:
+    if not text.isdecimal():
+      raise ValueError(f'--seeds must be whole numbers, received {text!r}.')
+  seeds = [int(text) for text in _SEEDS.value]
+  if len(set(seeds)) < len(seeds):
+    raise ValueError(f'--seeds must differ, received {_SEEDS.value}.')
+  return seeds
 
 
-def _budget():
-  if shared_flags.SMOKE.value:
-    return '3 steps on made-up images'
-  return ' '.join(run_flags.given()) or 'as long as the preset says'
-
-
-def _command(row, seed, workdir):
-  """(command of a run, its directory)."""
-  path = workdir / row.name.replace('/', '_') / f'seed{seed}'
+def _jobs(row, seed, workdir, with_training):
+  """The run of a row and a seed, and the evaluation of its training data."""
   own = dict(flag.strip('-').partition('=')[::2] for flag in row.flags)
   useless = run_flags.useless_for(own.get('signature', 'softmax'))
   given = [argument for argument in run_flags.given()
-           if _flag_name(argument) not in useless]
-  command = [sys.executable, '-m', 'launch.train', *row.flags, *given,
-             f'--seed={seed}', f'--workdir={path}']
-  if shared_flags.DATA_DIR.value:
-    command.append(f'--data_dir={shared_flags.DATA_DIR.value}')
+           if table_runs.flag_name(argument) not in useless]
   if shared_flags.SMOKE.value:
-    command.append('--smoke')
-  return command, path
-
-
-def _markdown_row(row, runs):
-  """The cells of one row, from the records of its runs."""
-  found = [records.read_json(path / records.RESULTS) for _, path in runs]
-  run = records.read_json(runs[0][1] / records.RUN)
-  top1 = sorted(100 * result['tasks'][row.task]['top1'] for result in found)
-  ours = ' / '.join(f'{value:.1f}' for value in (
-      top1[0], statistics.median(top1), top1[-1]))
-  commit = (run['commit'] or 'unknown')[:7] + '+' * bool(run['dirty'])
-  return [
-      row.name, '-' if row.paper is None else f'{row.paper:.1f}', ours,
-      str(len(runs)), f'{found[0]["steps"]:,}',
-      f'{found[0]["parameters"]["total"]:,}', commit,
-      f'`python -m launch.train {shlex.join(runs[0][0][3:])}`']
+    given.append('--smoke')
+  run = table_runs.Job(
+      f'{row.name}, seed {seed}', (*row.flags, *given, f'--seed={seed}'),
+      table_text.row_directory(workdir, row.name) / f'seed{seed}',
+      data_dir=shared_flags.DATA_DIR.value)
+  evaluation = dataclasses.replace(
+      run, name=f'{run.name}, on training data', module='launch.evaluate',
+      flags=('--split=train',), makes=table_text.TRAINING)
+  return [run, evaluation] if with_training else [run]
 
 
 def table_7():
@@ -187,7 +171,7 @@ def table_7():
   lines = [[title, paper_small, f'{small[part]:,}' + _per_class(part),
             paper_large, f'{large[part]:,}' + _per_class(part)]
            for title, part, paper_small, paper_large in paper_tables.PARTS]
-  return _markdown(
+  return table_text.markdown(
       'Table 7: parameters of each part', [
           'part', 'paper, rho = 0.6', 'ours', 'paper, rho = 1', 'ours'],
       lines, paper_tables.PARTS_NOTES)
@@ -215,13 +199,6 @@ def count_parts(preset):
       'output_adapter': reports[True]['output_adapter'],
       'logits': reports[True]['heads'] - 1,  # a head of one class has one bias
   }
-
-
-def _markdown(title, header, lines, notes):
-  table = [header, ['---'] * len(header), *lines]
-  body = '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in table)
-  footnotes = '\n'.join(f'{i}. {note}' for i, note in enumerate(notes, 1))
-  return f'### {title}\n\n{body}\n\n{footnotes}'
 
 
 if __name__ == '__main__':

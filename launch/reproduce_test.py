@@ -10,6 +10,7 @@ from absl.testing import parameterized
 import tensorflow as tf
 
 from launch import paper_tables
+from launch import paper_transfers
 from launch import reproduce
 from mixture_modules import isometric_config
 
@@ -69,13 +70,77 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
   def test_rows_get_the_flags_that_they_have_a_use_for(self):
     given = ['--clustering=0.1', '--epochs=8', '--mixture_lr_multiplier=2']
     rows = {row.name: row for row in paper_tables.TRAINED[5].rows}
-    with mock.patch.object(reproduce.run_flags, 'given', lambda: given):
+    with mock.patch.object(
+        reproduce.run_flags, 'given', lambda: list(given)):
       mixture, cyclic = (
-          reproduce._command(rows[f'4/16/{kind}'], 0, pathlib.Path('w'))[0]
-          for kind in ('mixture', 'cyclic'))
+          reproduce._jobs(rows[f'4/16/{kind}'], 0, pathlib.Path('w'), False)[
+              0].flags for kind in ('mixture', 'cyclic'))
     self.assertContainsSubset(given, mixture)
     self.assertEqual([flag for flag in cyclic if flag in given],
                      ['--epochs=8'])
+
+  def test_rows_of_table_8_can_be_built(self):
+    table = paper_tables.TRAINED[8]
+    configs = {}
+    for row in table.rows:
+      values = dict(flag.removeprefix('--').split('=') for flag in row.flags)
+      config = isometric_config.IsometricConfig.preset(values.pop('preset'))
+      configs[row.name] = config.replace(**{
+          name: type(getattr(config, name))(value)
+          for name, value in values.items()})
+      self.assertLen(row.paper, 6)
+      self.assertEqual(configs[row.name].num_layers, 16)
+      if '/' in row.name:
+        self.assertEqual(configs[row.name].num_templates,
+                         int(row.name.split('/')[1]))
+      else:
+        self.assertEqual((configs[row.name].num_templates,
+                          configs[row.name].signature), (16, 'diagonal'))
+      self.assertEqual(configs[row.name].signature_init,
+                       'diagonal' if 'diag' in row.name else 'random')
+    self.assertEqual([config.norm for config in configs.values()],
+                     ['shared', 'private', 'mixed', *['private'] * 4])
+
+  def test_data_of_table_8_may_be_one_s_own(self):
+    flag = flags.FLAGS['tasks']
+    self.addCleanup(setattr, flag, 'present', flag.present)
+    flag.present = 1
+    with (flagsaver.flagsaver(tasks=['mnist', 'usps'], rows=['simple']),
+          mock.patch.object(reproduce.table_runs, 'run_all') as run_all,
+          tempfile.TemporaryDirectory() as workdir):
+      text = reproduce.trained_table(
+          paper_tables.TRAINED[8], pathlib.Path(workdir))
+      run, evaluation = run_all.call_args.args[0]
+      with (flagsaver.flagsaver(rows=['tiny/row']),
+            self.assertRaisesRegex(ValueError, '--tasks=.* cannot be given')):
+        reproduce.trained_table(_TINY, pathlib.Path(workdir))
+    self.assertIn('--tasks=mnist,usps', run.flags)
+    self.assertEqual(run.path, evaluation.path)
+    self.assertEqual((evaluation.module, evaluation.flags, evaluation.makes),
+                     ('launch.evaluate', ('--split=train',),
+                      'evaluation-train-ema.json'))
+    self.assertIn('| mw/32 | paper | 76.6 | 71.9 | 63.1 (73.5) |', text)
+
+  def test_transfers_are_run_and_shown(self):
+    with (tempfile.TemporaryDirectory() as workdir,
+          flagsaver.flagsaver(task='usps,kmnist', rows=['digits'],
+                              seeds=['0', '1']),
+          mock.patch.object(reproduce.table_runs, 'run_all') as run_all):
+      text = reproduce.transfer_table(
+          paper_transfers.TABLES[9], pathlib.Path(workdir))
+    jobs = run_all.call_args.args[0]
+    self.assertLen(jobs, 1 + 2 * 4 * 2)
+    self.assertIn('| digits | usps | random | - | 93.76 | - | 96.05 |', text)
+
+  @parameterized.parameters(('from', 5), ('task', 7), ('init', 9))
+  def test_flags_of_other_tables_and_commands_are_refused(self, name, table):
+    flag = flags.FLAGS[name]
+    self.addCleanup(setattr, flag, 'present', flag.present)
+    flag.present = 1
+    with (flagsaver.flagsaver(**{name: 'x', 'table': str(table)}),
+          self.assertRaisesRegex(ValueError, f'--{name} is not of Table {table}'
+                                 )):
+      reproduce.main(['reproduce'])
 
   def test_unknown_row_is_refused(self):
     with flagsaver.flagsaver(rows=['nothing']), tempfile.TemporaryDirectory(
@@ -116,8 +181,11 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
         reproduce.trained_table(_TINY, workdir)
     self.assertEqual(again, text)
     row = text.splitlines()[4].split(' | ')
-    self.assertEqual(row[:2] + row[3:5], ['| tiny/row', '50.0', '1', '3'])
+    self.assertEqual(row[:2] + row[3:5], ['| tiny/row', '50.0', '3', '3'])
     self.assertIn('--seed=3', row[-1])
+    self.assertIn('Smoke runs', text)
+    # A row that was not asked for.
+    self.assertIn(f'| other | - |{" - |" * 7}', text)
     self.assertIn('1. A note.', text)
 
 

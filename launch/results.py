@@ -8,15 +8,17 @@ DISTANCES = ('Mean total-variation distance between signatures, 0 shared, 1 '
              'quarter above.')
 EDITS = ('Change: points of top-1 against the trained network. Layers: which '
          'of the trained ones. Signature: the strongest template of each.')
+BETWEEN = ('Both tasks compute with (1 - t) times the signature of the first '
+           'and t times that of the second, each with its own norms and head.')
 
 
-def collect(trainer, split, weights, steps, seconds):
-  """Evaluates all tasks.
+def collect(network, split, weights, steps, seconds):
+  """Evaluates all tasks whose data there is.
 
   Args:
-    trainer: `SupervisedTrainer`.
-    split: 'validation' or 'test'.
-    weights: 'ema' or 'raw'.
+    network: `evaluation.Network`, with the weights to be evaluated.
+    split: 'train', 'validation' or 'test'.
+    weights: 'ema' or 'raw', which these are; for the records.
     steps: Steps trained so far.
     seconds: Seconds of training.
 
@@ -29,19 +31,20 @@ def collect(trainer, split, weights, steps, seconds):
     'distances': [{'tasks': pair, 'total_variation': one for each layer}],
     'parameters': {part: number}, 'steps', 'seconds', 'split', 'weights'}.
   """
-  tasks = trainer.evaluate(split, weights=weights)
-  mixtures = trainer.mixtures(weights)
+  tasks = network.evaluate(split)
+  mixtures = network.mixtures()
   for name, result in tasks.items():
-    result['own_parameters'] = trainer.model.own_parameters(name)
+    result['own_parameters'] = network.model.own_parameters(name)
     result['max_xi'] = float(mixtures[name].max(-1).mean())
     result['signature'] = signatures.notation(mixtures[name])
-    result['classes'] = trainer.model.task(name).num_classes
+    result['classes'] = network.model.task(name).num_classes
     result['mixtures'] = mixtures[name].round(6).tolist()
   distances = [
       {'tasks': list(pair), 'total_variation': values.round(4).tolist()}
-      for pair, values in self_organization.distances(mixtures).items()]
+      for pair, values in self_organization.distances(
+          {name: mixtures[name] for name in tasks}).items()]
   return {'tasks': tasks, 'distances': distances,
-          'parameters': trainer.model.parameter_report(), 'steps': steps,
+          'parameters': network.model.parameter_report(), 'steps': steps,
           'seconds': round(seconds, 1), 'split': split, 'weights': weights}
 
 
@@ -125,6 +128,41 @@ def edit_rows(described):
       change = 100 * (task['top1'] - trained['tasks'][name]['top1'])
       rows.append((edit, name, f'{task["top1"]:.2%}', f'{change:+.2f}',
                    layers, task['signature']))
+  return rows
+
+
+def describe_between(results, pair, points, statistics):
+  """What is written of the line between two signatures.
+
+  Args:
+    results: As from `collect`, of the trained network.
+    pair: Names of the two tasks.
+    points: As from `perturbation.evaluate_between`.
+    statistics: Its argument.
+
+  Returns:
+    {'lines': {'A to B': {'between': pair, 'points': points}}, 'statistics',
+    'split', 'weights', 'steps'}.
+  """
+  line = {'between': list(pair), 'points': points}
+  return {'lines': {' to '.join(pair): line},
+          'statistics': statistics,
+          **{key: results[key] for key in ('split', 'weights', 'steps')}}
+
+
+def between_rows(line):
+  """Rows of a table of the line between two signatures, one for each t.
+
+  Args:
+    line: One of those of `describe_between`.
+  """
+  rows = [('t', *(f'{name}: {measure}' for name in line['between']
+                  for measure in ('top-1', 'loss')), 'signature')]
+  for point in line['points']:
+    tasks = [point['tasks'][name] for name in line['between']]
+    scores = [text for task in tasks
+              for text in (f'{task["top1"]:.2%}', f'{task["loss"]:.4f}')]
+    rows.append((f'{point["t"]:.2f}', *scores, tasks[0]['signature']))
   return rows
 
 

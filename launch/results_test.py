@@ -18,7 +18,9 @@ class ResultsTest(tf.test.TestCase):
     config = toy.make_config(['one', 'two+blur'])
     cls.trainer = supervised.make_trainer(
         config, toy.make_data(config.tasks), tf.distribute.get_strategy())
-    cls.found = results.collect(cls.trainer, 'test', 'ema', 12_345, 6.78)
+    with cls.trainer.ema.applied():
+      cls.found = results.collect(
+          cls.trainer.network, 'test', 'ema', 12_345, 6.78)
 
   def test_collects(self):
     found = json.loads(json.dumps(self.found))
@@ -95,6 +97,23 @@ class ResultsTest(tf.test.TestCase):
         {'split': 'test', 'weights': 'ema', 'steps': 7, 'statistics': 'moved'})
     self.assertEqual(described['trained']['tasks']['a'], {
         'top1': 0.5, 'loss': 1.5, 'signature': '1-2-2'})
+
+  def test_between(self):
+    results_ = {'split': 'test', 'weights': 'ema', 'steps': 7, 'tasks': {}}
+    points = [
+        {'t': t, 'tasks': {
+            'a': {'top1': 1 - t, 'loss': t, 'signature': f'{1 + int(t)}-1'},
+            'b': {'top1': t, 'loss': 2.5, 'signature': f'{1 + int(t)}-1'}}}
+        for t in (0.0, 0.5, 1.0)]
+    described = results.describe_between(results_, ['b', 'a'], points, 'moved')
+    self.assertEqual(described, {
+        'lines': {'b to a': {'between': ['b', 'a'], 'points': points}},
+        'statistics': 'moved', 'split': 'test', 'weights': 'ema', 'steps': 7})
+    self.assertEqual(results.between_rows(described['lines']['b to a']), [
+        ('t', 'b: top-1', 'b: loss', 'a: top-1', 'a: loss', 'signature'),
+        ('0.00', '0.00%', '2.5000', '100.00%', '0.0000', '1-1'),
+        ('0.50', '50.00%', '2.5000', '50.00%', '0.5000', '1-1'),
+        ('1.00', '100.00%', '2.5000', '0.00%', '1.0000', '2-1')])
 
 
 if __name__ == '__main__':

@@ -198,6 +198,34 @@ def run_config_from_flags(expand_names, resumed=None, preset='default'):
   return base.replace(**changes)
 
 
+def training_from_flags(base):
+  """The training of one task, on a model that is there already.
+
+  Args:
+    base: `RunConfig` that flags which were not given default to.
+
+  Returns:
+    `RunConfig`.
+
+  Raises:
+    ValueError: If a flag is given that decides the model, or flags contradict
+      each other, or a value is out of range.
+  """
+  decided = [*_MODEL.values(), _RUN['shared_head'], _RUN['precision'],
+             _PRESET, _TASKS, _POOL, _LOSS_WEIGHTS]
+  wrong = [holder.name for holder in decided if holder.present]
+  if wrong:
+    raise ValueError(
+        f'--{wrong[0]} cannot be given: the model that --from names decides '
+        'it, or its new task does. Leave it out.')
+  changes = {name: holder.value for group in (_RUN, _OPTIMIZER)
+             for name, holder in group.items() if holder.value is not None}
+  if _BATCH_SIZE.value is not None:
+    changes['batch_size'] = _numbers(_BATCH_SIZE, int)
+  _check_combinations(changes, base.model.signature)
+  return base.replace(**changes)
+
+
 def given():
   """The flags of a run that were given, as arguments for another command."""
   own = flags.FLAGS.flags_by_module_dict()[__name__]

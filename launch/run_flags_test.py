@@ -24,6 +24,14 @@ def make_config(resumed=None, default_preset='default', **values):
         catalog.expand_names, resumed, default_preset)
 
 
+def make_training(base, **values):
+  """As `make_config`, of a new task of a model that is there."""
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()
+  with flagsaver.as_parsed(**values):
+    return run_flags.training_from_flags(base)
+
+
 class RunFlagsTest(parameterized.TestCase):
 
   @parameterized.parameters(sorted(isometric_config.PRESETS))
@@ -136,6 +144,27 @@ class RunFlagsTest(parameterized.TestCase):
       (workdir / records.RUN).write_text('{}')
       with self.assertRaisesRegex(ValueError, 'damaged or foreign'):
         make_config(workdir)
+
+  def test_training_of_a_model_that_is_there(self):
+    base = run_config.recipe('digits').replace(tasks=('new',), batch_size=7)
+    self.assertEqual(make_training(base), base)
+    config = make_training(
+        base, steps='5', learning_rate='0.5', batch_size='9', seed='3',
+        augmentation='shift', clustering='0.5')
+    self.assertEqual(config, base.replace(
+        steps=5, learning_rate=0.5, batch_size=9, seed=3,
+        augmentation='shift', clustering=0.5))
+    for name, value in (
+        ('num_layers', '3'), ('tasks', 'mnist'), ('preset', 'small'),
+        ('shared_head', 'true'), ('precision', 'float32'), ('pool', 'true'),
+        ('loss_weights', '1'), ('dropout', '0.1')):
+      with self.assertRaisesRegex(ValueError, f'--{name} cannot be given'):
+        make_training(base, **{name: value})
+    with self.assertRaisesRegex(ValueError, '--steps and --epochs'):
+      make_training(base, steps='5', epochs='1')
+    fixed = base.replace(signature='sequential')
+    with self.assertRaisesRegex(ValueError, 'no use for --clustering'):
+      make_training(fixed, clustering='0.5')
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from trainers import records
 # What is read of each file.
 _RESULTS = {'tasks', 'parameters', 'split', 'weights', 'steps', 'seconds'}
 _TASK = {'mixtures', 'top1', 'loss', 'examples', 'own_parameters'}
+_BETWEEN = {'lines', 'split', 'weights', 'statistics', 'steps'}
 _EDITS = {'trained', 'edits', 'split', 'weights', 'statistics', 'steps'}
 
 
@@ -31,6 +32,7 @@ class Run:
     model: The configuration of the model.
     is_trained: Whether the signatures were trained, not fixed.
     edits: Contents of edits-*.json, which `launch.evaluate` leaves.
+    between: Contents of between-*.json, which it leaves, too.
 
   Raises:
     ValueError: If there is no run, or a file is damaged.
@@ -58,6 +60,8 @@ class Run:
     self.is_trained = self.model.get('signature') in signatures.TRAINED
     self.edits = [read_edits(path)
                   for path in sorted(workdir.glob('edits-*.json'))]
+    self.between = [read_between(path)
+                    for path in sorted(workdir.glob('between-*.json'))]
 
   def steps(self):
     """Steps that the records know of."""
@@ -83,7 +87,8 @@ class Run:
             if any(key.startswith('validation/') for key in line)][-1:]
     return {name: {key: line[f'validation/{name}/{key}']
                    for key in ('top1', 'loss', 'examples')}
-            for line in last for name in self.mixtures}
+            for line in last for name in self.mixtures
+            if f'validation/{name}/top1' in line}
 
 
 def _read_results(path):
@@ -103,10 +108,22 @@ def read_edits(path):
   return found
 
 
+def read_between(path):
+  """What `results.describe_between` wrote; an error if it is damaged."""
+  found = records.read_json(path)
+  _check(found, _BETWEEN, path)
+  for line in found['lines'].values():
+    _check(line, {'between', 'points'}, path)
+    for point in line['points']:
+      _check(point, {'t', 'tasks'}, path)
+      _check(point['tasks'], set(line['between']), path)
+  return found
+
+
 def _check(found, names, path):
   if (not isinstance(found, dict) or names - set(found)
       or not all(isinstance(found.get(name, {}), dict)
-                 for name in ('tasks', 'edits'))):
+                 for name in ('tasks', 'edits', 'lines'))):
     raise ValueError(
         f'Expected {sorted(names)} in {path}, received a file that is damaged '
         'or of another version: restore it, or move it away.')

@@ -83,6 +83,23 @@ class RunRecordsTest(parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, 'edits-test.* that is damaged'):
         run_records.Run(self.workdir)
 
+  def test_lines_between_are_read_and_checked(self):
+    toy_records.write_run(self.workdir, _MIXTURES)
+    point = {'t': 0.0, 'tasks': {'one': {}, 'two': {}}}
+    line = {'between': ['one', 'two'], 'points': [point]}
+    found = {'lines': {'one to two': line}, 'split': 'test', 'weights': 'ema',
+             'statistics': 'moved', 'steps': 120}
+    path = self.workdir / 'between-test-ema-moved.json'
+    records.write_json(path, found)
+    self.assertEqual(run_records.Run(self.workdir).between, [found])
+    for damage in ([], {**found, 'lines': []},
+                   {**found, 'lines': {'one to two': {'points': []}}},
+                   {**found, 'lines': {'one to two': {
+                       **line, 'points': [{'t': 0.0, 'tasks': {'one': {}}}]}}}):
+      records.write_json(path, damage)
+      with self.assertRaisesRegex(ValueError, 'between-.* that is damaged'):
+        run_records.Run(self.workdir)
+
   def test_facts(self):
     toy_records.write_run(
         self.workdir, _MIXTURES, arguments=['--tasks=folder:my pictures'])

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from launch import adaptation_report
 from launch import html_page
 from launch import plots
 from launch import report_plots
@@ -29,7 +30,10 @@ def make_page(run):
       summary='All settings', text=True)
   page.heading('Results')
   _show_results(page, run)
-  _show_curves(page, run)
+  if adaptation_report.is_adaptation(run):
+    adaptation_report.show(page, run)
+  else:
+    _show_curves(page, run)
   if run.mixtures:
     page.heading('Signatures')
     _show_signatures(page, run)
@@ -43,7 +47,33 @@ def make_page(run):
           f'{edits["split"]} split, {edits["weights"]} weights, after '
           f'{edits["steps"]:,} steps; moving statistics '
           f'{edits["statistics"]}. {results.EDITS}'))
+  if run.between:
+    page.heading('Between two signatures')
+    for number, found in enumerate(run.between, 1):
+      _show_between(page, found, number)
   return page
+
+
+def _show_between(page, found, number):
+  for part, line in enumerate(found['lines'].values(), 1):
+    t = [point['t'] for point in line['points']]
+    panels = []
+    for label, key, scale in (('top-1 accuracy, %', 'top1', 100),
+                              ('cross-entropy, nats', 'loss', 1)):
+      curves = {name: (t, [scale * point['tasks'][name][key]
+                           for point in line['points']])
+                for name in line['between']}
+      panels.append((label, 'linear', curves, curves))
+    first, second = line['between']
+    page.picture(
+        f'between{number}_{part}.png', functools.partial(
+            report_plots.save_curves, panels,
+            f'On the line between the signatures of {first} and {second}',
+            xlabel=f't (0: {first}, 1: {second})'),
+        f'{results.BETWEEN} {found["split"]} split, {found["weights"]} '
+        f'weights, after {found["steps"]:,} steps; moving statistics '
+        f'{found["statistics"]}.')
+    page.table(results.between_rows(line))
 
 
 def _introduce(page, run):

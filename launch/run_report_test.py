@@ -31,7 +31,7 @@ class RunReportTest(absltest.TestCase):
         (plots, 'save_signatures'), (report_plots, 'save_tasks'),
         (report_plots, 'save_distances'), (report_plots, 'save_curves'),
         (report_plots, 'save_paths')):
-      def note(*arguments, name=name):
+      def note(*arguments, name=name, **unused_options):
         drawn[name] = arguments[:-1]
       patch = mock.patch.object(module, name, note)
       patch.start()
@@ -179,6 +179,32 @@ class RunReportTest(absltest.TestCase):
         'reverse|one|40.00%|-10.00|2-1|2-1',
         'test split, ema weights, after 1,200 steps; moving statistics moved.'):
       self.assertIn(expected, text)
+
+  def test_between_two_signatures(self):
+    points = [{'t': t, 'tasks': {
+        name: {'top1': top1, 'loss': 2 * top1, 'signature': '1-2'}
+        for name, top1 in (('one', 1 - t), ('two', t))}} for t in (0.0, 1.0)]
+
+    def add(run):
+      run.between = [
+          {'lines': {'one to two': {'between': ['one', 'two'],
+                                    'points': points}},
+           'split': 'test', 'weights': 'ema', 'statistics': 'moved',
+           'steps': 1_200}]
+
+    text, drawn, page = self.make_page(
+        {'one': np.eye(2), 'two': np.eye(2)}, add)
+    self.assertIn('between1_1.png', page.pictures)
+    panels, title = drawn['save_curves']  # the last ones
+    self.assertEqual(
+        title, 'On the line between the signatures of one and two')
+    label, scale, curves, marks = panels[0]
+    self.assertEqual((label, scale), ('top-1 accuracy, %', 'linear'))
+    self.assertEqual(curves, {'one': ([0, 1], [100, 0]),
+                              'two': ([0, 1], [0, 100])})
+    self.assertEqual(marks, curves)
+    self.assertIn('1.00|0.00%|0.0000|100.00%|2.0000|1-2', text)
+    self.assertIn('test split, ema weights, after 1,200 steps', text)
 
   def test_smoke(self):
     text, _, _ = self.make_page({'one': np.eye(2)}, kind='smoke')

@@ -11,3 +11,27 @@ DATA_DIR = flags.DEFINE_string(
 SMOKE = flags.DEFINE_bool(
     'smoke', False, 'Three steps on made-up images, to see that a command '
     'works; needs no data, and its numbers mean nothing.')
+FROM = flags.DEFINE_string(
+    'from', None, 'Work directory of the trained model to begin with; it is '
+    'only read.')
+TASK = flags.DEFINE_string(
+    'task', None, 'The task that the command is about.')
+NAME = flags.DEFINE_string(
+    'name', None, 'What a task is to be called in the model. Default: as its '
+    'data set.')
+WEIGHTS = flags.DEFINE_enum(
+    'weights', 'ema', ['ema', 'raw'], 'Averaged weights or the last ones.')
+INIT = flags.DEFINE_string(
+    'init', None, 'First signature of the new task: copy:TASK; best, that of '
+    'the task that scores best on the new data (default); random; uniform. '
+    'Of transfer also: accuracy, the mean weighted by scores; learned, the '
+    'mean with learnt weights; diagonal; none, as the model\'s own tasks '
+    'began. Of adapt also: oracle, the best by the target\'s labels.')
+TUNE = flags.DEFINE_list(
+    'tune', None, 'What is trained of the new task: mixture, norm, '
+    'input_adapter, output_adapter; of transfer also head, templates, all, '
+    'none. Default of transfer: head,norm,mixture, without a head that is '
+    'shared; of adapt: mixture, or, if signatures are fixed, input_adapter.')
+SOURCES = flags.DEFINE_list(
+    'sources', None, 'Older tasks that are scored, mixed or adapted from. '
+    'Default: all of the model.')

@@ -1,4 +1,4 @@
-"""The report of a table of runs: Tables 1, 5 and 6, and Figure 4.
+"""The report of a table of runs: Tables 1, 5, 6 and 8, and Figure 4.
 
 `launch.reproduce` leaves each cell as a run of its own, in ROW/seedN.
 """
@@ -14,6 +14,7 @@ from launch import plots
 from launch import report_plots
 from launch import run_records
 from launch import run_report
+from launch import table_text
 from trainers import records
 
 CELLS = f'ROW/seedN/{records.RUN}'
@@ -68,6 +69,10 @@ def make_page(name, cells):
   Returns:
     `html_page.Page`.
   """
+  for table in paper_tables.TRAINED.values():
+    names = {row.name.replace('/', '_') for row in table.rows}
+    if table.columns and any(cell.parent.name in names for cell in cells):
+      return _page_of_tasks(table, cells[0].parents[1])
   rows = _read(cells)
   numbers = {row.table for row in rows}
   table = None
@@ -95,6 +100,19 @@ def make_page(name, cells):
       [('cell', 'started', 'command'),
        *((cell, each['started'], each['command']) for cell, each in facts)],
       summary='Commands', text=True)
+  return page
+
+
+def _page_of_tasks(table, workdir):
+  """The page of a table whose rows are of several tasks: Table 8."""
+  page = html_page.Page(table.title)
+  header, rows, notes = table_text.content(table, workdir)
+  page.table([header, *rows], (
+      'Finished runs; launch.report with the directory of one shows it in '
+      'full.'))
+  page.heading('Notes')
+  for note in notes:
+    page.paragraph(note)
   return page
 
 

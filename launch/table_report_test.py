@@ -15,7 +15,7 @@ from launch import plots
 from launch import report_plots
 from launch import table_report
 from launch import toy_records
-from mixture_modules import signatures
+from mixture_modules import fixed_sequences
 
 
 class TableReportTest(parameterized.TestCase):
@@ -31,7 +31,7 @@ class TableReportTest(parameterized.TestCase):
     row, = (row for row in paper_tables.TRAINED[number].rows
             if row.name == name)
     templates, layers, kind = name.split('/')
-    sequence = signatures.make_sequence(
+    sequence = fixed_sequences.make_sequence(
         'progressive' if kind == 'mixture' else kind, int(layers),
         int(templates))
     toy_records.write_run(
@@ -92,6 +92,17 @@ class TableReportTest(parameterized.TestCase):
     self.assertIn(paper_tables.TRAINED[6].title, text)
     self.assertNotIn('Unfinished', text)
     self.assertEqual(drawn['accuracy']['sequential'][0]['paper'], 67.6)
+
+  def test_table_8(self):
+    row = paper_tables.TRAINED[8].rows[0]
+    toy_records.write_run(
+        self.workdir / 'simple' / 'seed0', {'a': np.eye(2), 'b': np.eye(2)},
+        arguments=[*row.flags, '--tasks=a,b'], top1=0.5)
+    text, drawn = self.make_page()
+    self.assertEmpty(drawn)
+    self.assertIn('simple|ours|50.0|50.0|-|0|120|', text)
+    for note in paper_tables.TRAINED[8].notes:
+      self.assertIn(note, text)
 
   def test_rows_of_one_s_own(self):
     toy_records.write_run(

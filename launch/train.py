@@ -20,6 +20,7 @@ from launch import plots
 from launch import results
 from launch import run_flags
 from launch import shared_flags
+from launch import training_flags
 from trainers import loop
 from trainers import records
 from trainers import strategies
@@ -28,28 +29,20 @@ from trainers.data import catalog
 from trainers.data import mocking
 from trainers.data import pipeline
 
-_RESUME = flags.DEFINE_bool(
-    'resume', False, 'Go on with the run in --workdir, from its last '
-    'checkpoint; what decides its numbers is as it was.')
 _STRATEGY = flags.DEFINE_enum(
     'strategy', 'default', strategies.NAMES, 'One device, all devices of this '
     'machine, or the workers that $TF_CONFIG lists, which share --workdir.')
-_LOG_EVERY = flags.DEFINE_integer(
-    'log_every', 50, 'Steps between lines of metrics.')
-_EVAL_EVERY = flags.DEFINE_integer(
-    'eval_every', 500, 'Steps between evaluations on the validation splits; '
-    '0: never.')
-_CHECKPOINT_EVERY = flags.DEFINE_integer(
-    'checkpoint_every', 500, 'Steps between checkpoints.')
 flags.adopt_module_key_flags(run_flags)
-flags.adopt_module_key_flags(shared_flags)
+for _name in ('workdir', 'data_dir', 'smoke'):
+  flags.declare_key_flag(_name)
+flags.adopt_module_key_flags(training_flags)
 
 
 def main(argv):
   """Reads flags, trains, evaluates, writes."""
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  for name, needs in (('--resume', _RESUME.value), (
+  for name, needs in (('--resume', training_flags.RESUME.value), (
       '--strategy=multi_worker', _STRATEGY.value == 'multi_worker')):
     if needs and not shared_flags.WORKDIR.value:
       raise ValueError(f'{name} needs a --workdir: name the directory of the '
@@ -58,10 +51,8 @@ def main(argv):
   workdir = shared_flags.WORKDIR.value or (
       f'runs/{datetime.datetime.now():%Y%m%d-%H%M%S}')
   config = run_flags.run_config_from_flags(
-      catalog.expand_names, workdir if _RESUME.value else None)
-  cadence = loop.Cadence(
-      log=_LOG_EVERY.value, evaluate=_EVAL_EVERY.value,
-      checkpoint=_CHECKPOINT_EVERY.value)
+      catalog.expand_names, workdir if training_flags.RESUME.value else None)
+  cadence = training_flags.cadence()
   if not shared_flags.SMOKE.value:
     return train(config, strategy, workdir, cadence)
   with mocking.mock_data():
@@ -72,22 +63,25 @@ def main(argv):
 
 def train(config, strategy, workdir, cadence, kind='train'):
   """Runs a configuration to its results; returns what it wrote."""
-  records.check(workdir, config.to_json(), kind, _RESUME.value)
+  resume = training_flags.RESUME.value
+  records.check(workdir, config.to_json(), kind, resume)
   chief = strategies.is_chief(strategy)
   data = pipeline.load_tasks(
       config.tasks, config.model.image_size, shared_flags.DATA_DIR.value,
       config.augmentation)
   # Reads the data: faults show before the training.
   facts = {name: task_data.describe() for name, task_data in data.items()}
-  if _RESUME.value:
+  if resume:
     records.check_data(workdir, facts)
   trainer = supervised.make_trainer(config, data, strategy)
   if chief:
-    records.claim(workdir, config.to_json(), kind, _RESUME.value, facts)
+    records.claim(workdir, config.to_json(), kind, resume, facts)
     print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
-  seconds = loop.run(trainer, workdir, cadence, _RESUME.value, chief,
+  seconds = loop.run(trainer, workdir, cadence, resume, chief,
                      config.to_json())
-  found = results.collect(trainer, 'test', 'ema', trainer.steps, seconds)
+  with trainer.ema.applied():
+    found = results.collect(
+        trainer.network, 'test', 'ema', trainer.steps, seconds)
   if chief:
     records.write_json(f'{workdir}/{records.RESULTS}', found)
     plots.save_signatures(

@@ -6,6 +6,7 @@ task and a layer.
 """
 
 from mixture_modules import regularizers
+from mixture_modules.folding import fold
 from mixture_modules.isometric import IsometricModel
 from mixture_modules.isometric_config import IsometricConfig
 from mixture_modules.mixture_conv import MixtureConv2D
@@ -13,8 +14,11 @@ from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
 from mixture_modules.signatures import Signature
+from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture
 from mixture_modules.signatures import total_variation
+from mixture_modules.task_files import load_task
+from mixture_modules.task_files import save_task
 from mixture_modules.template_bank import TemplateBank
 
 __version__ = '0.1.0'
@@ -22,4 +26,5 @@ __version__ = '0.1.0'
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
-    'TemplateBank', 'mean_mixture', 'regularizers', 'total_variation']
+    'TemplateBank', 'fold', 'interpolate', 'load_task', 'mean_mixture',
+    'regularizers', 'save_task', 'total_variation']

@@ -4,21 +4,22 @@ One block instance serves all layers and all tasks: layer l of a task computes
 with the templates of the bank, mixed by row l of the task's signature.
 """
 
-import contextlib
 import dataclasses
 
 import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import adapters
+from mixture_modules import detaching
+from mixture_modules import growing
 from mixture_modules import isometric_block
 from mixture_modules import isometric_config
+from mixture_modules import mixed_batches
 from mixture_modules import parameters
-from mixture_modules import signatures
+from mixture_modules import task_lifecycle
 from mixture_modules import task_norms
-from mixture_modules import tasks as tasks_lib
 from mixture_modules import template_bank
-from mixture_modules import tracking
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -70,13 +71,8 @@ class IsometricModel(keras.Model):
     self.block = isometric_block.IsometricBlock(
         config, self.bank, name='block', dtype=self.dtype_policy)
     self.activation = keras.activations.get(config.activation)
-    c, (c1, c2) = config.channels, config.adapter_filters
-    convolutions = [
-        isometric_block.adapter_conv(config, *arguments, self.dtype_policy)
-        for arguments in (('input_adapter', 3, c, config.patch_size),
-                          ('output_adapter_1', c, c1, 1),
-                          ('output_adapter_2', c1, c2, 1))]
-    self.input_adapter, *self.output_adapter = convolutions
+    self.input_adapter = adapters.input_adapter(config, self.dtype_policy)
+    self.output_adapter = adapters.output_adapter(config, self.dtype_policy)
     self.affine = None  # gamma and beta that the model owns
     if config.norm == 'mixed':
       for site in task_norms.BODY_SITES:
@@ -91,17 +87,8 @@ class IsometricModel(keras.Model):
           task_norms.shapes(config, sites), name='affine')
     self.shared_signature = None
     if config.shared_half:
-      rows = config.num_layers // 2
-      if config.shared_half == 'first':
-        rows = config.num_layers - rows  # own rows are the smaller half
-      self.shared_signature = self._signature(
-          'shared_signature', num_layers=rows)
-      if (config.shared_half, config.signature_init) == ('second', 'diagonal'):
-        # The last rows: their templates count from the model's first layer.
-        whole = self._signature('whole').mixture_weights()
-        self.shared_signature.assign(whole[-rows:])
+      self.shared_signature = task_lifecycle.make_shared_signature(self)
     self.dropout_seeds = keras.random.SeedGenerator(seed)
-    self._heads = {}
     self._tasks = {}
     self.built = True
     side = config.image_size  # what Keras would export; any size is taken
@@ -109,18 +96,6 @@ class IsometricModel(keras.Model):
     self._lock_state()
     for name, classes in tasks.items():
       self.add_task(name, classes, head='shared' if shared_head else None)
-
-  # Construction
-
-  def _signature(self, name, **changes):
-    config = self.config
-    options = {
-        'num_layers': config.num_layers, 'kind': config.signature,
-        'initializer': config.signature_init, 'seed': self.seed,
-        'spread': config.signature_spread, 'temperature': config.temperature}
-    return signatures.Signature(
-        num_templates=config.num_templates, name=name,
-        **{**options, **changes})
 
   # Tasks
 
@@ -132,7 +107,7 @@ class IsometricModel(keras.Model):
   @property
   def heads(self):
     """{name: layer from embedding to logits}."""
-    return dict(self._heads)
+    return {task.head_name: task.head for task in self._tasks.values()}
 
   def task(self, name=None):
     """The task of this name, or the only one."""
@@ -144,132 +119,60 @@ class IsometricModel(keras.Model):
                        f'received {received}: name one with task=...')
     return self._tasks[name]
 
-  def add_task(self, name, num_classes, init=None, head=None):
-    """Adds a task; all older tasks' outputs stay bit-identical.
+  add_task = task_lifecycle.add_task
+  remove_task = task_lifecycle.remove_task
+  rename_task = task_lifecycle.rename_task
+  detach = detaching.detach
 
-    An optimiser built before does not know the new variables: make a new one.
+  # Templates
 
-    Args:
-      name: Any text that is not yet a task's name.
-      num_classes: Number of logits.
-      init: Initial signature: None (the configuration's), 'random',
-        'uniform', 'diagonal', 'copy:TASK' (copies the task's norm parameters
-        and statistics too), or {task: coefficient}, the weighted mean of
-        tasks' mixtures (Eq. 1).
-      head: Name of a head to share; made if there is none of that name.
-        Default: a head of its own.
-
-    Returns:
-      The new `Task`.
-
-    Raises:
-      ValueError: If the name is taken, a task named by `init` is not there,
-        or the head has another number of classes.
-    """
-    if not isinstance(name, str) or not name:
-      raise ValueError('A task needs a name, some text, received '
-                       f'{name!r}.')
-    if init is not None and not isinstance(init, (str, dict)):
-      raise ValueError("init must be None, 'random', 'uniform', 'diagonal', "
-                       f"'copy:TASK' or {{task: number}}, received {init!r}.")
-    if name in self._tasks:
-      raise ValueError(f'There is a task {name!r} already. Tasks: '
-                       f'{list(self._tasks)}; choose another name.')
-    if not isinstance(num_classes, int) or num_classes < 1:
-      raise ValueError('num_classes must be a positive integer, received '
-                       f'{num_classes!r} for task {name!r}.')
-    with self._scope():
-      task, source = self._make_task(name, num_classes, init, head)
-    with tracking.unlocked(self):
-      self._heads[task.head_name] = task.head
-      self._tasks[name] = task
-    if source is not None:
-      tasks_lib.copy_variables(task.statistics, source.statistics)
-      if task.affine is not None:
-        tasks_lib.copy_variables(task.affine, source.affine)
-    return task
-
-  def _scope(self):
-    """The `tf.distribute` scope that the model was built in, if any."""
-    strategy = getattr(self, 'distribute_strategy', None)  # TensorFlow's alone
-    return contextlib.nullcontext() if strategy is None else strategy.scope()
-
-  def _make_task(self, name, num_classes, init, head):
-    """(task, task whose norms it copies or None); nothing is added yet."""
-    signature, source = self._initial_signature(init)
-    head_layer = self._head(head or name, num_classes, shared=bool(head))
-    shapes = task_norms.shapes(self.config)
-    affine = None
-    if self.config.norm == 'private':
-      affine = task_norms.NormAffine(shapes, name='affine')
-    task = tasks_lib.Task(
-        name, head or name, head_layer, signature,
-        task_norms.NormStatistics(shapes, name='statistics'), affine)
-    return task, source
-
-  def _initial_signature(self, init):
-    """(signature, task whose norms are copied or None) for `add_task`."""
-    options = {'shared': self.shared_signature,
-               'shared_half': self.config.shared_half or 'first'}
-    if self.seed is not None:
-      options['seed'] = self.seed + 1 + len(self._tasks)
-    if self.config.signature not in signatures.TRAINED:
-      if init is not None and not str(init).startswith('copy:'):
-        raise ValueError(
-            f'The signature is fixed ({self.config.signature}), the same for '
-            f'all tasks, and cannot start from init={init!r}: leave it out.')
-      options = {}  # fixed signatures are the same for all, random ones too
-    if isinstance(init, dict):
-      means = signatures.mean_mixture(
-          [self.task(name).signature for name in init], list(init.values()))
-      signature = self._signature('signature', **options)
-      signature.assign(means)
-      return signature, None
-    if init is not None and init.startswith('copy:'):
-      source = self.task(init.removeprefix('copy:'))
-      signature = self._signature('signature', **options)
-      if signature.sequence is None:
-        signature.copy_from(source.signature)
-      return signature, source
-    if init is not None:
-      options['initializer'] = init
-    return self._signature('signature', **options), None
-
-  def _head(self, name, num_classes, shared):
-    if name in self._heads:
-      head = self._heads[name]
-      if not shared:
-        raise ValueError(f'There is a head {name!r} already; share it with '
-                         f'head={name!r}, or choose another task name.')
-      if head.units != num_classes:
-        raise ValueError(
-            f'Head {name!r} has {head.units} classes, received a task of '
-            f'{num_classes}: tasks that share a head have one label set.')
-      return head
-    # Logits are float32 also in mixed precision: the softmax needs it.
-    head = keras.layers.Dense(
-        num_classes, dtype='float32', name=tasks_lib.layer_name(name))
-    head.build((None, self.config.adapter_filters[1]))
-    return head
+  add_templates = growing.add_templates
+  drop_templates = growing.drop_templates
+  duplicate_template = growing.duplicate_template
 
   # Computation
 
   def call(self, images, task=None, training=False, dropout_seed=None):
     """Logits of one task."""
+    _, embedding = self.encode(images, task, training)
+    if training and self.config.dropout:
+      embedding = self._drop(embedding, dropout_seed)
+    return self.task(task).head(embedding)
+
+  def encode(self, images, task=None, training=False, move_statistics=True):
+    """What the head of one task sees, and what the body gives before.
+
+    Args:
+      images: As for a call.
+      task: As for a call.
+      training: Whether to use batch statistics.
+      move_statistics: Whether the task's moving statistics follow those of
+        the batch, in training.
+
+    Returns:
+      (features `[batch, h, w, c]`, the body's last; embedding `[batch, c2]`,
+      the output adapter's, without dropout).
+
+    Raises:
+      ValueError: As for a call.
+    """
     self.config.check_images(images.shape)
     task = self.task(task)
     # theta(xi) of every layer: the whole idea in one line.
     mixed = self.bank.resolve(task.signature)  # L x {slot: parameter}
     norms = task_norms.Norms(self, task, mixed, training)
-    features = self._body(self._adapt_input(images, norms), mixed, norms)
-    embedding = self._adapt_output(features, norms)
-    norms.commit()
-    if training and self.config.dropout:
-      embedding = self._drop(embedding, dropout_seed)
-    return task.head(embedding)
+    x = self._adapt_input(images, task, norms)
+    features = self._body(x, mixed, norms)
+    embedding = self._adapt_output(features, task, norms)
+    if move_statistics:
+      norms.commit()
+    return features, embedding
 
-  def _adapt_input(self, images, norms):
-    x = self.input_adapter(ops.cast(images, self.compute_dtype))
+  predict_mixed = mixed_batches.predict_mixed
+
+  def _adapt_input(self, images, task, norms):
+    adapter = task.input_adapter or self.input_adapter
+    x = adapter(ops.cast(images, self.compute_dtype))
     return self.activation(norms(x, 'input'))
 
   def _body(self, x, mixed, norms):
@@ -279,8 +182,8 @@ class IsometricModel(keras.Model):
       x = self.block(x, mixture=mixture, norm=norm, original=original)
     return x
 
-  def _adapt_output(self, x, norms):
-    first, second = self.output_adapter
+  def _adapt_output(self, x, task, norms):
+    first, second = task.output_adapter or self.output_adapter
     x = self.activation(norms(first(x), 'hidden'))
     x = ops.mean(x, axis=(1, 2), keepdims=True)
     x = self.activation(norms(second(x), 'embedding'))
@@ -303,29 +206,9 @@ class IsometricModel(keras.Model):
     owners = shared + [task.signature for task in self._tasks.values()]
     return [s.logits for s in owners if s.logits is not None]
 
-  def named_variables(self):
-    """{name: variable} of everything the model holds.
-
-    Names follow the structure (`bank/expand/kernel`,
-    `tasks/mnist/signature/logits`), not Keras' generated layer names, and are
-    the same in every process that builds the same model.
-    """
-    return parameters.named_variables(self)
-
-  def parameter_report(self):
-    """{part: number of parameters}; the parts add up to 'total'.
-
-    Frozen ones count. A block has `templates / K` of them (with shared norms
-    only if K = L). Moving statistics are never trained and stand apart, as
-    'statistics' (per task).
-
-    Source: Table 7.
-    """
-    return parameters.report(self)
-
-  def own_parameters(self, task=None):
-    """Number of trained parameters that only this task has."""
-    return parameters.count_own(self, self.task(task))
+  named_variables = parameters.named_variables
+  parameter_report = parameters.report
+  own_parameters = parameters.count_own
 
   # Saving
 
@@ -335,7 +218,8 @@ class IsometricModel(keras.Model):
         'name': self.name, 'dtype': self.dtype_policy, 'seed': self.seed,
         'config': dataclasses.asdict(self.config),
         'tasks': [{'name': name, 'num_classes': task.num_classes,
-                   'head': task.head_name}
+                   'head': task.head_name,
+                   'detached': detaching.detached_parts(self, task)}
                   for name, task in self._tasks.items()],
         'frozen': [name for name, layer in parameters.parts(self).items()
                    if not layer.trainable]}
@@ -349,11 +233,14 @@ class IsometricModel(keras.Model):
     saved = bytes(np.asarray(store['tasks'])).decode()
     if saved != self._task_order():
       raise ValueError(
-          f'Expected weights of the tasks {self._task_order()} (task: head), '
-          f'received those of {saved}: add the same tasks in the same order.')
+          f'Expected weights of the tasks {self._task_order()} (task: head, '
+          f'parts of its own), received those of {saved}: add the same tasks '
+          'in the same order, and detach the same parts.')
 
   def _task_order(self):
-    return str({n: task.head_name for n, task in self._tasks.items()})
+    return str({name: ', '.join([task.head_name,
+                                 *detaching.detached_parts(self, task)])
+                for name, task in self._tasks.items()})
 
   @classmethod
   def from_config(cls, config):
@@ -364,6 +251,8 @@ class IsometricModel(keras.Model):
                 **config)
     for task in tasks:
       model.add_task(task['name'], task['num_classes'], head=task['head'])
+      for part in task['detached']:
+        model.detach(task['name'], part)
     parts = parameters.parts(model)
     for name in frozen:
       parts[name].trainable = False

@@ -84,22 +84,3 @@ def weight_decay(config):
   if not config.weight_decay:
     return None
   return keras.regularizers.L2(config.weight_decay / 2)
-
-
-def adapter_conv(config, name, channels, filters, size, dtype):
-  """A built convolution of an adapter: kernel and stride of one size.
-
-  Args:
-    config: `IsometricConfig`.
-    name: Its name.
-    channels: Input channels.
-    filters: Output channels.
-    size: Side of kernel and stride, in pixels.
-    dtype: Keras dtype policy.
-  """
-  layer = keras.layers.Conv2D(
-      filters, size, strides=size, use_bias=False, name=name, dtype=dtype,
-      kernel_initializer=kernel_initializer(),
-      kernel_regularizer=weight_decay(config))
-  layer.build((None, None, None, channels))
-  return layer

@@ -6,6 +6,7 @@ Sections 4.1 and A.1. What the paper leaves open in a preset is our choice.
 import dataclasses
 import math
 
+from mixture_modules import fixed_sequences
 from mixture_modules import mixture_se
 from mixture_modules import signatures
 
@@ -103,7 +104,7 @@ class IsometricConfig:
   def _check_signature(self):
     trained = self.signature in signatures.TRAINED
     if not trained:
-      signatures.make_sequence(
+      fixed_sequences.make_sequence(
           self.signature, self.num_layers, self.num_templates)
     if self.signature_init not in signatures.INITIALIZERS:
       raise ValueError(

@@ -9,10 +9,10 @@ from keras import ops
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules import fixed_sequences
 from mixture_modules import isometric
 from mixture_modules import isometric_block
 from mixture_modules import isometric_config
-from mixture_modules import signatures
 from mixture_modules import template_bank
 
 _SITES = ('input', 'expand', 'depthwise', 'project', 'hidden', 'embedding')
@@ -180,8 +180,10 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllClose(expected, received, 1e-4, 1e-4)
     self.assertAllClose(plain(_images()), model(_images()), 1e-3, 1e-3)
 
-  def test_diagonal_signature_in_the_limit_equals_the_plain_network(self):
-    plain, mixed = _model(signature='diagonal'), _model()
+  @parameterized.parameters('mixed', 'private')
+  def test_diagonal_signature_in_the_limit_equals_the_plain_network(self, norm):
+    plain = _model(signature='diagonal', norm=norm)
+    mixed = _model(norm=norm)
     _copy(plain, mixed)
     self.assertNotAllClose(plain(_images()), mixed(_images()))
     mixed.task().signature.logits.assign(40 * np.eye(3))
@@ -500,7 +502,7 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     model.add_task('new', 4, init='copy:a')
     for task in ('a', 'new'):
       self.assertEqual(
-          signatures.make_sequence('random', 6, 3, seed=4),
+          fixed_sequences.make_sequence('random', 6, 3, seed=4),
           model.task(task).signature.sequence)
 
   def test_seed_gives_the_same_signatures(self):

@@ -1,5 +1,6 @@
 """Copies of a trained model whose layers run in another order (section B)."""
 
+from mixture_modules import detaching
 from mixture_modules import isometric
 from mixture_modules import task_norms
 
@@ -54,4 +55,6 @@ def _blank(model, num_layers):
   copy = isometric.IsometricModel(config, {}, dtype=model.dtype_policy)
   for name, task in model.tasks.items():
     copy.add_task(name, task.num_classes, head=task.head_name)
+    for part in detaching.detached_parts(model, task):
+      copy.detach(name, part)
   return copy

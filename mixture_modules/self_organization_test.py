@@ -6,8 +6,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
+from mixture_modules import fixed_sequences
 from mixture_modules import self_organization
-from mixture_modules import signatures
 
 _ROWS = np.array([[1, 0, 0, 0], [0.25] * 4, [0.5, 0.5, 0, 0]])  # [L, K]
 
@@ -54,7 +54,7 @@ class SelfOrganizationTest(parameterized.TestCase):
 
   @parameterized.parameters((4, 12), (8, 32), (2, 5))
   def test_progressive_signatures_are_progressive(self, templates, layers):
-    sequence = signatures.make_sequence('progressive', layers, templates)
+    sequence = fixed_sequences.make_sequence('progressive', layers, templates)
     self.assertTrue(self_organization.is_progressive(sequence))
 
   def test_sharing(self):

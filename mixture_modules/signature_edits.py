@@ -27,8 +27,8 @@ def apply(edit, mixtures):
       'swap:3:7' swaps two layers; 'reverse' reverses all; 'shuffle:0' orders
       all at random, by a seed; 'drop:5' leaves a layer out; 'repeat:5' runs
       one twice; 'replace:5:2' computes layer 5 with template 2 alone;
-      'harden' computes every layer with its strongest template alone; 'none'
-      changes nothing.
+      'copy:5:2' with layer 2's mixture, its norms stay; 'harden' computes
+      every layer with its strongest template alone; 'none' changes nothing.
     mixtures: `[L, K]`, the trained signature.
 
   Returns:
@@ -105,6 +105,11 @@ def _replace(rows, layer, template):
   return [*rows[:layer], rows[layer]._replace(mixture=new), *rows[layer + 1:]]
 
 
+def _copy(rows, layer, source):
+  new = rows[layer]._replace(mixture=rows[source].mixture)
+  return [*rows[:layer], new, *rows[layer + 1:]]
+
+
 def _harden(rows):
   return [row._replace(mixture=signatures.harden(row.mixture)) for row in rows]
 
@@ -117,6 +122,7 @@ _EDITS = {
     'drop': (_drop, ('LAYER',)),
     'repeat': (_repeat, ('LAYER',)),
     'replace': (_replace, ('LAYER', 'TEMPLATE')),
+    'copy': (_copy, ('LAYER', 'LAYER')),
     'harden': (_harden, ()),
     'none': (lambda rows: rows, ()),
 }

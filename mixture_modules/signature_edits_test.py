@@ -45,6 +45,11 @@ class SignatureEditsTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(layers, [1, 0, 2, 3])
     self.assertAllEqual(xi, [[0, 0, 1], *_XI[[0, 2, 3]]])
 
+  def test_copy_takes_the_mixture_and_leaves_the_layer(self):
+    layers, xi = signature_edits.apply('swap:1:2+copy:4:1', _XI)
+    self.assertEqual(layers, [1, 0, 2, 3])
+    self.assertAllEqual(xi, _XI[[1, 0, 2, 1]])
+
   def test_harden(self):
     layers, xi = signature_edits.apply('harden+drop:2', _XI)
     self.assertEqual(layers, [0, 2, 3])
@@ -62,6 +67,7 @@ class SignatureEditsTest(parameterized.TestCase, tf.test.TestCase):
       ('layer_0', 'swap:0:1', 'LAYER from 1 to 4.*received 0'),
       ('layer_5', 'repeat:5', 'LAYER from 1 to 4.*received 5'),
       ('template', 'replace:1:4', 'TEMPLATE from 1 to 3.*received 4'),
+      ('copied', 'copy:1:5', 'LAYER from 1 to 4.*received 5'),
       ('dropped', 'drop:1+swap:1:4', "1 to 3 in .*'swap:1:4'.*received 4"),
       ('only', 'drop:1+drop:1+drop:1+drop:1', 'two or more layers to drop'))
   def test_errors(self, edit, message):

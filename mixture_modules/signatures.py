@@ -10,8 +10,11 @@ import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import fixed_sequences
+from mixture_modules import tracking
+
 TRAINED = ('softmax', 'tanh', 'linear')
-FIXED = ('sequential', 'cyclic', 'random', 'progressive', 'diagonal')
+FIXED = fixed_sequences.KINDS
 INITIALIZERS = ('random', 'uniform', 'diagonal')
 _FLOOR = 1e-8  # smallest xi whose logarithm is taken
 
@@ -54,7 +57,7 @@ class Signature(keras.layers.Layer):
                diagonal_weight=0.99, seed=None, shared=None,
                shared_half='first', **kwargs):
     super().__init__(**kwargs)
-    _check_counts(num_layers, num_templates)
+    fixed_sequences.check_counts(num_layers, num_templates)
     self.num_layers = num_layers
     self.num_templates = num_templates
     self.kind = kind
@@ -68,7 +71,8 @@ class Signature(keras.layers.Layer):
     # Template of each layer, from 0; None if the signature is trained.
     self.sequence = None
     if kind not in TRAINED:
-      self.sequence = make_sequence(kind, num_layers, num_templates, seed)
+      self.sequence = fixed_sequences.make_sequence(
+          kind, num_layers, num_templates, seed)
     self._check()
     self.build()
 
@@ -201,6 +205,30 @@ class Signature(keras.layers.Layer):
     else:
       self.assign(ops.convert_to_numpy(other.mixture_weights()))
 
+  def resize(self, num_templates, rows):
+    """Mixes another number of templates from now on.
+
+    Args:
+      num_templates: The new K.
+      rows: Of a trained signature the new logits of its own rows,
+        `[rows, K]`; of a fixed one its sequence, template numbers from 0. It
+        becomes an explicit one, such as '1-2-2-3'.
+    """
+    self.num_templates = num_templates
+    if self.initializer == 'diagonal' and num_templates < self.num_layers:
+      self.initializer = 'random'  # a diagonal would no longer fit
+    if self.sequence is not None:
+      self.sequence = tuple(rows)
+      self.kind = '-'.join(str(k + 1) for k in rows)
+      return
+    with tracking.unlocked(self):
+      tracking.forget(self, self.logits)
+      self.logits = self.add_weight(
+          name='logits', dtype='float32', shape=rows.shape,
+          initializer='zeros', autocast=False)
+    self.logits.trainable = self.trainable
+    self.logits.assign(rows)
+
   def notation(self):
     """The strongest template of each layer, as the paper writes: '1-2-2-3'."""
     return notation(ops.convert_to_numpy(self.mixture_weights()))
@@ -241,8 +269,15 @@ def mean_mixture(signatures, coefficients):
     signatures: List of `Signature` of one shape.
     coefficients: One number per signature; they are divided by their sum.
 
+  Raises:
+    ValueError: If shapes differ, or the coefficients do not fit.
+
   Source: Eq. 1. It averages the mixtures, not the logits.
   """
+  shapes = [(s.num_layers, s.num_templates) for s in signatures]
+  if len(set(shapes)) > 1:
+    raise ValueError('Expected signatures of one shape [L, K], received '
+                     f'{[list(shape) for shape in shapes]}.')
   coefficients = np.asarray(coefficients, 'float64')
   if (len(signatures) != len(coefficients) or (coefficients < 0).any()
       or not 0 < coefficients.sum() < np.inf):
@@ -252,6 +287,27 @@ def mean_mixture(signatures, coefficients):
   coefficients = coefficients / coefficients.sum()
   return sum(c * ops.convert_to_numpy(s.mixture_weights())
              for c, s in zip(coefficients, signatures))
+
+
+def interpolate(first, second, t):
+  """A point of the line between two signatures, as an array `[L, K]`.
+
+      (1 - t) Xi_first + t Xi_second
+
+  Args:
+    first: `Signature`, that of t = 0.
+    second: `Signature` of the same shape, that of t = 1.
+    t: Number from 0 to 1.
+
+  Raises:
+    ValueError: If shapes differ, or t is not from 0 to 1.
+
+  Source: Eq. 1 of two signatures; it is mixtures, not logits, that are mixed.
+  """
+  if not 0 <= t <= 1:
+    raise ValueError('Expected t from 0 (the first signature) to 1 (the '
+                     f'second), received {t!r}.')
+  return mean_mixture([first, second], [1 - t, t])
 
 
 def total_variation(first, second):
@@ -269,81 +325,6 @@ def total_variation(first, second):
   Source: our choice, to measure what Figure 2 shows.
   """
   return np.abs(np.asarray(first) - np.asarray(second)).sum(-1) / 2
-
-
-def make_sequence(kind, num_layers, num_templates, seed=None):
-  """Template of each layer, from 0, of a fixed signature.
-
-  'sequential' is 1-1-2-2, 'cyclic' 1-2-1-2, 'random' a seeded shuffle of the
-  sequential one, 'diagonal' 1-2-3-4 (K = L, the conventional network);
-  'progressive' uses each template once and hands the other L - K repeats out
-  in proportion to k - 1, by largest remainder (K=4, L=12: 1, 2, 4, 5 times).
-
-  Raises:
-    ValueError: If the kind is unknown or does not fit L and K.
-
-  Source: sections 4.2 and B.1; the progressive formula is our choice, and it
-  gives the paper's example.
-  """
-  _check_counts(num_layers, num_templates)
-  if kind not in FIXED:
-    return _parse_sequence(kind, num_layers, num_templates)
-  if kind == 'diagonal' and num_templates != num_layers:
-    raise ValueError(
-        'The diagonal signature gives each layer a template of its own and '
-        f'needs K = L, received K = {num_templates}, L = {num_layers}.')
-  if num_templates > num_layers:
-    raise ValueError(
-        f'A {kind} signature uses every template and needs K <= L, received '
-        f'K = {num_templates}, L = {num_layers}.')
-  if kind == 'cyclic':
-    return tuple(i % num_templates for i in range(num_layers))
-  if kind == 'progressive':
-    counts = _progressive_counts(num_layers, num_templates)
-    return tuple(np.repeat(np.arange(num_templates), counts).tolist())
-  sequence = [i * num_templates // num_layers for i in range(num_layers)]
-  if kind == 'random':
-    np.random.default_rng(seed or 0).shuffle(sequence)
-  return tuple(sequence)
-
-
-def _progressive_counts(num_layers, num_templates):
-  if num_templates == 1:
-    return [num_layers]
-  shares = np.arange(num_templates) * (num_layers - num_templates)
-  total = num_templates * (num_templates - 1) // 2
-  counts, remainders = shares // total, shares % total
-  missing = num_layers - num_templates - counts.sum()
-  # Ties go to the later template: repeats grow towards the tail.
-  order = sorted(range(num_templates), key=lambda k: (-remainders[k], -k))
-  counts[order[:missing]] += 1
-  return (counts + 1).tolist()
-
-
-def _parse_sequence(text, num_layers, num_templates):
-  parts = str(text).split('-')
-  if not all(part.isdecimal() for part in parts):
-    raise ValueError(
-        f'Unknown signature {text!r}. Expected one of {TRAINED + FIXED}, or '
-        "template numbers from 1 joined by '-', such as '1-2-2-3'.")
-  sequence = [int(part) for part in parts]
-  if len(sequence) != num_layers:
-    raise ValueError(f'Signature {text} names {len(sequence)} layers, the '
-                     f'model has {num_layers}.')
-  wrong = sorted({k for k in sequence if not 1 <= k <= num_templates})
-  if wrong:
-    raise ValueError(
-        f'Signature {text} names the templates {wrong}, which are not there: '
-        f'the bank has {num_templates}, counted from 1.')
-  return tuple(k - 1 for k in sequence)
-
-
-def _check_counts(num_layers, num_templates):
-  for name, value in (('num_layers (L)', num_layers),
-                      ('num_templates (K)', num_templates)):
-    if not isinstance(value, int) or value < 1:
-      raise ValueError(
-          f'{name} must be a positive integer, received {value!r}.')
 
 
 def deserialize(layer):

@@ -1,6 +1,5 @@
 """Kinds, initialisers and sharing of signatures (sections 3.1, 3.2, 4.2)."""
 
-import collections
 import inspect
 import os
 
@@ -12,12 +11,6 @@ import tensorflow as tf
 from mixture_modules import signatures
 
 Signature = signatures.Signature
-
-
-def _counts(signature):
-  """How many layers use each template."""
-  counts = collections.Counter(signature.sequence)
-  return [counts[k] for k in range(signature.num_templates)]
 
 
 class SignatureTest(parameterized.TestCase, tf.test.TestCase):
@@ -91,45 +84,6 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
   def test_diagonal_needs_enough_templates(self):
     with self.assertRaisesRegex(ValueError, 'K >= L, received K = 3, L = 4'):
       Signature(4, 3, initializer='diagonal')
-
-  @parameterized.parameters(
-      ('sequential', 5, 2, '1-1-1-2-2'), ('sequential', 4, 4, '1-2-3-4'),
-      ('cyclic', 5, 2, '1-2-1-2-1'), ('progressive', 4, 2, '1-2-2-2'),
-      ('progressive', 12, 4, '1-2-2-3-3-3-3-4-4-4-4-4'),
-      ('progressive', 3, 1, '1-1-1'), ('diagonal', 3, 3, '1-2-3'),
-      ('1-2-2-3', 4, 3, '1-2-2-3'), ('3', 1, 3, '3'),
-      ('10-1', 2, 10, '10-1'))
-  def test_fixed_kinds(self, kind, num_layers, num_templates, expected):
-    signature = Signature(num_layers, num_templates, kind)
-    self.assertEqual(expected, signature.notation())
-    sequence = [int(k) - 1 for k in expected.split('-')]
-    self.assertEqual(tuple(sequence), signature.sequence)
-    self.assertAllEqual(
-        np.eye(num_templates)[sequence], signature.mixture_weights())
-
-  @parameterized.parameters(
-      (12, 4, [1, 2, 4, 5]), (32, 8, [1, 2, 3, 4, 4, 5, 6, 7]),
-      (4, 4, [1, 1, 1, 1]), (5, 4, [1, 1, 1, 2]), (7, 1, [7]))
-  def test_progressive_counts(self, num_layers, num_templates, expected):
-    signature = Signature(num_layers, num_templates, 'progressive')
-    self.assertEqual(expected, _counts(signature))
-
-  def test_progressive_uses_all_templates_and_grows(self):
-    for num_templates in range(1, 17):
-      for num_layers in range(num_templates, 49):
-        counts = _counts(Signature(num_layers, num_templates, 'progressive'))
-        self.assertEqual(num_layers, sum(counts))
-        self.assertEqual(sorted(counts), counts)
-        self.assertEqual(1, counts[0] if num_templates > 1 else 1)
-
-  def test_random_sequence_is_seeded(self):
-    sequences = [Signature(12, 4, 'random', seed=seed).sequence
-                 for seed in (None, 0, 1, 1)]
-    self.assertEqual(sequences[0], sequences[1])
-    self.assertNotEqual(sequences[1], sequences[2])
-    self.assertEqual(sequences[2], sequences[3])
-    for sequence in sequences:
-      self.assertEqual(sorted([0, 1, 2, 3] * 3), sorted(sequence))
 
   @parameterized.parameters(*signatures.FIXED, '1-2-3-3')
   def test_fixed_signature_has_no_variables(self, kind):
@@ -236,6 +190,39 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
   def test_mean_mixture_errors(self, coefficients):
     with self.assertRaisesRegex(ValueError, '2 coefficients, none negative'):
       signatures.mean_mixture([Signature(2, 3)] * 2, coefficients)
+
+  def test_interpolate(self):
+    first, second = Signature(2, 3, seed=0), Signature(2, 3, seed=1)
+    xi = [s.mixture_weights().numpy() for s in (first, second)]
+    for t in (0, .25, 1):
+      self.assertAllClose((1 - t) * xi[0] + t * xi[1],
+                          signatures.interpolate(first, second, t), 1e-6)
+    for t, end in zip((0, 1), xi):
+      self.assertAllEqual(end, signatures.interpolate(first, second, t))
+    first.assign(signatures.interpolate(first, second, .5))
+    with self.assertRaisesRegex(ValueError, 't from 0 .* received 1.5'):
+      signatures.interpolate(first, second, 1.5)
+    with self.assertRaisesRegex(ValueError, r'one shape.*\[2, 3\], \[3, 3\]'):
+      signatures.interpolate(first, Signature(3, 3), .5)
+
+  def test_resize(self):
+    signature = Signature(3, 3, initializer='diagonal')
+    before = signature.logits
+    signature.resize(2, np.ones((3, 2), 'float32'))
+    self.assertLen(signature.trainable_variables, 1)
+    self.assertIsNot(before, signature.logits)
+    self.assertAllClose(np.full((3, 2), .5), signature.mixture_weights())
+    Signature.from_config(signature.get_config())  # no diagonal any more
+    signature.trainable = False
+    signature.resize(3, np.zeros((3, 3), 'float32'))
+    self.assertEmpty(signature.trainable_variables)
+    signature.trainable = True
+    self.assertLen(signature.trainable_variables, 1)
+    self.assertTrue(signature.logits.trainable)
+    fixed = Signature(3, 2, 'cyclic')
+    fixed.resize(5, (4, 0, 1))
+    self.assertEqual(('5-1-2', (3, 5)), (
+        fixed.kind, fixed.mixture_weights().shape))
 
   @parameterized.product(half=('first', 'second'), num_layers=(4, 5))
   def test_shared_half(self, half, num_layers):

@@ -10,12 +10,14 @@ import keras
 from keras import ops
 
 from mixture_modules import normalization
+from mixture_modules import tracking
 
 BODY_SITES = ('expand', 'depthwise', 'project')
 ADAPTER_SITES = ('input', 'hidden', 'embedding')
+SITES = BODY_SITES + ADAPTER_SITES
 
 
-def shapes(config, sites=BODY_SITES + ADAPTER_SITES):
+def shapes(config, sites=SITES):
   """{site: shape} of gamma, beta, mean and variance of a configuration."""
   c, e, layers = config.channels, config.expanded_channels, config.num_layers
   c1, c2 = config.adapter_filters
@@ -34,14 +36,40 @@ class NormAffine(keras.layers.Layer):
 
   def __init__(self, shapes, **kwargs):
     super().__init__(dtype='float32', **kwargs)
-    self.gamma, self.beta = (
-        {site: self.add_weight(name=f'{site}_{name}', shape=shape,
-                               initializer=initializer, autocast=False)
-         for site, shape in shapes.items()}
-        for name, initializer in (('gamma', 'ones'), ('beta', 'zeros')))
+    self.gamma, self.beta = {}, {}
+    self.add_sites(shapes)
 
   def __contains__(self, site):
     return site in self.gamma
+
+  def add_sites(self, shapes):
+    """Takes on more sites, {site: shape}; gamma is 1, beta 0."""
+    with tracking.unlocked(self):
+      for name, initializer in (('gamma', 'ones'), ('beta', 'zeros')):
+        getattr(self, name).update({
+            site: self.add_weight(name=f'{site}_{name}', shape=shape,
+                                  initializer=initializer, autocast=False)
+            for site, shape in shapes.items()})
+
+  def assign(self, values):
+    """Sets gamma and beta of sites, {site: (gamma, beta)}."""
+    for site, (gamma, beta) in values.items():
+      self.gamma[site].assign(gamma)
+      self.beta[site].assign(beta)
+
+  def values(self):
+    """{site: (gamma, beta)}, the variables."""
+    return {site: (self.gamma[site], self.beta[site]) for site in self.gamma}
+
+  def save_own_variables(self, store):
+    """Saves variables by name: the order in which sites came is no matter."""
+    for variable in self.variables:
+      store[variable.name] = variable.numpy()
+
+  def load_own_variables(self, store):
+    """Loads variables by name."""
+    for variable in self.variables:
+      variable.assign(store[variable.name])
 
 
 class NormStatistics(keras.layers.Layer):
@@ -103,34 +131,19 @@ class Norms:
   """
 
   def __init__(self, model, task, templates, training):
-    self._mixed = templates
     self._config = model.config
     self._task = task
     self._training = bool(training)
-    self._affine = {site: self._find_affine(model, site)
-                    for site in BODY_SITES + ADAPTER_SITES}
+    self._affine = {site: _find_affine(model, task, templates, site)
+                    for site in SITES}
     self._moving = {site: self._find_statistics(site)
-                    for site in BODY_SITES + ADAPTER_SITES}
+                    for site in SITES}
     self._batch = {site: [] for site in self._affine}
-
-  def _find_affine(self, model, site):
-    """List of (gamma, beta), one for each layer; adapters have one."""
-    for owner in (self._task.affine, model.affine):
-      if owner is not None and site in owner:
-        return list(zip(self._rows(site, owner.gamma[site]),
-                        self._rows(site, owner.beta[site])))
-    return [(m[f'{site}/gamma'], m[f'{site}/beta']) for m in self._mixed]
 
   def _find_statistics(self, site):
     statistics = self._task.statistics
-    return list(zip(self._rows(site, statistics.mean[site]),
-                    self._rows(site, statistics.variance[site])))
-
-  def _rows(self, site, variable):
-    value = ops.convert_to_tensor(variable)
-    if site in ADAPTER_SITES:
-      return [value]
-    return ops.unstack(value, self._config.num_layers)
+    return list(zip(_rows(site, statistics.mean[site]),
+                    _rows(site, statistics.variance[site])))
 
   def __call__(self, x, site, layer=0):
     """Normalises the output of a site; `layer` counts those of the body."""
@@ -157,3 +170,38 @@ class Norms:
       else:
         batch[site] = [ops.stack(values) for values in zip(*collected)]
     self._task.statistics.move(batch, self._config.norm_momentum)
+
+
+def affine_values(model, task, sites):
+  """gamma and beta that a task computes with, whoever owns them.
+
+  Args:
+    model: `IsometricModel`.
+    task: `Task` of the model.
+    sites: Names of sites.
+
+  Returns:
+    {site: (gamma, beta)}, tensors of the shapes that `shapes` gives.
+  """
+  templates = model.bank.resolve(task.signature)
+  values = {}
+  for site in sites:
+    rows = _find_affine(model, task, templates, site)
+    values[site] = (rows[0] if site in ADAPTER_SITES else
+                    tuple(ops.stack(kind) for kind in zip(*rows)))
+  return values
+
+
+def _find_affine(model, task, templates, site):
+  """List of (gamma, beta), one for each layer; adapters have one."""
+  for owner in (task.affine, model.affine):
+    if owner is not None and site in owner:
+      return list(zip(_rows(site, owner.gamma[site]),
+                      _rows(site, owner.beta[site])))
+  return [(m[f'{site}/gamma'], m[f'{site}/beta']) for m in templates]
+
+
+def _rows(site, variable):
+  """List of the values of each layer; adapters have one."""
+  value = ops.convert_to_tensor(variable)
+  return [value] if site in ADAPTER_SITES else ops.unstack(value)

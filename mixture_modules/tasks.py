@@ -18,7 +18,11 @@ class Task(keras.layers.Layer):
     head: The Keras layer from embedding to logits.
     signature: The task's `Signature`.
     statistics: Its `NormStatistics`.
-    affine: Its private `NormAffine`, or None.
+    affine: Its private `NormAffine`, of all sites or of some, or None.
+
+  Attributes:
+    input_adapter: Its own convolution, or None: that of the model.
+    output_adapter: List of its own two, or None: those of the model.
   """
 
   def __init__(self, task_name, head_name, head, signature, statistics,
@@ -30,6 +34,8 @@ class Task(keras.layers.Layer):
     self.signature = signature
     self.statistics = statistics
     self.affine = affine
+    self.input_adapter = None  # `detaching` gives it one
+    self.output_adapter = None
 
   @property
   def num_classes(self):
@@ -43,6 +49,15 @@ def layer_name(task_name):
   if name == task_name:
     return name
   return f'{name}_{zlib.crc32(task_name.encode()):08x}'
+
+
+def make_head(name, num_classes, embedding_size):
+  """A built layer from embedding `[.., c2]` to float32 logits `[.., C]`."""
+  # Logits are float32 also in mixed precision: the softmax needs it.
+  head = keras.layers.Dense(
+      num_classes, dtype='float32', name=layer_name(name))
+  head.build((None, embedding_size))
+  return head
 
 
 def copy_variables(target, source):

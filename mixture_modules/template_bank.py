@@ -5,6 +5,7 @@ variable `[K, *shape]` for each slot: row k of all slots together is template
 k. A layer computes with a mixture xi of the rows, `sum_k xi[k] * theta[k]`.
 """
 
+import random
 import zlib
 
 import keras
@@ -95,15 +96,61 @@ class TemplateBank(keras.layers.Layer):
     if slot in self._slot_configs:
       _check_same_slot(self._slot_configs[slot], config)
       return
+    self._slot_configs[slot] = config
+    self._add_templates(slot, _per_template(initializer, slot))
+    self.built = True
+
+  def _add_templates(self, slot, initializer):
+    config = self._slot_configs[slot]
     with tracking.unlocked(self):
       self._templates[slot] = self.add_weight(
           name=slot.replace('/', '_'),
           shape=(self.num_templates, *config['shape']),
-          initializer=_per_template(initializer, slot),
-          autocast=False,  # mixing is float32
-          regularizer=keras.regularizers.get(regularizer))
-    self._slot_configs[slot] = config
-    self.built = True
+          initializer=initializer, autocast=False,  # mixing is float32
+          regularizer=keras.regularizers.get(config['regularizer']))
+    self._templates[slot].trainable = self.trainable
+
+  def draw(self, num_templates, seed=None):
+    """New templates as the slots' initialisers make them, not yet the bank's.
+
+    Args:
+      num_templates: How many.
+      seed: Default: drawn, under Keras' global seed.
+
+    Returns:
+      {slot: array `[num_templates, *shape]`}.
+    """
+    if seed is None:
+      seed = random.randint(1, 10**9)  # as Keras draws seeds
+    return {slot: ops.convert_to_numpy(_per_template(
+        config['initializer'], slot, seed)((num_templates, *config['shape'])))
+            for slot, config in self._slot_configs.items()}
+
+  def resize(self, templates):
+    """Holds other templates, and perhaps another number, from now on.
+
+    The variables are new ones. Signatures over the bank must follow:
+    `growing` changes both.
+
+    Args:
+      templates: {slot: array `[K, *shape]`} for every slot, with the new K.
+
+    Raises:
+      ValueError: If slots or shapes do not fit.
+    """
+    counts = {len(rows) for rows in templates.values()}
+    wrong = set(templates) ^ set(self.slots) or {
+        slot for slot, config in self._slot_configs.items()
+        if list(templates[slot].shape[1:]) != config['shape']}
+    if wrong or len(counts) != 1 or counts == {0}:
+      raise ValueError(
+          'Expected arrays [K, *shape] of one K for all slots, received '
+          f'{ {slot: rows.shape for slot, rows in templates.items()} }.')
+    self.num_templates = counts.pop()
+    for slot, rows in templates.items():
+      tracking.forget(self, self._templates[slot])
+      self._add_templates(slot, 'zeros')
+      self._templates[slot].assign(rows)
 
   def mix(self, slot, mixture):
     """`sum_k mixture[k] * templates[k]` of one slot, in float32.
@@ -236,11 +283,12 @@ def _describe(config):
   return f'{config["class_name"]}({config["config"]})'
 
 
-def _per_template(initializer, slot):
+def _per_template(initializer, slot, seed=None):
   """An initialiser of `[K, *shape]` that draws each template by itself.
 
   The slot is part of the seed: one initialiser often serves several slots,
-  and would give them all the same random numbers.
+  and would give them all the same random numbers. A `seed` stands for the
+  initialiser's own.
   """
   initializer = keras.initializers.get(initializer)
 
@@ -248,13 +296,15 @@ def _per_template(initializer, slot):
     count, *shape = shape
     # A plain function draws by itself, whatever its randomness.
     config = getattr(initializer, 'get_config', dict)()
-    if not isinstance(config.get('seed', ''), (int, type(None))):
+    own = config.get('seed', '')
+    if seed is not None and 'seed' in config:
+      own = seed
+    if not isinstance(own, (int, type(None))):
       # A SeedGenerator moves on by itself; seedless initialisers are constant.
       draws = [initializer] * count
     else:
-      seed = [config['seed'] or int(initializer.seed),
-              zlib.crc32(slot.encode())]
-      seeds = np.random.SeedSequence(seed).generate_state(count)
+      entropy = [own or int(initializer.seed), zlib.crc32(slot.encode())]
+      seeds = np.random.SeedSequence(entropy).generate_state(count)
       draws = [type(initializer).from_config({**config, 'seed': int(s >> 1)})
                for s in seeds]
     return ops.stack([draw(tuple(shape), dtype=dtype) for draw in draws])

@@ -36,6 +36,23 @@ class TrackingTest(tf.test.TestCase):
     self._layer.still = keras.Variable(1.)
     self.assertLen(self._layer.variables, 2)
 
+  def test_forgets_what_was_replaced(self):
+    self._layer.build((None, 3))
+    with tracking.unlocked(self._layer) as layer:
+      tracking.forget(layer, layer.bias)
+      layer.bias = None
+    self.assertLen(self._layer.variables, 1)
+
+  def test_traces_do_not_outlive_a_change(self):
+    model = keras.Sequential([keras.Input((3,)), self._layer])
+    model.compile(jit_compile=False)
+    model.predict(tf.ones((1, 3)), verbose=0)
+    self.assertIsNotNone(model.predict_function)
+    with tracking.changing(model):
+      model.late = keras.Variable(1.)
+    self.assertIsNone(model.predict_function)
+    self.assertLen(model.variables, 3)
+
 
 if __name__ == '__main__':
   tf.test.main()

@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from trainers import files
+from mixture_modules import files
 
 _FORMAT = 'mixture-modules checkpoint 1'
 _HEADER = 'checkpoint.json'

@@ -1,7 +1,44 @@
 """Exact evaluation: sums over a whole split, divided by its size."""
 
+import keras
 import numpy as np
 import tensorflow as tf
+
+
+class Network:
+  """A model and the data of its tasks, or of some of them, to be evaluated.
+
+  Args:
+    model: `IsometricModel`; its present weights are used at each call.
+    data: {task: `TaskData`}.
+    batch_size: Images in a batch of evaluation.
+  """
+
+  def __init__(self, model, data, batch_size=500):
+    self.model = model
+    self.data = data
+    self._batch_size = batch_size
+    self._evaluator = Evaluator(model)
+
+  def evaluate(self, split, tasks=None):
+    """{task: {'top1', 'loss', 'examples'}} over a whole split.
+
+    Args:
+      split: 'train', 'validation' or 'test'.
+      tasks: Names of tasks. Default: all whose data there is.
+
+    Returns:
+      As above; of a pool also its 'members', as of
+      `Evaluator.evaluate_split`.
+    """
+    return {name: self._evaluator.evaluate_split(
+        name, self.data[name], split, self._batch_size)
+            for name in tasks or self.data}
+
+  def mixtures(self):
+    """{task of the model: mixture weights `[L, K]`} as arrays."""
+    return {name: keras.ops.convert_to_numpy(task.signature.mixture_weights())
+            for name, task in self.model.tasks.items()}
 
 
 class Evaluator:
@@ -29,11 +66,13 @@ class Evaluator:
     Raises:
       ValueError: If there are no examples.
     """
-    if task not in self._steps:
-      self._steps[task] = self._make_step(task)
+    # What was traced before a part was detached, say, is stale.
+    key = task, tuple(map(id, self._model.variables))
+    if key not in self._steps:
+      self._steps[key] = self._make_step(task)
     right, loss, examples = 0, 0.0, 0
     for images, labels in batches:
-      logits, losses = self._steps[task](images, labels)
+      logits, losses = self._steps[key](images, labels)
       right += int(np.sum(np.argmax(logits, -1) == labels.numpy()))
       loss += float(np.sum(losses, dtype='float64'))
       examples += len(labels)

@@ -50,6 +50,18 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(result['loss'], expected['loss'], rtol=1e-5)
     self.assertBetween(result['top1'], 0.01, 0.99)
 
+  def test_no_stale_function_of_a_detached_task(self):
+    model = isometric.IsometricModel(
+        self.model.config, {'one': toy.CLASSES})
+    evaluator = evaluation.Evaluator(model)
+    batches = self.data['one'].eval_batches('test', 100)
+    before = evaluator.evaluate('one', batches)
+    model.detach('one', 'output_adapter')
+    self.assertEqual(before, evaluator.evaluate('one', batches))
+    kernel = model.tasks['one'].output_adapter[1].kernel
+    kernel.assign(-kernel)
+    self.assertNotEqual(before, evaluator.evaluate('one', batches))
+
   def test_uses_the_present_weights(self):
     head = self.model.tasks['one'].head
     before = self.evaluator.evaluate(

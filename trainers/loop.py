@@ -2,8 +2,9 @@
 
 A trainer owns one update (`train_step`); the loop owns when things happen:
 logging, evaluation, checkpoints, resuming, stopping. A trainer has `steps`,
-`images_per_step`, `state()`, `batches(start_step)`, `train_step(step,
-batches)`, `evaluate(split)` and `mixtures()`.
+`images_per_step`, `state()`, `metadata()`, `batches(start_step)`,
+`train_step(step, batches)`, `evaluate(split)` and `mixtures()`. One may also
+have `is_finished`: whether it leaves out the rest of its steps.
 """
 
 import contextlib
@@ -122,6 +123,42 @@ def check_same_run(path, metadata, config):
         '--workdir.')
 
 
+def check_finite(arrays):
+  """Checks that a model is not broken before it is written.
+
+  Args:
+    arrays: {name: array}.
+
+  Raises:
+    NonFiniteLossError: If one holds infinities or what is not a number.
+  """
+  bad = _not_finite(arrays)
+  if bad:
+    raise NonFiniteLossError(
+        f'Expected finite weights, received others in {", ".join(bad[:4])}: '
+        'nothing is written. Look for bad values in the data, or begin from '
+        'another model.')
+
+
+def _not_finite(arrays):
+  return [key for key, array in arrays.items()
+          if not np.isfinite(array.astype('float64')).all()]
+
+
+def save_start(trainer, workdir, config):
+  """Writes a checkpoint before step 1, of a run whose start is costly.
+
+  Args:
+    trainer: The trainer.
+    workdir: Directory of records and checkpoints.
+    config: As for `run`.
+  """
+  arrays = checkpoints.snapshot(trainer.state())
+  check_finite(arrays)
+  checkpoints.Checkpoints(f'{workdir}/{records.CHECKPOINTS}').save(
+      0, arrays, {'seconds': 0.0, 'config': config, **trainer.metadata()})
+
+
 class _Loop:
   """State of one call of `run`."""
 
@@ -145,7 +182,7 @@ class _Loop:
   def run(self, start, stop):
     """Runs the steps from `start` on."""
     steps = self._trainer.steps
-    if start >= steps:
+    if start >= steps or self._is_finished():
       return
     if start == 0:
       self._writer.signatures(0, self._trainer.mixtures())
@@ -165,6 +202,9 @@ class _Loop:
             self._evaluate(done, bar)
         if self._due(done, self._cadence.checkpoint):
           self._save(done, bar)
+        if self._is_finished():
+          self._save(done, bar)
+          return
         if stop:
           self._save(done, bar)
           name = signal.Signals(stop[0]).name
@@ -172,6 +212,9 @@ class _Loop:
               f'Stopped by {name} after step {done} of {steps}; '
               + ('a checkpoint is saved. Continue with --resume.'
                  if self._chief else 'the first worker saves.'), stop[0])
+
+  def _is_finished(self):
+    return getattr(self._trainer, 'is_finished', False)
 
   def _due(self, done, every):
     return bool(every) and (done % every == 0 or done == self._trainer.steps)
@@ -231,9 +274,9 @@ class _Loop:
     parts = {f'{name}/{member}': part for name, result in results.items()
              for member, part in result.get('members', {}).items()}
     self._writer.scalars(done, {
-        f'validation/{name}/{key}': result[key]
+        f'validation/{name}/{key}': value
         for name, result in {**results, **parts}.items()
-        for key in ('top1', 'loss', 'examples')})
+        for key, value in result.items() if isinstance(value, (int, float))})
     bar.note(done, 'validation top-1 ' + ', '.join(
         f'{name} {result["top1"]:.3f}' for name, result in results.items()))
 
@@ -250,13 +293,13 @@ class _Loop:
 
   def _write_checkpoint(self, done):
     arrays = checkpoints.snapshot(self._trainer.state())
-    bad = [key for key, array in arrays.items()
-           if not np.isfinite(array.astype('float64')).all()]
+    bad = _not_finite(arrays)
     if bad:
       raise NonFiniteLossError(self._advice(done, bad))
     if self._chief:
       self._store.save(done, arrays, {
-          'seconds': self.seconds(), 'config': self._config})
+          'seconds': self.seconds(), 'config': self._config,
+          **self._trainer.metadata()})
 
 
 @contextlib.contextmanager

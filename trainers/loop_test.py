@@ -34,6 +34,9 @@ class _Trainer:
   def state(self):
     return {'weight': self.weight}
 
+  def metadata(self):
+    return {'model': {'weights': 1}}
+
   def batches(self, start_step):
     self.starts.append(start_step)
     return iter(range(start_step, 10 ** 6))

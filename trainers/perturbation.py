@@ -10,7 +10,7 @@ from trainers import evaluation
 STATISTICS = ('moved', 'reestimated')
 
 
-def evaluate(trainer, config, edits, split, weights='ema', statistics='moved',
+def evaluate(network, config, edits, split, statistics='moved',
              num_batches=100):
   """Evaluates copies of a trained network, one for each edit.
 
@@ -21,11 +21,10 @@ def evaluate(trainer, config, edits, split, weights='ema', statistics='moved',
   training images as training sees them, without labels.
 
   Args:
-    trainer: `SupervisedTrainer`.
+    network: `evaluation.Network` of the trained model and its data.
     config: Its `RunConfig`.
     edits: Texts as of `signature_edits.apply`; each edits the trained network.
     split: 'train', 'validation' or 'test'.
-    weights: 'ema' or 'raw'.
     statistics: 'moved': every layer takes its moving statistics along;
       'reestimated': then `num_batches` forward passes in training mode put new
       ones in their place.
@@ -42,33 +41,110 @@ def evaluate(trainer, config, edits, split, weights='ema', statistics='moved',
   Source: section B ("perturb the sequence of modules"); statistics are our
   choice.
   """
-  if weights == 'ema':
-    with trainer.ema.applied():
-      return evaluate(trainer, config, edits, split, 'raw', statistics,
-                      num_batches)
-  networks = {}  # by number of layers: their graphs serve several edits
+  copies = _Copies(network, config, statistics, num_batches)
   results = {}
   for edit in edits:
     mixtures = {}
-    for name, xi in trainer.mixtures().items():
+    for name, xi in network.mixtures().items():
       layers, mixtures[name] = signature_edits.apply(edit, xi)
-    former = networks.get(len(layers))
-    copy = rearranging.rearrange(
-        trainer.model, layers, mixtures, into=former and former.model)
-    network = networks[len(layers)] = former or _Network(copy)
-    results[edit] = {'layers': [layer + 1 for layer in layers], 'tasks': {}}
-    for name, data in trainer.data.items():
-      if statistics == 'reestimated':
-        network.reestimate(name, data.train_batches(
-            config.task_batch_sizes()[name], config.seed).take(num_batches))
-      results[edit]['tasks'][name] = {
-          'signature': signatures.notation(mixtures[name]),
-          **network.evaluator.evaluate_split(
-              name, data, split, config.eval_batch_size)}
+    results[edit] = {
+        'layers': [layer + 1 for layer in layers],
+        'tasks': copies.evaluate(layers, mixtures, network.data, split)}
   return results
 
 
-class _Network:
+def evaluate_between(network, config, pair, num_points, split,
+                     statistics='moved', num_batches=100):
+  """Evaluates copies along the line between two tasks' signatures.
+
+      Xi(t) = (1 - t) Xi_first + t Xi_second,  t = 0, ..., 1
+
+  Both tasks compute with Xi(t), each with its own norms, statistics and head
+  on its own data.
+
+  Args:
+    network: `evaluation.Network` of the trained model and its data.
+    config: Its `RunConfig`.
+    pair: Names of two tasks.
+    num_points: Number of values of t, 0 and 1 among them.
+    split: As for `evaluate`, like all that follow.
+    statistics: 'moved' (here: each task's own) or 'reestimated'.
+    num_batches: Training batches of each task, the same for every t.
+
+  Returns:
+    List of {'t': number, 'tasks': {task: {'signature': notation, 'top1',
+    'loss', ...}}}.
+
+  Raises:
+    ValueError: If a task is not there, or both are the same.
+
+  Source: our choice.
+  """
+  check_between(network.data, pair, num_points)
+  copies = _Copies(network, config, statistics, num_batches)
+  layers = range(network.model.config.num_layers)
+  ends = [network.model.task(name).signature for name in pair]
+  results = []
+  for number in range(num_points):
+    t = number / (num_points - 1)
+    xi = signatures.interpolate(*ends, t)
+    mixtures = {**network.mixtures(), **dict.fromkeys(pair, xi)}
+    results.append({
+        't': t, 'tasks': copies.evaluate(layers, mixtures, pair, split)})
+  return results
+
+
+def check_between(names, pair, num_points):
+  """Checks what `evaluate_between` is asked for.
+
+  Args:
+    names: Names of the tasks that there are.
+    pair: Names of two of them.
+    num_points: Number of values of t.
+
+  Raises:
+    ValueError: If there are no such tasks, or too few points.
+  """
+  if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
+    raise ValueError(
+        f'Expected two of the tasks {list(names)} to evaluate between, '
+        f'received {", ".join(pair)}.')
+  if num_points < 2:
+    raise ValueError('Expected two points or more, the ends among them, '
+                     f'received {num_points}.')
+
+
+class _Copies:
+  """Copies of a trained network, evaluated one after another."""
+
+  def __init__(self, network, config, statistics, num_batches):
+    self._trained = network
+    self._config = config
+    self._num_batches = num_batches if statistics == 'reestimated' else 0
+    # By number of layers: their graphs serve several copies.
+    self._copies = {}
+
+  def evaluate(self, layers, mixtures, tasks, split):
+    """{task: results} of a copy with these layers and {task: mixtures}."""
+    former = self._copies.get(len(layers))
+    model = rearranging.rearrange(
+        self._trained.model, layers, mixtures, into=former and former.model)
+    copy = self._copies[len(layers)] = former or _Copy(model)
+    results = {}
+    for name in tasks:
+      data = self._trained.data[name]
+      if self._num_batches:
+        batches = data.train_batches(
+            self._config.task_batch_sizes()[name], self._config.seed)
+        copy.reestimate(name, batches.take(self._num_batches))
+      results[name] = {
+          'signature': signatures.notation(mixtures[name]),
+          **copy.evaluator.evaluate_split(
+              name, data, split, self._config.eval_batch_size)}
+    return results
+
+
+class _Copy:
   """A copy of the trained network, and the functions traced of it."""
 
   def __init__(self, model):

@@ -1,5 +1,6 @@
 """Tests that edited networks are evaluated as what they are (section B)."""
 
+import contextlib
 from unittest import mock
 
 from absl.testing import parameterized
@@ -34,13 +35,15 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
     with mock.patch.object(
         rearranging, 'rearrange', wraps=rearranging.rearrange) as rearrange:
       found = perturbation.evaluate(
-          self.trainer, self.config, edits, *options, **keywords)
+          self.trainer.network, self.config, edits, *options, **keywords)
     return found, [call.args[1:] for call in rearrange.call_args_list]
 
   @parameterized.parameters('ema', 'raw')
   def test_unchanged_networks_are_the_trained_one(self, weights):
     before = checkpoints.snapshot(self.trainer.state())
-    found, _ = self.perturb(['none', 'swap:1:2+swap:1:2'], 'test', weights)
+    with (self.trainer.ema.applied() if weights == 'ema'
+          else contextlib.nullcontext()):
+      found, _ = self.perturb(['none', 'swap:1:2+swap:1:2'], 'test')
     expected = self.trainer.evaluate('test', weights=weights)
     notations = {name: '-'.join(str(k + 1) for k in xi.argmax(-1))
                  for name, xi in self.trainer.mixtures(weights).items()}
@@ -55,7 +58,7 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_each_edit_is_made_to_the_trained_network(self):
     edits = ['drop:1', 'reverse', 'drop:3', 'none', 'reverse+drop:1']
-    found, made = self.perturb(edits, 'train', 'raw')
+    found, made = self.perturb(edits, 'train')
     self.assertEqual([found[edit]['layers'] for edit in edits],
                      [[2, 3], [3, 2, 1], [1, 2], [1, 2, 3], [2, 1]])
     losses = set()
@@ -80,7 +83,7 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
 
     with mock.patch.object(rearranging, 'rearrange', rearrange):
       found = perturbation.evaluate(
-          self.trainer, self.config, ['reverse', 'swap:1:2'], 'test', 'raw',
+          self.trainer.network, self.config, ['reverse', 'swap:1:2'], 'test',
           'reestimated', num_batches=2)
     copy, same = copies
     self.assertIs(copy, same)
@@ -98,13 +101,46 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
       self.assertNotAllClose(
           statistics.mean['project'],
           trained.task(name).statistics.mean['project'].numpy()[[1, 0, 2]])
-    moved, _ = self.perturb(['swap:1:2'], 'test', 'raw')
+    moved, _ = self.perturb(['swap:1:2'], 'test')
     self.assertNotEqual(moved['swap:1:2']['tasks'], found['swap:1:2']['tasks'])
     # Each edit starts from the trained network, not from the one before.
     alone, _ = self.perturb(
-        ['swap:1:2'], 'test', 'raw', 'reestimated', num_batches=2)
+        ['swap:1:2'], 'test', 'reestimated', num_batches=2)
     self.assertAllClose(alone['swap:1:2']['tasks']['one']['loss'],
                         found['swap:1:2']['tasks']['one']['loss'])
+
+  def test_between_two_tasks(self):
+    with mock.patch.object(
+        rearranging, 'rearrange', wraps=rearranging.rearrange) as rearrange:
+      points = perturbation.evaluate_between(
+          self.trainer.network, self.config, ['two', 'one'], 3, 'test')
+    self.assertEqual([point['t'] for point in points], [0, 0.5, 1])
+    xi = self.trainer.mixtures()
+    self.assertNotAllClose(xi['one'], xi['two'])
+    for t, call in zip((0, 0.5, 1), rearrange.call_args_list):
+      _, layers, mixtures = call.args
+      self.assertAllEqual(layers, [0, 1, 2])
+      for name in ('one', 'two'):
+        self.assertAllClose(
+            mixtures[name], (1 - t) * xi['two'] + t * xi['one'])
+    ends = self.trainer.evaluate('test', weights='raw')
+    losses = {(point['t'], name): task['loss'] for point in points
+              for name, task in point['tasks'].items()}
+    self.assertLen(set(losses.values()), 6)
+    for t, name in ((0, 'two'), (1, 'one')):
+      self.assertAllClose(losses[t, name], ends[name]['loss'], rtol=1e-5)
+    self.assertCountEqual(points[1]['tasks'], ['two', 'one'])
+    self.assertEqual(points[1]['tasks']['one']['signature'],
+                     points[1]['tasks']['two']['signature'])
+
+  @parameterized.parameters(
+      (['one'], 2, 'two of the tasks'), (['one', 'one'], 2, 'two of the tasks'),
+      (['one', 'six'], 2, 'received one, six'),
+      (['one', 'two'], 1, 'two points or more'))
+  def test_rejects_lines(self, pair, points, message):
+    with self.assertRaisesRegex(ValueError, message):
+      perturbation.evaluate_between(
+          self.trainer.network, self.config, pair, points, 'test')
 
   def test_rejects(self):
     with self.assertRaisesRegex(ValueError, 'LAYER from 1 to 3.*received 4'):

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers import files
+from mixture_modules import files
 
 CHECKPOINTS = 'checkpoints'  # a directory
 RUN = 'run.json'

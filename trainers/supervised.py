@@ -13,6 +13,7 @@ from trainers import checkpoints
 from trainers import ema as ema_lib
 from trainers import evaluation
 from trainers import optimizers
+from trainers import saved_models
 from trainers.data import pipeline
 
 
@@ -21,16 +22,23 @@ class SupervisedTrainer:
 
   Args:
     model: `IsometricModel`, made in the strategy's scope.
-    data: {task name: `TaskData`}, in the model's order of tasks.
-    config: `RunConfig`.
+    data: {task name: `TaskData`}, in the model's order of tasks; of the tasks
+      to be trained, all or some.
+    config: `RunConfig`, whose tasks are those of `data`.
     steps: Number of training steps; the length of the schedule.
     strategy: `tf.distribute` strategy.
+    variables: Variables to be trained; all others stay as they are, but for
+      the moving statistics of the trained tasks. Default: all of the model.
+
+  Attributes:
+    network: `evaluation.Network` of the model with its raw weights, or, in
+      `ema.applied()`, the averaged ones.
 
   Raises:
     ValueError: If a batch cannot be shared equally by the replicas.
   """
 
-  def __init__(self, model, data, config, steps, strategy):
+  def __init__(self, model, data, config, steps, strategy, variables=None):
     self.model = model
     self.data = data
     self.steps = steps
@@ -43,13 +51,17 @@ class SupervisedTrainer:
       raise ValueError(
           f'batch_size must be a multiple of the {replicas} replicas, received '
           f'{config.batch_size}.')
+    self._variables = variables
+    if variables is None:
+      self._variables = model.trainable_variables
     with strategy.scope():
       self.optimizer = optimizers.make_optimizer(
           config.optimizer, steps, model.mixture_logits)
-      self.optimizer.build(model.trainable_variables)
+      self.optimizer.build(self._variables)
       self.ema = ema_lib.ExponentialMovingAverage(
-          _averaged(model, config.ema_statistics), config.ema_decay)
-    self._evaluator = evaluation.Evaluator(model)
+          _averaged(model, self._variables,
+                    data if config.ema_statistics else ()), config.ema_decay)
+    self.network = evaluation.Network(model, data, config.eval_batch_size)
 
   @property
   def images_per_step(self):
@@ -66,6 +78,10 @@ class SupervisedTrainer:
                   for key, variable in self.ema.averages.items()})
     state['ema_counter'] = self.ema.counter
     return state
+
+  def metadata(self):
+    """What a checkpoint says besides, for JSON."""
+    return {'model': saved_models.describe(self.model)}
 
   def batches(self, start_step):
     """The endless batches from `start_step` on, one dictionary a step."""
@@ -99,7 +115,6 @@ class SupervisedTrainer:
             for name, value in scalars.items()}
 
   def _replica_step(self, step, batches):
-    variables = self.model.trainable_variables
     with tf.GradientTape() as tape:
       scalars = {}
       loss = self._regularization()
@@ -116,16 +131,16 @@ class SupervisedTrainer:
         loss += self._weights[name] * task_loss
       # The optimiser sums the replicas' gradients.
       scaled = loss / self._strategy.num_replicas_in_sync
-    gradients = tape.gradient(scaled, variables)
-    self.optimizer.apply_gradients(zip(gradients, variables))
+    gradients = tape.gradient(scaled, self._variables)
+    self.optimizer.apply_gradients(zip(gradients, self._variables))
     return {'loss': loss, **scalars}
 
   def _regularization(self):
     """Weight decay, entropy and clustering, summed over layers and tasks."""
     loss = tf.add_n(self.model.losses or [tf.zeros([])])
-    trained = [task.signature.mixture_weights()
-               for task in self.model.tasks.values()
-               if task.signature.logits is not None]
+    trained = [self.model.task(name).signature.mixture_weights()
+               for name in self.data
+               if self.model.task(name).signature.logits is not None]
     if not trained:
       return loss
     xi = tf.concat(trained, axis=0)
@@ -161,29 +176,47 @@ class SupervisedTrainer:
     """
     if weights == 'ema':
       with self.ema.applied():
-        return self.evaluate(split, tasks, weights='raw')
-    return {name: self._evaluator.evaluate_split(
-        name, self.data[name], split, self._config.eval_batch_size)
-            for name in tasks or self.data}
+        return self.network.evaluate(split, tasks)
+    return self.network.evaluate(split, tasks)
 
   def mixtures(self, weights='raw'):
     """{task: mixture weights `[L, K]`} as arrays, of 'raw' or 'ema' weights."""
     if weights == 'ema':
       with self.ema.applied():
-        return self.mixtures()
-    return {name: keras.ops.convert_to_numpy(task.signature.mixture_weights())
-            for name, task in self.model.tasks.items()}
+        return self.network.mixtures()
+    return self.network.mixtures()
 
 
-def _averaged(model, with_statistics):
-  """The variables of a model that inference takes the average of."""
-  averaged = {id(v) for v in model.trainable_variables}
-  if with_statistics:
-    for task in model.tasks.values():
-      for kind in (task.statistics.mean, task.statistics.variance):
-        averaged |= {id(variable) for variable in kind.values()}
+def _averaged(model, trained, tasks):
+  """The variables of a model that inference takes the average of.
+
+  Args:
+    model: `IsometricModel`.
+    trained: Its variables that are trained.
+    tasks: Names of tasks whose moving statistics are averaged, too.
+  """
+  averaged = {id(v) for v in trained}
+  for name in tasks:
+    statistics = model.task(name).statistics
+    for kind in (statistics.mean, statistics.variance):
+      averaged |= {id(variable) for variable in kind.values()}
   return {key: variable for key, variable in model.named_variables().items()
           if id(variable) in averaged}
+
+
+def make_reproducible(config):
+  """Seeds what draws at random, and orders operations if asked for.
+
+  Args:
+    config: `RunConfig`.
+  """
+  keras.utils.set_random_seed(config.seed)
+  if config.deterministic:
+    tf.config.experimental.enable_op_determinism()
+    # Grappler rewrites sums in an order that differs between processes; seen
+    # with several tasks, whose losses and gradients are summed.
+    tf.config.optimizer.set_experimental_options(
+        {'disable_meta_optimizer': True})
 
 
 def make_trainer(config, data, strategy, steps=None):
@@ -199,13 +232,7 @@ def make_trainer(config, data, strategy, steps=None):
   Returns:
     `SupervisedTrainer`.
   """
-  keras.utils.set_random_seed(config.seed)
-  if config.deterministic:
-    tf.config.experimental.enable_op_determinism()
-    # Grappler rewrites sums in an order that differs between processes; seen
-    # with several tasks, whose losses and gradients are summed.
-    tf.config.optimizer.set_experimental_options(
-        {'disable_meta_optimizer': True})
+  make_reproducible(config)
   if config.shared_head:
     pipeline.check_same_classes(list(data.values()))
   if steps is None:

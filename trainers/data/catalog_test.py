@@ -20,6 +20,7 @@ _SIZES = {
     'fashion_mnist': {'train': 60_000, 'test': 10_000},
     'svhn_cropped': {'train': 73_257, 'test': 26_032, 'extra': 531_131},
     'usps': {'train': 7_291, 'test': 2_007},
+    'usps_unpadded': {'train': 7_291, 'test': 2_007},
     'cifar10': {'train': 50_000, 'test': 10_000},
     'cifar100': {'train': 50_000, 'test': 10_000},
     'imagenet2012': {

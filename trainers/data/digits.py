@@ -65,6 +65,17 @@ def _corrupted(corruption):
       paper_use='source domain of the digit tasks (4.4)' if source else '')
 
 
+def _usps(name, **kwargs):
+  return _mnist_like(
+      name, usps.VERSION, _DIGITS,
+      tfds_name='usps',
+      splits=usps.SPLITS,
+      image_shape=(16, 16, 1),
+      licence='none stated; cite Hull 1994',
+      origin='https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/',
+      **kwargs)
+
+
 TASKS = (
     # The digits fill their 8 x 8 frame; with two pixels around them they take
     # up two thirds of it, about as MNIST's do (20 of 28).
@@ -109,12 +120,8 @@ TASKS = (
         paper_use='source domain of the digit tasks (4.4)'),
     # The digits fill their 16 x 16 frame, MNIST's 20 of 28 pixels: with
     # 16 * 4 / 20 pixels around them they are as large as those.
-    _mnist_like(
-        'usps', usps.VERSION, _DIGITS,
-        splits=usps.SPLITS,
-        image_shape=(16, 16, 1),
-        pad=3,
-        licence='none stated; cite Hull 1994',
-        origin='https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/',
-        paper_use='target domain of the digit tasks (4.4)'),
+    _usps(
+        'usps', pad=3, paper_use='target domain of the digit tasks (4.4)'),
+    # As stored, digits are larger than the sources': a shift to adapt to.
+    _usps('usps_unpadded', pad=0),
 )

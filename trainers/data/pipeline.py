@@ -39,6 +39,9 @@ class TaskData:
       set has no validation split. Default 0.1; see `TaskImages`.
     cache_limit_bytes: Most bytes for the images of one stored split; about
       twice that stays in use.
+    examples_per_class: Training images of each class to learn from, in each
+      data set of a pool; a seeded choice. Default: all.
+    examples_seed: Of that choice.
 
   Raises:
     ValueError: If an argument is out of range or the tasks' classes differ;
@@ -48,7 +51,8 @@ class TaskData:
   """
 
   def __init__(self, tasks, image_size, data_dir=None, name=None,
-               validation_fraction=0.1, cache_limit_bytes=CACHE_LIMIT_BYTES):
+               validation_fraction=0.1, cache_limit_bytes=CACHE_LIMIT_BYTES,
+               examples_per_class=None, examples_seed=0):
     tasks = tuple(tasks) if isinstance(tasks, (tuple, list)) else (tasks,)
     self.name = name or tasks[0].name
     if image_size < 1:
@@ -60,6 +64,8 @@ class TaskData:
           f'{self.name}: expected 0 <= validation_fraction < 1, received '
           f'{validation_fraction}: give the share to hold out, for example '
           f'0.1.')
+    if examples_per_class is not None:
+      self._check_at_least('examples_per_class', examples_per_class, 1)
     check_same_classes(tasks)
     self.tasks = tasks
     self.num_classes = tasks[0].num_classes
@@ -67,7 +73,8 @@ class TaskData:
     self._image_size = image_size
     self._members = [
         task_images.TaskImages(
-            task, image_size, data_dir, validation_fraction, cache_limit_bytes)
+            task, image_size, data_dir, validation_fraction, cache_limit_bytes,
+            examples_per_class, examples_seed)
         for task in tasks]
 
   def num_examples(self, split, member=None):
@@ -105,7 +112,8 @@ class TaskData:
                            'labels': digest(split)} for split in splits}}
 
   def train_batches(self, batch_size, seed, start_step=0, augment=True,
-                    num_shards=1, num_pipelines=1, pipeline_id=0):
+                    num_shards=1, num_pipelines=1, pipeline_id=0,
+                    labelled=True):
     """Returns the endless training batches from `start_step` on.
 
     Epochs follow one another without a gap: a batch may end one and begin the
@@ -121,12 +129,13 @@ class TaskData:
       num_pipelines: Pipelines that feed them
         (`InputContext.num_input_pipelines`).
       pipeline_id: Which of them this is (`InputContext.input_pipeline_id`).
+      labelled: Whether there are labels in the batches.
 
     Returns:
       `tf.data.Dataset` of images, float32 `[b, S, S, 3]` from -1 to 1, and
-      labels, int32 `[b]`, with b = batch_size / num_shards: for each step one
-      element for each shard of this pipeline. All shards of all pipelines in
-      order are the batch that a single one gets.
+      labels, int32 `[b]`, or of images alone, with b = batch_size / num_shards:
+      for each step one element for each shard of this pipeline. All shards of
+      all pipelines in order are the batch that a single one gets.
 
     Raises:
       ValueError: If the numbers do not fit.
@@ -149,7 +158,7 @@ class TaskData:
       return (tf.reshape(places[mine], [shards, shard_size]),
               tf.reshape(draws[mine], [shards, shard_size, -1]))
 
-    batch = self._batch_function('train')
+    batch = self._batch_function('train', labelled)
     steps = tf.data.Dataset.counter(start_step, dtype=tf.int64)
     places = _places(size, order_seed, start_step * batch_size, batch_size)
     return (
@@ -160,7 +169,8 @@ class TaskData:
              num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE))
 
-  def eval_batches(self, split, batch_size, member=None, every=1):
+  def eval_batches(self, split, batch_size, member=None, every=1,
+                   labelled=True):
     """Returns every example of a split once, in order, not augmented.
 
     Args:
@@ -169,10 +179,11 @@ class TaskData:
       member: Number of a pool's member whose examples alone are returned.
         Default: all members', one after another.
       every: 2 leaves out every other example, and so on. Default 1: none.
+      labelled: Whether there are labels in the batches.
 
     Returns:
       `tf.data.Dataset` of images, float32 `[b, S, S, 3]` from -1 to 1, and
-      labels, int32 `[b]`.
+      labels, int32 `[b]`, or of images alone.
 
     Raises:
       ValueError: If the split is unknown or batch_size below 1.
@@ -184,21 +195,24 @@ class TaskData:
     return (
         tf.data.Dataset.range(first, last, every)
         .batch(batch_size)
-        .map(self._batch_function(split), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(self._batch_function(split, labelled),
+             num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE))
 
-  def _batch_function(self, split):
+  def _batch_function(self, split, labelled):
     """Returns a function from places in a split, and draws, to a batch."""
+    def images(places, draws=None):
+      found = self._images(split, places, draws)
+      side = self._image_size
+      found = tf.ensure_shape(found, [places.shape[0], side, side, 3])
+      return tf.cast(found, tf.float32) / 127.5 - 1
+
+    if not labelled:
+      return images
     with tf.device('cpu:0'):  # also where there is a GPU: tf.data reads them
       labels = tf.constant(self.labels(split))
-
-    def batch(places, draws=None):
-      images = self._images(split, places, draws)
-      side = self._image_size
-      images = tf.ensure_shape(images, [places.shape[0], side, side, 3])
-      return tf.cast(images, tf.float32) / 127.5 - 1, tf.gather(labels, places)
-
-    return batch
+    return lambda places, draws=None: (
+        images(places, draws), tf.gather(labels, places))
 
   def _images(self, split, places, draws):
     """Returns images, uint8 `[k, S, S, 3]`, each from its member of a pool."""
@@ -255,7 +269,8 @@ class TaskData:
           f'number from {least} on.')
 
 
-def load_tasks(names, image_size, data_dir=None, augmentation_kind=None):
+def load_tasks(names, image_size, data_dir=None, augmentation_kind=None,
+               examples_per_class=None, examples_seed=0):
   """Returns {name: `TaskData`} of tasks and pools, nothing read yet.
 
   Args:
@@ -264,6 +279,8 @@ def load_tasks(names, image_size, data_dir=None, augmentation_kind=None):
     data_dir: TFDS's data directory. Default None: TFDS's own default.
     augmentation_kind: Augmentation of all tasks. Default None: as each
       declares.
+    examples_per_class: As for `TaskData`.
+    examples_seed: As for `TaskData`.
 
   Raises:
     ValueError: If a task does not exist, or the classes in a pool differ.
@@ -274,7 +291,9 @@ def load_tasks(names, image_size, data_dir=None, augmentation_kind=None):
     if augmentation_kind:
       tasks = [dataclasses.replace(task, augmentation=augmentation_kind)
                for task in tasks]
-    return TaskData(tasks, image_size, data_dir, name)
+    return TaskData(
+        tasks, image_size, data_dir, name,
+        examples_per_class=examples_per_class, examples_seed=examples_seed)
   return {name: load(name) for name in names}
 
 

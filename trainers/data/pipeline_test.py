@@ -224,6 +224,30 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
         ValueError, "split 'validation', received none of the 23"):
       data.num_examples('validation')
 
+  def test_few_examples_of_every_class(self):
+    task = _task(splits={'train': 230, 'test': 230})
+    every, few, other = (
+        _data(230, seed=0, task=task, **options) for options in (
+            {}, {'examples_per_class': 3}, {
+                'examples_per_class': 3, 'examples_seed': 1}))
+    self.assertAllEqual(np.bincount(few.labels('train')), np.full(23, 3))
+    self.assertEqual(few.num_examples('train'), 69)
+    for split in ('validation', 'test'):
+      self.assertAllEqual(few.labels(split), every.labels(split))
+    images = [np.concatenate([x for x, _ in data.eval_batches('train', 50)])
+              for data in (every, few, other)]
+    chosen = [[np.flatnonzero((images[0] == image).all((1, 2, 3)))[0]
+               for image in part] for part in images[1:]]
+    self.assertAllEqual(chosen[0], np.unique(chosen[0]))
+    self.assertNotAllEqual(chosen[0], chosen[1])
+    labels = _take(few.train_batches(69, 0), 2)[1]
+    self.assertAllEqual(np.bincount(labels[1]), np.full(23, 3))
+    with self.assertRaisesRegex(
+        ValueError, 'at least 10 training examples.*received 9 of class 0'):
+      _data(230, task=task, examples_per_class=10)
+    with self.assertRaisesRegex(ValueError, 'examples_per_class >= 1'):
+      _data(230, task=task, examples_per_class=0)
+
   def test_refuses_to_cut_one_example(self):
     with self.assertRaisesRegex(ValueError, "'train', received none of the 1"):
       _data(1)

@@ -29,17 +29,22 @@ class TaskImages:
       set has no validation split.
     limit_bytes: Most bytes that the images of a stored split may take in
       memory.
+    examples_per_class: Training images of each class to learn from, a seeded
+      choice. Default: all.
+    examples_seed: Of that choice.
 
   Source: sections 4.2 to 4.4 and A.2; validation is our choice.
   """
 
   def __init__(self, task, image_size, data_dir, validation_fraction,
-               limit_bytes):
+               limit_bytes, examples_per_class=None, examples_seed=0):
     self.task = task
     self._image_size = image_size
     self._data_dir = data_dir
     self._validation_fraction = validation_fraction
     self._limit_bytes = limit_bytes
+    self._examples_per_class = examples_per_class
+    self._examples_seed = examples_seed
     self._opened = {}
     self._splits = {}
 
@@ -96,6 +101,8 @@ class TaskImages:
           f'received none of the {len(opened.labels)} that are stored: add '
           f'examples, or change validation_fraction='
           f'{self._validation_fraction}.')
+    if split == 'train' and self._examples_per_class is not None:
+      rows = self._few(rows, labels[rows])
     labels = labels[rows]
     missing = np.setdiff1d(np.arange(task.num_classes), labels)
     if split == 'train' and len(missing):
@@ -103,6 +110,21 @@ class TaskImages:
                       task.name, len(missing), task.num_classes)
     with tf.device('cpu:0'):  # also where there is a GPU: tf.data reads them
       return opened, tf.constant(rows), labels
+
+  def _few(self, rows, labels):
+    """Returns as many rows of each class as are asked for; sorted."""
+    count = self._examples_per_class
+    order = np.random.default_rng(self._examples_seed).permutation(len(rows))
+    chosen = []
+    for label in range(self.task.num_classes):
+      places = order[labels[order] == label]
+      if len(places) < count:
+        raise ValueError(
+            f'{self.task.name}: expected at least {count} training examples '
+            f'of every class, received {len(places)} of class {label}: ask '
+            f'for fewer with examples_per_class.')
+      chosen.append(places[:count])
+    return rows[np.sort(np.concatenate(chosen))]
 
   def _listed(self, stored):
     """Returns the rows that the class list keeps, and every row's label."""

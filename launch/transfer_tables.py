@@ -1,0 +1,210 @@
+"""Tables 2, 9 and 10: new tasks on trained banks (4.3, C.1).
+
+A bank is a model that was trained already, or a run of `launch.train` in
+BANK/bank; each transfer is a run of `launch.transfer` in
+BANK/TASK/INIT-TUNE/seedN.
+"""
+
+import dataclasses
+import pathlib
+
+from launch import paper_transfers
+from launch import table_runs
+from launch import table_text
+from trainers import records
+from trainers import run_config
+
+_HEADER = ('bank', 'new task', 'starts from', 'tuned', 'paper, initial',
+           'ours, initial', 'paper', 'ours, min / median / max',
+           'own parameters', 'of them tuned')
+_HOW = [name for name in table_text.HOW if name != 'parameters']
+
+
+@dataclasses.dataclass(frozen=True)
+class Bank:
+  """A bank, trained or to be trained.
+
+  Args:
+    label: What it is called in the table, and in directories.
+    key: The bank of `paper_transfers.BANKS` whose place it takes.
+    path: Work directory of the model.
+    tasks: Names of the tasks it knows.
+    flags: Of `launch.train`, if it is to be trained; else None.
+  """
+
+  label: str
+  key: str
+  path: pathlib.Path
+  tasks: tuple
+  flags: tuple | None = None
+
+
+def find_banks(table, workdir, given=None, names=None):
+  """The banks of a table.
+
+  Args:
+    table: `paper_transfers.TransferTable`.
+    workdir: Directory of the table.
+    given: Text of --from: work directories of trained models, `BANK=DIR` or,
+      for the table's main bank, `DIR`, parted by commas. Default: all banks
+      are trained.
+    names: Names of banks. Default: all that are given, or else all.
+
+  Returns:
+    List of `Bank`.
+
+  Raises:
+    ValueError: If there is no such bank, or no run in a directory.
+  """
+  known = list(table.tasks)
+  own = {}
+  for text in given.split(',') if given else ():
+    key, _, path = text.rpartition('=')
+    key = key or table.main
+    if key not in known:
+      raise ValueError(f'--from must be BANK=DIR with a bank of {known}, '
+                       f'received {text!r}.')
+    own[key] = pathlib.Path(path)
+  wanted = names if names is not None else list(own) or known
+  wrong = [name for name in wanted if name not in known]
+  if wrong:
+    raise ValueError(f'--rows must be banks of {known}, received {wrong}.')
+  return [_given_bank(key, own[key]) if key in own else
+          _trained_bank(key, workdir) for key in dict.fromkeys(wanted)]
+
+
+def _given_bank(key, path):
+  run = records.read_run(path)
+  tasks = tuple(run.get('data') or run['config'].get('tasks', ()))
+  is_paper = set(tasks) == set(_recipe(key).tasks)
+  label = key if is_paper else f'from_{path.resolve().name}'
+  return Bank(label, key, path, tasks)
+
+
+def _trained_bank(key, workdir):
+  return Bank(key, key, _directory(workdir, key, 'bank'),
+              tuple(_recipe(key).tasks), paper_transfers.BANKS[key])
+
+
+def _recipe(key):
+  preset = paper_transfers.BANKS[key][0].removeprefix('--preset=')
+  return run_config.recipe(preset)
+
+
+def _directory(workdir, *names):
+  return pathlib.Path(workdir).joinpath(
+      *(name.replace('/', '_').replace(':', '_') for name in names))
+
+
+def make_jobs(table, workdir, banks, seeds, tasks=None, flags=(), smoke=False,
+              data_dir=None):
+  """What is to be run for a table.
+
+  Args:
+    table: `paper_transfers.TransferTable`.
+    workdir: Its directory.
+    banks: List of `Bank`.
+    seeds: Of the transfers; each bank is one.
+    tasks: Names of the new tasks. Default: the paper's.
+    flags: Of a run, handed to all transfers.
+    smoke: Whether to go through the motions on made-up images.
+    data_dir: TFDS's data directory, or None for its own.
+
+  Returns:
+    List of `table_runs.Job`; a bank stands before its transfers.
+  """
+  jobs = []
+  smoke = ('--smoke',) if smoke else ()
+  for bank in banks:
+    if bank.flags is not None:
+      jobs.append(table_runs.Job(
+          f'bank {bank.label}', (*bank.flags, *smoke), bank.path,
+          data_dir=data_dir))
+    for task in tasks or table.tasks[bank.key]:
+      for method in table.methods:
+        if method.bank == bank.key:
+          jobs += [
+              _transfer(workdir, bank, task, init, method, seed,
+                        (*flags, *smoke), data_dir)
+              for init in _inits(method, bank) for seed in seeds]
+  return jobs
+
+
+def _inits(method, bank):
+  if method.init != paper_transfers.COPY:
+    return [method.init]
+  return [f'copy:{task}' for task in bank.tasks]
+
+
+def _transfer(workdir, bank, task, init, method, seed, flags, data_dir):
+  start = f'{init}-{method.tune.replace(",", "-")}'
+  return table_runs.Job(
+      f'{bank.label}, {task} from {init}, tuning {method.tune}, seed {seed}',
+      (f'--from={bank.path}', f'--task={task}', f'--init={init}',
+       f'--tune={method.tune}', *method.flags, *flags, f'--seed={seed}'),
+      _directory(workdir, bank.label, task, start, f'seed{seed}'),
+      module='launch.transfer', data_dir=data_dir)
+
+
+def markdown(table, workdir):
+  """A table with all finished transfers under its directory, as Markdown."""
+  paths = sorted({path.parent.parent for path in pathlib.Path(workdir).glob(
+      f'*/*/*/seed*/{records.RESULTS}')})
+  found = [(path.relative_to(workdir).parts[0], line) for path in paths
+           for line in table_text.read_lines(path)[0]]
+  keys = [key for key in table.tasks]  # the paper's first
+  labels = {key.replace('/', '_'): key for key in keys}
+  rows, seen = {}, set()
+  for directory, line in found:
+    label = labels.get(directory, directory)
+    facts = line.first['transfer']
+    bank = label if label in keys else table.main
+    key = label, facts['task'], facts['init']
+    seen.add(key)
+    order = [method.tune for method in table.methods if method.bank == bank]
+    tune = ','.join(facts['tune'])
+    figures = table.figures(label, facts['task'], facts['init'], tune)
+    place = (*_place(table, key), order.index(tune) if tune in order else 9)
+    rows.setdefault(place, []).append(_row(label, line, tune, figures))
+  for key, figures in table.paper.items():
+    if key not in seen:
+      rows.setdefault((*_place(table, key), 0), []).append(_not_run(
+          key, figures))
+  lines = [line for _, line in found]
+  return table_text.markdown(
+      table.title, [*_HEADER, *_HOW],
+      [row for place in sorted(rows) for row in rows[place]],
+      [*table.notes, *table_text.end_notes(lines, ())])
+
+
+def _place(table, key):
+  """Where a line stands: the paper's lines in its order, others after."""
+  order = {key: number for number, key in enumerate(table.paper)}
+  return order.get(key, len(order)), *key
+
+
+def _row(label, line, tune, figures):
+  facts = line.first['transfer']
+  name, start = facts['name'], facts['init']
+  if start == 'best':
+    copied = dict.fromkeys(str(results['transfer']['copied'])
+                           for results in line.results.values())
+    start = f'best ({", ".join(copied)})'
+  before, after = (
+      table_text.spread([100 * task[name]['top1'] for task in tasks])
+      for tasks in ([results['initial'] for results in line.results.values()],
+                    [results['tasks'] for results in line.results.values()]))
+  how = dict(zip(table_text.HOW, table_text.how(line, 'launch.transfer')))
+  return [label, facts['task'], start, tune or 'nothing', _text(figures[0]),
+          before, _text(figures[1]), after, f'{facts["own_parameters"]:,}',
+          f'{facts["tuned_parameters"]:,}', *(how[name] for name in _HOW)]
+
+
+def _not_run(key, figures):
+  dash = table_text.NOT_RUN
+  return [*key, dash, _text(figures[0]), dash, _text(figures[1]),
+          *[dash] * (3 + len(_HOW))]
+
+
+def _text(figure):
+  return table_text.NOT_RUN if figure is None else f'{figure:g}'

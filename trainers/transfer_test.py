@@ -1,0 +1,262 @@
+"""Tests of a new task on a trained bank."""
+
+from unittest import mock
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from mixture_modules import isometric
+from trainers import checkpoints
+from trainers import initial_signatures
+from trainers import supervised_test
+from trainers import toy
+from trainers import transfer
+from trainers import transfer_config
+from trainers.data import pipeline
+
+_NAMES = ['a', 'b', 'c', 'd']
+
+
+def make_transfer(**changes):
+  return transfer_config.TransferConfig(
+      **{'source': 'runs/x', 'dataset': 'set', 'name': 'new', **changes})
+
+
+def make_model(shared_head=False, **changes):
+  """(model of the tasks one and two, facts of their data)."""
+  config = toy.make_config(**changes)
+  model = isometric.IsometricModel(
+      config.model, {'one': 4, 'two': 4}, shared_head, seed=0)
+  return model, {'one': {'class_names': _NAMES}, 'two': {}}
+
+
+def make_data(class_names=None):
+  data = toy.make_data(['set'])['set']
+  data.class_names = class_names
+  return data
+
+
+def config_of(name='new', **changes):
+  return toy.make_config([name], **changes)
+
+
+class TransferTest(parameterized.TestCase, tf.test.TestCase):
+
+  def begin(self, model, facts, data=None, config=None, **changes):
+    asked = make_transfer(init_steps=2, **changes)
+    data = data or make_data()
+    transfer.check(asked, model, facts, data)
+    with mock.patch.object(transfer, 'STATISTICS_BATCHES', 2):
+      return transfer.begin(asked, model, facts, data, config or config_of())
+
+  # What can be asked for
+
+  @parameterized.parameters(
+      ("has a task 'one' already.*--name", {'name': 'one'}, {}),
+      ("Expected one of the tasks .*'three'", {'init': 'copy:three'}, {}),
+      ("Expected one of the tasks .*'x'", {'sources': ['one', 'x']}, {}),
+      ('which two lacks', {'score': 'path'}, {}),
+      ("Expected a head to share, of .*'x'", {'head': 'x'}, {}),
+      ('other classes|others: use', {'head': 'one'}, {'names': 'abce'}),
+      ('Expected one head of tasks', {'head': 'shared'}, {'names': 'abce'}),
+      ('no mixture to tune', {'tune': ['mixture']}, {'signature': 'cyclic'}),
+      ("cannot start from 'learned'", {'init': 'learned'},
+       {'signature': 'cyclic'}))
+  def test_check_refuses(self, message, changes, options):
+    model, facts = make_model(
+        **{key: value for key, value in options.items() if key != 'names'})
+    with self.assertRaisesRegex(ValueError, message):
+      transfer.check(make_transfer(**changes), model, facts,
+                     make_data(tuple(options.get('names', 'abcd'))))
+
+  def test_check_refuses_what_is_not_there(self):
+    model, facts = make_model()
+    model.rename_task('two', 'other')
+    model.detach('other', 'norm')
+    with self.assertRaisesRegex(ValueError, 'model without any'):
+      transfer.check(make_transfer(), isometric.IsometricModel(
+          toy.make_config().model, {}), {}, make_data())
+    model.add_task('three', 4, head='new')
+    with self.assertRaisesRegex(ValueError, "has a head 'new' already"):
+      transfer.check(make_transfer(head='own'), model,
+                     {**facts, 'other': {}, 'three': {}}, make_data())
+
+  # Heads
+
+  @parameterized.parameters(
+      ('own', None, True, None), ('auto', None, True, 'shared'),
+      ('shared', None, True, 'shared'), ('auto', None, False, 'one'),
+      ('auto', 'one', False, 'one'), ('auto', 'two', False, 'one'),
+      ('two', None, False, 'two'))
+  def test_head(self, head, copied, shared_head, expected):
+    model, facts = make_model(shared_head)
+    self.assertEqual(transfer.choose_head(
+        make_transfer(head=head), model, facts, make_data(tuple('abcd')),
+        copied), expected)
+    self.assertIsNone(transfer.choose_head(
+        make_transfer(), model, facts, make_data(tuple('abce')), copied))
+    self.assertIsNone(transfer.choose_head(
+        make_transfer(), model, facts, make_data(), copied))
+
+  def test_several_heads_of_the_same_classes(self):
+    model, facts = make_model()
+    facts['two'] = facts['one']
+    data = make_data(tuple('abcd'))
+    for copied, expected in ((None, None), ('two', 'two')):
+      self.assertEqual(transfer.choose_head(
+          make_transfer(), model, facts, data, copied), expected)
+    with self.assertRaisesRegex(ValueError, r"received \['one', 'two'\]"):
+      transfer.check(make_transfer(head='shared'), model, facts, data)
+    self.assertEqual(transfer.choose_head(
+        make_transfer(head='shared', init='copy:two'), model, facts, data,
+        'two'), 'two')
+
+  # Beginnings
+
+  def test_begins_as_a_copy(self):
+    model, facts = make_model(norm='private')
+    task = model.task('two')
+    task.affine.gamma['input'].assign_add(np.ones(8))
+    task.statistics.mean['input'].assign(np.ones(8))
+    before = checkpoints.snapshot(model.named_variables())
+    total = model.parameter_report()['total']
+    start = self.begin(model, facts, init='copy:two')
+    self.assertEqual(start, {
+        'init': 'copy:two', 'scored_by': None, 'scores': None,
+        'coefficients': None, 'copied': 'two', 'statistics': 'copy',
+        'head': 'new', 'head_shared_with': [],
+        'tune': ['head', 'norm', 'mixture'],
+        'added_parameters': model.parameter_report()['total'] - total})
+    self.assertGreater(start['added_parameters'], 0)
+    for name, array in before.items():
+      self.assertAllEqual(model.named_variables()[name], array)
+      if name.startswith('tasks/two/'):
+        self.assertAllEqual(model.named_variables()[
+            name.replace('/two/', '/new/')], array)
+
+  def test_begins_as_the_best(self):
+    model, facts = make_model(shared_head=True)
+    facts['two'] = facts['one']
+    data = make_data(tuple('abcd'))
+    expected = initial_signatures.path_scores(
+        model, ['one', 'two'], data.eval_batches('validation', 3))
+    for score, options in (('path', {}), ('probe', {'score': 'probe'})):
+      start = self.begin(model, facts, data, init='best', **options)
+      self.assertEqual(start['scored_by'], score)
+      if score == 'path':
+        self.assertEqual(start['scores'], expected)
+      best = max(start['scores'], key=start['scores'].get)
+      self.assertEqual(start['copied'], best)
+      self.assertEqual(start['head_shared_with'], ['one', 'two'])
+      self.assertEqual(start['tune'], ['norm', 'mixture'])
+      self.assertEqual(start['added_parameters'], 2 * 2)
+      model.remove_task('new')
+
+  def test_begins_as_a_mean(self):
+    model, facts = make_model()
+    data = make_data()
+    with mock.patch.object(initial_signatures, 'probe_scores',
+                           lambda *unused: {'one': 0.2, 'two': 0.6}):
+      start = self.begin(model, facts, data, init='accuracy')
+    self.assertAllClose(start['coefficients'], {'one': 0.25, 'two': 0.75})
+    self.assertEqual(start['statistics'], 'reestimate')
+    xi = {name: np.array(task.signature.mixture_weights())
+          for name, task in model.tasks.items()}
+    self.assertAllClose(xi['new'], 0.25 * xi['one'] + 0.75 * xi['two'])
+    self.assertAllEqual(model.task('new').statistics.num_updates, 2)
+    model.remove_task('new')
+    start = self.begin(model, facts, data, init='learned', sources=['two'])
+    self.assertEqual(start['coefficients'], {'two': 1.0})
+    self.assertAllClose(model.task('new').signature.mixture_weights(),
+                        xi['two'])
+
+  def test_begins_at_random_by_the_seed(self):
+    model, facts = make_model()
+    logits = []
+    for seed, init in ((1, 'random'), (2, 'random'), (1, 'none')):
+      self.begin(model, facts, config=config_of(seed=seed), init=init)
+      logits.append(model.task('new').signature.logits.numpy())
+      model.remove_task('new')
+    self.assertAllEqual(logits[0], logits[2])
+    self.assertNotAllClose(logits[0], logits[1])
+    self.begin(model, facts, init='uniform')
+    self.assertAllClose(model.task('new').signature.mixture_weights(),
+                        np.full([2, 2], 0.5))
+
+  def test_fixed_signatures(self):
+    model, facts = make_model(signature='cyclic')
+    start = self.begin(model, facts, init='copy:one', statistics='reestimate')
+    self.assertEqual(start['tune'], ['head', 'norm'])
+    self.assertEqual(start['statistics'], 'reestimate')
+    self.assertAllEqual(model.task('new').statistics.num_updates, 2)
+
+  # Training
+
+  @parameterized.parameters(
+      {'tune': ['mixture'], 'moved': {'signature'}},
+      {'tune': ['head'], 'moved': {'head'}},
+      {'tune': ['norm', 'mixture', 'head', 'input_adapter'],
+       'moved': {'affine', 'signature', 'head', 'input_adapter'}})
+  def test_nothing_else_moves(self, tune, moved):
+    model, facts = make_model(shared_head=True)
+    data = make_data(tuple('abcd'))
+    self.begin(model, {'one': facts['one'], 'two': facts['one']}, data,
+               init='copy:one')
+    images = np.random.default_rng(0).normal(size=(5, 8, 8, 3))
+    outputs = {name: model(images, task=name).numpy()
+               for name in ('one', 'two')}
+    config = config_of(learning_rate=0.1, ema_decay=0.5)
+    trainer, count = transfer.make_trainer(
+        model, 'new', tune, data, config, tf.distribute.get_strategy())
+    before = checkpoints.snapshot(model.named_variables())
+    supervised_test.run_steps(trainer, 3)
+    with trainer.ema.applied():
+      after = checkpoints.snapshot(model.named_variables())
+      for name, expected in outputs.items():
+        self.assertEqual(model(images, task=name).numpy().tobytes(),
+                         expected.tobytes())
+    changed = {name for name, array in before.items()
+               if array.tobytes() != after[name].tobytes()}
+    owners = {name.split('/')[2] if name.startswith('tasks/new/') else
+              name.replace('heads/new', 'head').split('/')[0]
+              for name in changed}
+    self.assertEqual(owners, moved | {'statistics', 'num_updates'})
+    sizes = sum(before[name].size for name in changed
+                if 'statistics' not in name and 'num_updates' not in name)
+    self.assertEqual(count, sizes)
+    self.assertEqual(trainer.images_per_step, 8)
+    self.assertEqual(list(trainer.evaluate('test')), ['new'])
+
+  def test_templates_move_others(self):
+    model, facts = make_model()
+    self.begin(model, facts, init='copy:one')
+    bank = model.bank.templates('expand/kernel').numpy()
+    trainer, _ = transfer.make_trainer(
+        model, 'new', ['templates'], make_data(),
+        config_of(learning_rate=0.1), tf.distribute.get_strategy())
+    head = model.task('new').head.kernel.numpy()
+    supervised_test.run_steps(trainer, 2)
+    self.assertNotAllClose(model.bank.templates('expand/kernel'), bank)
+    self.assertAllEqual(model.task('new').head.kernel, head)
+
+  def test_loads_data_and_says_what_it_is(self):
+    data = make_data()
+    with mock.patch.object(pipeline, 'load_tasks',
+                           return_value={'set': data}) as load:
+      found, facts = transfer.load_data(
+          make_transfer(examples_per_class=3), config_of(seed=7), 'there')
+    load.assert_called_once_with(['set'], 8, 'there', None, 3, 7)
+    self.assertIs(found, data)
+    self.assertEqual(facts, {
+        **data.describe(), 'dataset': 'set', 'examples_per_class': 3,
+        'examples_seed': 7})
+    with mock.patch.object(pipeline, 'load_tasks',
+                           return_value={'set': data}):
+      self.assertEqual(
+          transfer.load_data(make_transfer(name='set'), config_of('set'))[1],
+          data.describe())
+
+
+if __name__ == '__main__':
+  tf.test.main()
