@@ -29,6 +29,7 @@ import tensorflow as tf
 from launch import entry
 from launch import results
 from launch import run_flags
+from launch import shared_flags
 from mixture_modules import mixture_se
 from trainers import records
 from trainers import supervised
@@ -37,8 +38,8 @@ from trainers.data import pipeline
 
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'Turns of each.')
 _TURN = flags.DEFINE_integer('turn', 5, 'Training steps in a turn.')
-_OUTPUT = flags.DEFINE_string('output', None, 'JSON file to write.')
 flags.adopt_module_key_flags(run_flags)
+flags.declare_key_flag('output')
 _CLASSES = 100
 _OURS, _STOCK, _PIPELINE = 'mixtures', 'stock Keras', 'input pipeline'
 _CLUSTERING = 'mixtures, clustering'
@@ -88,8 +89,8 @@ def main(argv):
   print(results.align(rows))
   for name, values in ratios.items():
     print(f'{name}, ratio of images/s by turn: {_spread(values, ".2f")}')
-  if _OUTPUT.value:
-    records.write_json(_OUTPUT.value, {
+  if shared_flags.OUTPUT.value:
+    records.write_json(shared_flags.OUTPUT.value, {
         'first_step_seconds': first, 'images_per_second': speeds,
         'ratios': ratios, **records.describe_process()})
 

@@ -50,6 +50,7 @@ from trainers import evaluation
 from trainers import perturbation
 from trainers import records
 from trainers import saved_models
+from trainers import supervised
 from trainers.data import mocking
 from trainers.data import pipeline
 
@@ -115,6 +116,7 @@ def _edits(config):
 def evaluate(saved, tasks, edits):
   """Evaluates tasks of a saved model; writes and prints."""
   workdir, config = saved.workdir, saved.config
+  supervised.make_reproducible(config)  # the numbers of the run, to the bit
   data = saved.load_data(
       shared_flags.DATA_DIR.value, tasks, [_SPLIT.value])
   network = evaluation.Network(saved.model, data, config.eval_batch_size)

@@ -29,14 +29,12 @@ from trainers import saved_models
 
 _FORMAT = flags.DEFINE_enum(
     'format', 'keras', list(exporting.FORMATS), 'Format of the output.')
-_OUTPUT = flags.DEFINE_string(
-    'output', None, 'New file; of savedmodel, a directory.')
 _RESCALE = flags.DEFINE_bool(
     'rescale', False, 'Take images as they are stored, uint8 from 0 to 255, '
     'instead of floats from -1 to 1.')
 _PROBABILITIES = flags.DEFINE_bool(
     'probabilities', False, 'Give probabilities instead of logits.')
-for _name in ('workdir', 'task', 'weights', 'data_dir'):
+for _name in ('workdir', 'task', 'weights', 'data_dir', 'output'):
   flags.declare_key_flag(_name)
 _IMAGES = 32  # to compare on
 
@@ -49,7 +47,8 @@ def main(argv):
                      ('output', 'the name of a new file')):
     if not flags.FLAGS[name].value:
       raise ValueError(f'Expected --{name}, {what}; received none.')
-  exporting.check(_OUTPUT.value, _FORMAT.value)
+  output = shared_flags.OUTPUT.value
+  exporting.check(output, _FORMAT.value)
   saved = saved_models.load(
       shared_flags.WORKDIR.value, shared_flags.WEIGHTS.value)
   tasks = _tasks(saved.model)
@@ -58,8 +57,8 @@ def main(argv):
       _PROBABILITIES.value)
   images, origin = _images(saved, tasks[0])
   folded = exporting.compare_folded(saved.model, plain, tasks, images)
-  exported = exporting.export(plain, _OUTPUT.value, _FORMAT.value, images)
-  print(f'{_OUTPUT.value}: {_FORMAT.value}, {exported.num_bytes:,} bytes, '
+  exported = exporting.export(plain, output, _FORMAT.value, images)
+  print(f'{output}: {_FORMAT.value}, {exported.num_bytes:,} bytes, '
         f'{plain.count_params():,} parameters')
   print(f'Takes images {_shape(images)} {_range(images)}.')
   for name in tasks:

@@ -35,3 +35,6 @@ TUNE = flags.DEFINE_list(
 SOURCES = flags.DEFINE_list(
     'sources', None, 'Older tasks that are scored, mixed or adapted from. '
     'Default: all of the model.')
+OUTPUT = flags.DEFINE_string(
+    'output', None, 'New file to write; of fold --format=savedmodel, a '
+    'directory; of benchmark, JSON.')

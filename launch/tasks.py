@@ -1,7 +1,7 @@
 """Lists, saves, loads, renames and removes tasks of a model (section 4.3).
 
     python -m launch.tasks --from=runs/digits
-    python -m launch.tasks --from=runs/digits --export=usps --file=usps.task
+    python -m launch.tasks --from=runs/digits --export=usps --output=usps.task
     python -m launch.tasks --show=usps.task
     python -m launch.tasks --from=runs/copy --import=usps.task \\
         --workdir=runs/with_usps
@@ -37,8 +37,7 @@ from trainers.data import pipeline
 from trainers.data import transforms
 
 _EXPORT = flags.DEFINE_string(
-    'export', None, 'Task to write to --file.')
-_FILE = flags.DEFINE_string('file', None, 'New file of --export.')
+    'export', None, 'Task to write to --output.')
 _IMPORT = flags.DEFINE_string(
     'import', None, 'Task file to add to the model: as --name, and with the '
     'data of --task where the file does not name the data set.')
@@ -49,13 +48,13 @@ _RENAME = flags.DEFINE_string(
     'rename', None, 'Task to call --name from now on.')
 _REMOVE = flags.DEFINE_string('remove', None, 'Task to remove.')
 _SHOW = flags.DEFINE_string('show', None, 'Task file to describe.')
-for _name in ('from', 'name', 'task', 'workdir', 'weights'):
+for _name in ('from', 'name', 'task', 'workdir', 'weights', 'output'):
   flags.declare_key_flag(_name)
 
 # What each command needs besides, and what it may have.
 _COMMANDS = {
     'show': ((), ()),
-    'export': (('from', 'file'), ('weights',)),
+    'export': (('from', 'output'), ('weights',)),
     'import': (('from', 'workdir'), ('name', 'task', 'force', 'weights')),
     'rename': (('from', 'name', 'workdir'), ('weights',)),
     'remove': (('from', 'workdir'), ('weights',))}
@@ -77,7 +76,7 @@ def main(argv):
   if command == 'list':
     return list_tasks(saved)
   if command == 'export':
-    return export_task(saved, _EXPORT.value, _FILE.value)
+    return export_task(saved, _EXPORT.value, shared_flags.OUTPUT.value)
   change = {'import': _import, 'rename': _rename, 'remove': _remove}[command]
   config, facts = saved.config.to_json(), change(saved)
   return write(saved, facts, {
@@ -101,7 +100,7 @@ def _command():
           + (f' by --{command}: see --help.' if asked else
              ': the work directory of a model, to list its tasks, or --show '
              'and a task file.'))
-  for name in ('from', 'file', 'workdir', 'name', 'task', 'force', 'weights'):
+  for name in ('from', 'output', 'workdir', 'name', 'task', 'force', 'weights'):
     if flags.FLAGS[name].present and name not in (*needed, *allowed):
       raise ValueError(f'There is no use for --{name} here: leave it out.')
   return command

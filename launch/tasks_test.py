@@ -90,7 +90,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
 
   def export(self, name='usps'):
     return self.run_command(
-        **{'from': self.source, 'export': name, 'file': self.file})
+        **{'from': self.source, 'export': name, 'output': self.file})
 
   def test_list(self):
     with self.subTest('not evaluated'):
@@ -220,7 +220,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
     self.change(**{'import': self.file, 'name': 'new', 'task': 'folder:mine'})
     path = self.directory / 'new.task'
     self.run_command(
-        **{'from': self.workdir, 'export': 'new', 'file': path})
+        **{'from': self.workdir, 'export': 'new', 'output': path})
     self.assertNotIn(b'folder:mine', path.read_bytes())
 
   @parameterized.parameters(
@@ -259,7 +259,8 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.named_parameters(
       ('nothing', {}, '--from is needed: .*--show'),
       ('two', {'show': 'x', 'remove': 'y'}, 'Expected one of --show'),
-      ('no_file', {'from': 'x', 'export': 'y'}, '--file is needed by --export'),
+      ('no_output', {'from': 'x', 'export': 'y'},
+       '--output is needed by --export'),
       ('no_name', {'from': 'x', 'rename': 'y'}, '--name is needed by --rename'),
       ('no_workdir', {'from': 'x', 'remove': 'y'}, '--workdir is needed'),
       ('needless', {'show': 'x', 'from': 'y'}, 'no use for --from'),

@@ -12,7 +12,8 @@ with, but for --steps=500, --warmup_steps=0 and the largest of its batch sizes.
 
 Training uses the statistics of its batches, and moves those of the new task,
 whatever --tune says; 'none' trains nothing. Other tasks' outputs stay as they
-are bit for bit, unless templates are tuned.
+are bit for bit, unless templates are tuned. Every first signature, with and
+without tuning of the mixture: `launch.reproduce --table=2 --from=DIR`.
 """
 
 import contextlib

@@ -4,7 +4,9 @@ from unittest import mock
 
 import tensorflow as tf
 
-from trainers import toy
+from trainers.data import catalog
+from trainers.data import mocking
+from trainers.data import pipeline
 from trainers.data import unlabelled
 
 
@@ -12,7 +14,8 @@ class UnlabelledImagesTest(tf.test.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.data = toy.make_data(['one'])['one']
+    self.data = pipeline.TaskData(catalog.get_task('usps'), 8)
+    self.enterContext(mocking.mock_data(23))
     self.view = unlabelled.UnlabelledImages(self.data)
 
   def test_batches_are_the_images_alone(self):
@@ -30,7 +33,7 @@ class UnlabelledImagesTest(tf.test.TestCase):
     self.assertFalse(hasattr(self.view, 'labels'))
     self.assertFalse(hasattr(self.view, 'describe'))
     self.assertEqual(self.view.num_examples('test'), 23)
-    self.assertEqual((self.view.name, self.view.num_classes), ('one', 4))
+    self.assertEqual((self.view.name, self.view.num_classes), ('usps', 10))
 
   def test_labels_are_not_looked_at(self):
     def first():

@@ -1,0 +1,208 @@
+"""Adapts a trained model to a new domain without its labels (4.4, D).
+
+    python -m launch.adapt --from=runs/digits --target=usps --method=adda
+    python -m launch.adapt --from=runs/digits --target=usps --method=m3sda \\
+        --init=copy:mnist_corrupted/shear --workdir=runs/usps
+    python -m launch.adapt --from=runs/baseline --target=usps --method=adda \\
+        --tune=input_adapter
+    python -m launch.adapt --workdir=runs/usps --resume
+
+The target becomes a task of the model, with the head of the sources. Only
+what is the target's own is trained, by default its mixture weights (of a
+model with fixed signatures: its copy of the input adapter), and its moving
+statistics follow its images. --from is only read. --workdir gets the whole
+model, with the target.
+
+--init says where the target starts: copy:TASK; best (default), the source
+whose copy has the best label-free score on the target's images; oracle, the
+best by the target's labels, which the records then say; random or uniform.
+
+Labels of the target are read for the records, for --init=oracle and for
+--method=supervised; nothing else can see them.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import pathlib
+import sys
+
+from absl import app
+from absl import flags
+
+from launch import adaptation_flags
+from launch import adaptation_results
+from launch import entry
+from launch import plots
+from launch import run_flags
+from launch import shared_flags
+from launch import training_flags
+from trainers import adaptation
+from trainers import adaptation_config
+from trainers import checkpoints
+from trainers import loop
+from trainers import records
+from trainers import saved_models
+from trainers import supervised
+from trainers import target_evaluation
+from trainers import target_start
+from trainers import target_supervision
+from trainers.data import mocking
+from trainers.data import pipeline
+from trainers.data import unlabelled
+
+INITIAL = 'initial.json'  # how the target began, written before step 1
+_EVAL_EVERY = 100
+
+for _name in ('from', 'workdir', 'data_dir', 'smoke', 'init', 'tune',
+              'sources'):
+  flags.declare_key_flag(_name)
+flags.adopt_module_key_flags(adaptation_flags)
+flags.adopt_module_key_flags(training_flags)
+flags.adopt_module_key_flags(run_flags)
+
+
+def main(argv):
+  """Reads flags, adds the target, adapts, evaluates, writes."""
+  if len(argv) > 1:
+    raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
+  resume = training_flags.RESUME.value
+  if resume and not shared_flags.WORKDIR.value:
+    raise ValueError('--resume needs a --workdir: name the directory of the '
+                     'run.')
+  workdir = pathlib.Path(shared_flags.WORKDIR.value or (
+      f'runs/{datetime.datetime.now():%Y%m%d-%H%M%S}'))
+  former = records.read_run(workdir) if resume else None
+  if former and 'adaptation' not in former['config']:
+    raise ValueError(f'Expected a run of launch.adapt in {workdir}, received '
+                     f'one of kind {former["kind"]!r}: resume it with the '
+                     'command that began it.')
+  source = shared_flags.FROM.value or (former and former['config']['from'])
+  if not source:
+    raise ValueError('--from is needed: the work directory of a trained '
+                     'model.')
+  asked = adaptation_flags.options(former and former['config']['adaptation'])
+  # What a resumed run needs of the model is in its own checkpoints.
+  begun = resume and checkpoints.Checkpoints(
+      workdir / records.CHECKPOINTS).latest()
+  saved = saved_models.load(*(
+      (workdir, 'raw') if begun else (source, 'ema')))
+  smoke = shared_flags.SMOKE.value or (resume and former['kind'] == 'smoke')
+  if saved.is_smoke and not smoke:
+    raise ValueError(f'{source} was trained on made-up images: add --smoke, '
+                     'or adapt another model.')
+  base = (saved_models.parse_config(former['config']) if former else
+          adaptation_config.default_run(
+              saved.config, asked['method'], asked['target']))
+  run = run_flags.training_from_flags(base)
+  if smoke and not resume:
+    run = run.replace(steps=3, batch_size=8)
+    asked = {'pretraining_steps': 1, **asked}
+    if asked['method'] not in ('adda', 'm3sda'):
+      asked['pretraining_steps'] = 0
+  config = adaptation_flags.adaptation_config_from(
+      asked, run.batch_size, saved)
+  with mocking.mock_data() if smoke else contextlib.nullcontext():
+    return adapt(config, run, saved, source, workdir, resume,
+                 'smoke' if smoke else 'adapt')
+
+
+def adapt(config, run, saved, source, workdir, resume, kind):
+  """Makes an adaptation; returns what it wrote."""
+  decides = {**run.to_json(), 'from': str(source),
+             'adaptation': config.to_json()}
+  records.check(workdir, decides, kind, resume)
+  data, facts = load_data(config, run, saved)
+  if resume:
+    records.check_data(workdir, facts)
+  images = unlabelled.UnlabelledImages(data[config.target])
+  model = saved.model
+  begun = config.target in model.tasks and saved.workdir == workdir
+  if not begun:
+    target_start.check(model, config, images)
+  records.claim(workdir, decides, kind, resume, {**saved.tasks, **facts})
+  print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
+  supervised.make_reproducible(run)
+  before = adaptation_results.others(model, config.target)
+  evaluation = target_evaluation.TargetEvaluation(
+      model, config.target, data, run.eval_batch_size)
+  if not begun:
+    start = _start(model, config, run, data, images, evaluation)
+    records.write_json(workdir / INITIAL, start)
+  print(adaptation_results.format_start(
+      records.read_json(workdir / INITIAL)['start']), flush=True)
+  trainer, seconds = None, 0.0
+  if config.method == 'source_only':
+    if not begun:
+      saved_models.write_checkpoint(workdir, model, decides)
+  else:
+    trainer = _make_trainer(model, images, data, evaluation, config, run)
+    if not begun:
+      loop.save_start(trainer, workdir, decides)
+    seconds = loop.run(trainer, workdir, _cadence(), True, config=decides)
+  found = adaptation_results.collect(
+      trainer, evaluation, config, source, seconds,
+      records.read_json(workdir / INITIAL), before)
+  records.write_json(workdir / records.RESULTS, found)
+  plots.save_signatures(evaluation.mixtures(), f'{workdir}/signatures.png')
+  print(adaptation_results.format_results(found))
+  print(f'Picture of the signatures: {workdir}/signatures.png')
+  return found
+
+
+def load_data(config, run, saved):
+  """({task: `TaskData`} of what may be read, {task: facts}).
+
+  Args:
+    config: `AdaptationConfig`.
+    run: `RunConfig`.
+    saved: `SavedModel`.
+  """
+  data_dir = shared_flags.DATA_DIR.value
+  data = pipeline.load_tasks(
+      [config.target], run.model.image_size, data_dir, run.augmentation)
+  if not config.source_free:
+    saved = dataclasses.replace(saved, config=saved.config.replace(
+        augmentation=run.augmentation))
+    data.update(saved.load_data(data_dir, config.sources, ('train', 'test')))
+  return data, {config.target: data[config.target].describe()}
+
+
+def _start(model, config, run, data, images, evaluation):
+  """Adds the target; returns what is written of how it begins."""
+  sources = {name: unlabelled.UnlabelledImages(data[name])
+             for name in config.sources if name in data}
+
+  def top1():
+    found = evaluation.evaluate('validation', [config.target])
+    return found[config.target]['top1']
+
+  start = target_start.add_target(
+      model, config, images, run.batch_size, sources, top1)
+  return {'start': start, **{
+      split: evaluation.evaluate(split, [config.target])[config.target]
+      for split in ('validation', 'test')}}
+
+
+def _make_trainer(model, images, data, evaluation, config, run):
+  steps = config.pretraining_steps + run.total_steps(
+      {config.target: images.num_examples('train')})
+  sources = {}
+  if config.method not in adaptation_config.SOURCE_FREE:
+    sources = {name: data[name] for name in config.sources}
+  arguments = (model, images, sources, evaluation, config, run, steps)
+  if config.method == 'supervised':
+    return target_supervision.SupervisedTargetTrainer(
+        *arguments, labelled=data[config.target])
+  return adaptation.AdaptationTrainer(*arguments)
+
+
+def _cadence():
+  cadence = training_flags.cadence()
+  if flags.FLAGS['eval_every'].present:
+    return cadence
+  return dataclasses.replace(cadence, evaluate=_EVAL_EVERY)
+
+
+if __name__ == '__main__':
+  entry.run(main)

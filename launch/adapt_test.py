@@ -1,0 +1,182 @@
+"""Tests of `launch.adapt` from the command line."""
+
+import pathlib
+import shutil
+import tempfile
+
+from absl.testing import parameterized
+import tensorflow as tf
+
+from launch import command_server
+from trainers import checkpoints
+from trainers import records
+from trainers import saved_models
+
+_TINY = ('--smoke', '--depth_multiplier=0.2', '--num_layers=2',
+         '--num_templates=2', '--nouse_se', '--image_size=8', '--deterministic')
+
+
+class AdaptTest(parameterized.TestCase, tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    directory = tempfile.TemporaryDirectory()
+    cls.addClassCleanup(directory.cleanup)
+    cls.directory = pathlib.Path(directory.name)
+    cls.sources = {}
+    commands = []
+    for name, flags in (
+        ('bank', ('--tasks=optdigits,mnist', '--shared_head')),
+        ('pooled', ('--tasks=optdigits,mnist', '--pool', '--norm=shared',
+                    '--signature=diagonal'))):
+      cls.sources[name] = cls.directory / name
+      commands.append(command_server.Command(
+          'train', *_TINY, *flags, f'--workdir={cls.sources[name]}',
+          directory=cls.directory))
+    for command in commands:
+      status, _, error = command.wait()
+      assert status == 0, error
+
+  def run_command(self, *flags, name='adapt'):
+    status, output, error = command_server.Command(
+        name, *flags, directory=self.directory).wait()
+    self.assertEqual(status, 0, error)
+    return output
+
+  def adapt(self, name, source, *flags):
+    """(work directory, results, standard output)."""
+    workdir = self.directory / name
+    output = self.run_command(
+        '--smoke', '--target=usps', f'--from={self.sources[source]}',
+        f'--workdir={workdir}', *flags)
+    return workdir, records.read_json(workdir / records.RESULTS), output
+
+  def arrays(self, workdir):
+    return checkpoints.snapshot(
+        saved_models.load(workdir).model.named_variables())
+
+  def assertSameArrays(self, one, other):
+    self.assertCountEqual(one, other)
+    for name, array in one.items():
+      self.assertEqual(array.tobytes(), other[name].tobytes(), name)
+
+  def test_adda_from_start_to_evaluation(self):
+    before = {path: path.read_bytes() for path
+              in self.sources['bank'].rglob('*') if path.is_file()}
+    workdir, found, output = self.adapt(
+        'adda', 'bank', '--method=adda', '--watch_every=1', '--eval_every=2',
+        '--checkpoint_every=2')
+    self.assertEqual(
+        {path: path.read_bytes() for path in before}, before)
+    self.assertEqual(list(found['tasks']), ['usps', 'optdigits', 'mnist'])
+    facts = found['adaptation']
+    self.assertEqual(facts['moved'], ['tasks/usps/signature/logits'])
+    self.assertEqual(facts['tuned_parameters'], 4)
+    self.assertTrue(facts['sources_unchanged'])
+    self.assertEqual(facts['labels'], '')
+    self.assertEqual(facts['chosen_by'], 'information')
+    self.assertCountEqual(facts['candidates'], ['optdigits', 'mnist'])
+    self.assertCountEqual(facts['states'], ['last', 'best'])
+    self.assertEqual(found['steps'], 4)  # one of them of pretraining
+    for result in (found['tasks']['usps'], found['initial']['usps'],
+                   found['validation']['final']['usps']):
+      self.assertContainsSubset(
+          ['top1', 'loss', 'information', 'domain_accuracy'], result)
+    self.assertRegex(output, 'nothing else has changed')
+    self.assertNotRegex(output, 'Oracle')
+    lines = records.read_lines(workdir / records.METRICS)
+    self.assertContainsSubset(
+        ['loss', 'discriminator/top1', 'usps/entropy',
+         'validation/usps/density'], {key for line in lines for key in line})
+
+    # Nothing but the target is other than in the source.
+    arrays = self.arrays(workdir)
+    self.assertSameArrays(
+        {name: array for name, array in arrays.items()
+         if not name.startswith('tasks/usps/')},
+        self.arrays(self.sources['bank']))
+    # It is a run like any other.
+    self.assertEqual(list(saved_models.load(workdir).tasks),
+                     ['optdigits', 'mnist', 'usps'])
+    self.run_command(f'--workdir={workdir}', name='evaluate')
+    evaluated = records.read_json(workdir / 'evaluation-test-ema.json')
+    self.assertEqual(evaluated['tasks']['usps']['top1'],
+                     found['tasks']['usps']['top1'])
+
+    # Resumed is uninterrupted.
+    broken = self.directory / 'broken'
+    shutil.copytree(workdir, broken)
+    (broken / records.RESULTS).unlink()
+    (broken / 'checkpoints/checkpoint-00000004.npz').unlink()
+    self.run_command('--resume', f'--workdir={broken}')
+    self.assertSameArrays(self.arrays(broken), arrays)
+    resumed = records.read_json(broken / records.RESULTS)
+    self.assertEqual({**resumed, 'seconds': 0}, {**found, 'seconds': 0})
+
+  def test_baseline_gets_its_own_input_adapter(self):
+    workdir, found, output = self.adapt(
+        'supervised', 'pooled', '--method=supervised', '--init=oracle',
+        '--target_statistics=reestimate')
+    facts = found['adaptation']
+    self.assertEqual(facts['tune'], ['input_adapter'])
+    self.assertCountEqual(facts['moved'], [
+        'tasks/usps/input_adapter/kernel', 'tasks/usps/affine/gamma/input',
+        'tasks/usps/affine/beta/input'])
+    self.assertEqual(facts['tuned_parameters'], 4 * 4 * 3 * 8 + 8 + 8)
+    self.assertEqual(
+        facts['labels'], 'trained on labels, start chosen by labels')
+    self.assertTrue(facts['sources_unchanged'])
+    self.assertRegex(output, 'Oracle: labels of the target were used')
+    model = saved_models.load(workdir).model
+    self.assertIsNotNone(model.task('usps').input_adapter)
+
+  def test_source_only_trains_nothing(self):
+    workdir, found, _ = self.adapt(
+        'source_only', 'bank', '--method=source_only', '--init=copy:mnist',
+        '--source_free')
+    self.assertEqual(found['steps'], 0)
+    self.assertEqual(list(found['tasks']), ['usps'])
+    arrays = self.arrays(workdir)
+    for name in ('signature/logits', 'statistics/mean/expand'):
+      self.assertAllEqual(
+          arrays[f'tasks/usps/{name}'], arrays[f'tasks/mnist/{name}'])
+    self.assertEqual(found['initial']['usps']['top1'],
+                     found['tasks']['usps']['top1'])
+
+  @parameterized.parameters(
+      ('--from is needed', '--target=usps', '--method=im'),
+      ('--target is needed', '--from=BANK', '--method=im'),
+      ('--method is needed', '--from=BANK', '--target=usps'),
+      ('made-up images: add --smoke', '--from=BANK', '--target=usps',
+       '--method=im'),
+      ("no source, received 'mnist' as both", '--from=BANK', '--target=mnist',
+       '--method=im', '--smoke', '--sources=mnist'),
+      ('does not know yet', '--from=BANK', '--target=mnist', '--method=im',
+       '--smoke'),
+      ('launch.transfer', '--from=BANK', '--target=emnist/letters',
+       '--method=im', '--smoke'),
+      ('nothing of a source may move', '--from=BANK', '--target=usps',
+       '--method=im', '--smoke', '--tune=templates'),
+      ('use --tune=input_adapter', '--from=POOLED', '--target=usps',
+       '--method=im', '--smoke', '--tune=mixture'),
+      ('--num_layers cannot be given', '--from=BANK', '--target=usps',
+       '--method=im', '--smoke', '--num_layers=3'),
+      ('Expected a run of launch.adapt', '--workdir=BANK', '--resume'))
+  def test_errors(self, message, *flags):
+    flags = [flag.replace('BANK', str(self.sources['bank'])).replace(
+        'POOLED', str(self.sources['pooled'])) for flag in flags]
+    if not any(flag.startswith('--workdir') for flag in flags):
+      flags.append(f'--workdir={self.directory / "none_yet"}')
+    status, output, error = command_server.Command(
+        'adapt', *flags, directory=self.directory).wait()
+    self.assertEqual((status, output), (1, ''), error)
+    self.assertNotIn('Traceback', error)
+    lines = [line for line in error.splitlines() if line.startswith('error:')]
+    self.assertLen(lines, 1, error)
+    self.assertRegex(lines[0], message)
+    self.assertFalse((self.directory / 'none_yet').exists())
+
+
+if __name__ == '__main__':
+  tf.test.main()

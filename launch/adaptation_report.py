@@ -1,0 +1,68 @@
+"""What a report says of an adaptation, from its records (sections 4.4, D)."""
+
+import functools
+
+from launch import adaptation_results
+from launch import report_plots
+
+# What is drawn together: title, unit, scale, {label: key of metrics.jsonl}.
+# T stands for the target's name.
+_PICTURES = (
+    ('Accuracy over the adaptation', 'accuracy, %', 100, {
+        'target, validation': 'validation/T/top1',
+        'discriminator, batches': 'discriminator/top1',
+        'linear discriminator': 'validation/T/domain_accuracy'}),
+    ('Label-free scores over the adaptation', 'nats', 1, {
+        'entropy, validation': 'validation/T/entropy',
+        'entropy, batches': 'T/entropy',
+        'information, validation': 'validation/T/information',
+        'information, batches': 'T/information'}),
+    ('Losses over the adaptation', 'loss', 1, {
+        'target': 'loss', 'discriminator': 'discriminator/loss',
+        'heads on sources': 'sources/loss', 'discrepancy': 'discrepancy',
+        'moments, target': 'moments/target',
+        'moments, sources': 'moments/sources'}))
+
+
+def is_adaptation(run):
+  """Whether a `run_records.Run` is one of `launch.adapt`."""
+  return 'adaptation' in run.run['config']
+
+
+def show(page, run):
+  """Adds what was adapted, how it began, and how it went.
+
+  Args:
+    page: `html_page.Page`.
+    run: `run_records.Run` of an adaptation.
+  """
+  asked = run.run['config']['adaptation']
+  if run.results:
+    facts = run.results['adaptation']
+    if facts['labels']:
+      page.paragraph('Oracle: labels of the target were used '
+                     f'({facts["labels"]}).', notice=True)
+    guard = facts['guard']
+    if guard and guard['alarm_step'] is not None:
+      page.paragraph(
+          f'The adaptation collapsed at step {guard["alarm_step"]:,} and went '
+          f'back to step {guard["best_step"]:,}, the best by '
+          f'{guard["score"]}.', notice=True)
+    page.table(adaptation_results.state_rows(run.results),
+               adaptation_results.SCORES)
+    if facts['candidates']:
+      page.table(
+          adaptation_results.candidate_rows(facts),
+          f'Sources whose copy the target could begin with; {facts["init"]} '
+          f'was chosen by {facts["chosen_by"]}.')
+  for number, (title, unit, scale, keys) in enumerate(_PICTURES, 1):
+    curves = {label: run.curve(key.replace('T/', f'{asked["target"]}/'), scale)
+              for label, key in keys.items()}
+    curves = {label: curve for label, curve in curves.items() if curve[0]}
+    if curves:
+      page.picture(
+          f'adaptation{number}.png', functools.partial(
+              report_plots.save_curves, [(unit, 'linear', curves, {})], title),
+          f'{title}, {unit}: {"; ".join(curves)}. Of validation images with '
+          'inference statistics, or of training batches; the first steps are '
+          'those of pretraining.')

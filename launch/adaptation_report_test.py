@@ -1,0 +1,90 @@
+"""Tests of what a report says of an adaptation, on made-up records."""
+
+import json
+import pathlib
+import tempfile
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+from launch import report_plots
+from launch import run_records
+from launch import run_report
+from launch import toy_records
+from trainers import records
+
+_SCORES = {'top1': 0.9, 'loss': 0.3, 'examples': 20, 'entropy': 0.1,
+           'information': 2.0, 'density': 3.0, 'domain_accuracy': 0.75}
+
+
+def write_adaptation(workdir, finished=True, alarm=None, labels=''):
+  """Writes the records of a made-up adaptation; see `toy_records.write_run`."""
+  toy_records.write_run(
+      workdir, {'mnist': np.full((4, 2), 0.5), 'usps': np.full((4, 2), 0.5)},
+      finished, kind='adapt')
+  run = records.read_json(workdir / records.RUN)
+  run['config']['adaptation'] = {'target': 'usps', 'method': 'adda'}
+  records.write_json(workdir / records.RUN, run)
+  lines = [{'step': step, 'loss': 0.7, 'discriminator/top1': 0.6,
+            'usps/entropy': 0.2, 'seconds': step} for step in (50, 100)]
+  lines.append({'step': 100, **{
+      f'validation/usps/{name}': value for name, value in _SCORES.items()}})
+  (workdir / records.METRICS).write_text(
+      ''.join(json.dumps(line) + '\n' for line in lines))
+  if not finished:
+    return
+  found = records.read_json(workdir / records.RESULTS)
+  found['tasks']['usps'].update(_SCORES)
+  found['initial'] = {'usps': {**_SCORES, 'top1': 0.8}}
+  found['adaptation'] = {
+      'target': 'usps', 'tune': ['mixture'], 'init': 'copy:mnist',
+      'chosen_by': 'information', 'candidates': {'mnist': _SCORES},
+      'labels': labels, 'result': 'best',
+      'states': {'last': {**_SCORES, 'top1': 0.7}, 'best': _SCORES},
+      'guard': {'score': 'information', 'best_step': 50, 'best_score': 2.0,
+                'alarm_step': alarm}}
+  records.write_json(workdir / records.RESULTS, found)
+
+
+class AdaptationReportTest(tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    directory = tempfile.TemporaryDirectory()
+    self.addCleanup(directory.cleanup)
+    self.workdir = pathlib.Path(directory.name) / 'run'
+
+  def page(self, **options):
+    write_adaptation(self.workdir, **options)
+    with mock.patch.object(report_plots, 'save_paths'), mock.patch.object(
+        report_plots, 'save_tasks'), mock.patch.object(
+            report_plots, 'save_distances'):
+      page = run_report.make_page(run_records.Run(self.workdir))
+    return page.html(), page.pictures
+
+  def test_states_scores_and_curves(self):
+    text, pictures = self.page()
+    for part in ('80.00%', '70.00%', 'best (result)', 'domain accuracy',
+                 'copy:mnist was chosen by information',
+                 'Label-free scores over the adaptation'):
+      self.assertIn(part, text)
+    for part in ('Oracle', 'collapsed', 'no lines of metrics'):
+      self.assertNotIn(part, text)
+    for number in (1, 2, 3):
+      self.assertTrue(pictures[f'adaptation{number}.png'].startswith(
+          b'\x89PNG'))
+
+  def test_says_collapse_and_oracle(self):
+    text, _ = self.page(alarm=100, labels='trained on labels')
+    self.assertIn('collapsed at step 100 and went back to step 50', text)
+    self.assertIn('labels of the target were used (trained on labels)', text)
+
+  def test_unfinished(self):
+    text, _ = self.page(finished=False)
+    self.assertIn('90.00', text)
+    self.assertNotIn('no lines of metrics', text)
+
+
+if __name__ == '__main__':
+  tf.test.main()

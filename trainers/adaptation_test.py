@@ -1,0 +1,293 @@
+"""Tests of domain adaptation: who moves, who does not, and who sees what."""
+
+import functools
+import tempfile
+from unittest import mock
+
+from absl.testing import parameterized
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mixture_modules import isometric
+from trainers import adaptation
+from trainers import adaptation_config
+from trainers import checkpoints
+from trainers import loop
+from trainers import target_evaluation
+from trainers import target_start
+from trainers import target_supervision
+from trainers import toy
+from trainers.data import unlabelled
+
+_SOURCES = ('one', 'two')
+_TARGET = 'three'
+_UNSUPERVISED = ('adda', 'm3sda', 'im')
+_PRETRAINING = 2
+_STEPS = 6
+
+
+@functools.cache
+def make_data():
+  return toy.make_data([*_SOURCES, _TARGET])
+
+
+def make_trainer(method, **options):
+  """A trainer on a fresh model of made-up images, the same each time.
+
+  Args:
+    method: Method of adaptation.
+    **options: Fields of `AdaptationConfig`, or of `IsometricConfig`.
+  """
+  data = make_data()
+  keras.utils.set_random_seed(0)
+  shared_half = options.pop('shared_half', None)
+  base = toy.make_config(_SOURCES, dropout=0.3, shared_half=shared_half)
+  run = adaptation_config.default_run(base, method, _TARGET).replace(
+      batch_size=8, steps=_STEPS)
+  config = adaptation_config.AdaptationConfig(**{
+      'target': _TARGET, 'method': method, 'sources': _SOURCES,
+      'init': 'copy:one', 'source_batch_size': 4, 'watch_every': 2,
+      'pretraining_steps': _PRETRAINING * (method in ('adda', 'm3sda')),
+      'choose': 'best', **options})
+  model = isometric.IsometricModel(
+      base.model, dict.fromkeys(_SOURCES, toy.CLASSES), shared_head=True,
+      seed=0)
+  images = unlabelled.UnlabelledImages(data[_TARGET])
+  target_start.add_target(model, config, images, run.batch_size)
+  evaluation = target_evaluation.TargetEvaluation(
+      model, _TARGET, data, run.eval_batch_size)
+  sources = {name: data[name] for name in _SOURCES}
+  if method in adaptation_config.SOURCE_FREE:
+    sources = {}
+  arguments = (model, images, sources, evaluation, config, run, _STEPS)
+  if method == 'supervised':
+    return target_supervision.SupervisedTargetTrainer(
+        *arguments, labelled=data[_TARGET])
+  return adaptation.AdaptationTrainer(*arguments)
+
+
+@functools.cache
+def _kept(method):
+  trainer = make_trainer(method)
+  return trainer, checkpoints.snapshot(trainer.state())
+
+
+def at_start(method):
+  """The trainer of a method, traced but once, as it was at the start."""
+  trainer, start = _kept(method)
+  checkpoints.restore(trainer.state(), start)
+  return trainer
+
+
+def run_steps(trainer, first, last):
+  """Runs steps; returns the scalars of the last."""
+  scalars, batches = {}, trainer.batches(first)
+  for step in range(first, last):
+    scalars = trainer.train_step(tf.constant(step, tf.int64), next(batches))
+  return {name: float(value) for name, value in scalars.items()}
+
+
+def moved(trainer, before):
+  """Keys of the variables whose bits are others than before."""
+  after = checkpoints.snapshot(trainer.state())
+  return {key for key in after
+          if after[key].tobytes() != before[key].tobytes()
+          and not key.startswith('guard/')}
+
+
+class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
+
+  def assertMoved(self, found, prefixes, besides=()):
+    """All that moved begins so, and something of each beginning did."""
+    for key in found:
+      self.assertStartsWith(key, tuple(prefixes) + tuple(besides))
+    for prefix in prefixes:
+      self.assertTrue([key for key in found if key.startswith(prefix)], prefix)
+
+  # Who moves
+
+  @parameterized.named_parameters(
+      ('adda', 'adda', ['discriminator/', 'discriminator_optimizer/']),
+      ('m3sda', 'm3sda', ['trainer_heads/2/', 'pretraining_optimizer/']))
+  def test_pretraining_moves_only_the_trainers_own(self, method, expected):
+    trainer = at_start(method)
+    before = checkpoints.snapshot(trainer.state())
+    run_steps(trainer, 0, _PRETRAINING)
+    self.assertMoved(moved(trainer, before),
+                     [f'method/{name}' for name in expected])
+
+  @parameterized.named_parameters(
+      ('adda', 'adda', ['discriminator/', 'discriminator_optimizer/']),
+      ('m3sda', 'm3sda', ['trainer_heads/1/', 'trainer_heads/2/',
+                          'head_optimizer/']),
+      ('im', 'im', []), ('supervised', 'supervised', []))
+  def test_adaptation_moves_the_target_and_the_trainers_own(
+      self, method, expected):
+    trainer = at_start(method)
+    names = (*_SOURCES, _TARGET)
+    images = np.random.default_rng(0).normal(
+        size=(3, 8, 8, 3)).astype('float32')
+    outputs = [trainer.model(images, task=name).numpy() for name in names]
+    first = _PRETRAINING if method in ('adda', 'm3sda') else 0
+    run_steps(trainer, 0, first)
+    before = checkpoints.snapshot(trainer.state())
+    run_steps(trainer, first, 4)
+    self.assertMoved(moved(trainer, before), [
+        'model/tasks/three/signature/logits',
+        'model/tasks/three/statistics/', 'model/tasks/three/num_updates',
+        'method/target_optimizer/', *(f'method/{name}' for name in expected)])
+    for name, output in zip(names, outputs):
+      same = trainer.model(images, task=name).numpy() == output
+      self.assertEqual(same.all(), name != _TARGET, name)
+
+  @parameterized.named_parameters(
+      ('norm', ('norm',), ['affine/']),
+      ('input_adapter', ('input_adapter',),
+       ['input_adapter/kernel', 'affine/gamma/input', 'affine/beta/input']),
+      ('both', ('mixture', 'output_adapter'),
+       ['output_adapter/1', 'output_adapter/2', 'signature/logits',
+        'affine/gamma/hidden', 'affine/gamma/embedding', 'affine/beta/']))
+  def test_tuned_parts_move_alone(self, tune, expected):
+    trainer = make_trainer(
+        'im', tune=tune, statistics='kept', shared_half='first', watch_every=0,
+        choose='last')
+    before = checkpoints.snapshot(trainer.state())
+    run_steps(trainer, 0, 2)
+    self.assertMoved(
+        moved(trainer, before),
+        ['method/target_optimizer/',
+         *(f'model/tasks/three/{name}' for name in expected)])
+
+  # Labels
+
+  @parameterized.parameters(*_UNSUPERVISED)
+  def test_labels_of_the_target_change_nothing(self, method):
+    target, ends = make_data()[_TARGET], []
+    for labels in (target.labels, lambda split, labels=target.labels: (
+        labels(split)[::-1].copy())):
+      trainer = at_start(method)
+      with mock.patch.object(target, 'labels', labels):
+        run_steps(trainer, 0, _STEPS)
+        ends.append((checkpoints.snapshot(trainer.state()),
+                     trainer.evaluate('test')[_TARGET]))
+    (one, right), (other, wrong) = ends
+    for key, array in one.items():
+      self.assertEqual(array.tobytes(), other[key].tobytes(), key)
+    # Only the accuracy, of which nobody but the records knows, is another.
+    self.assertNotEqual(right['loss'], wrong['loss'])
+    self.assertEqual(right['information'], wrong['information'])
+
+  def test_the_upper_bound_learns_from_labels(self):
+    target, ends = make_data()[_TARGET], []
+    for labels in (target.labels, lambda split, labels=target.labels: (
+        labels(split)[::-1].copy())):
+      trainer = at_start('supervised')
+      with mock.patch.object(target, 'labels', labels):
+        run_steps(trainer, 0, 2)
+      ends.append(checkpoints.snapshot(trainer.state()))
+    one, other = ends
+    changed = {key for key in one if one[key].tobytes() != other[key].tobytes()}
+    self.assertIn('model/tasks/three/signature/logits', changed)
+
+  @parameterized.parameters(*_UNSUPERVISED)
+  def test_batches_have_no_labels_of_the_target(self, method):
+    trainer = at_start(method)
+    batch = next(trainer.batches(0))
+    self.assertEqual((batch['target'].dtype, batch['target'].shape),
+                     (tf.float32, (8, 8, 8, 3)))
+    self.assertEqual(set(batch.get('sources', {})),
+                     set() if method == 'im' else set(_SOURCES))
+    self.assertEqual(trainer.images_per_step, 8 if method == 'im' else 16)
+
+  # Time
+
+  @parameterized.parameters(*_UNSUPERVISED, 'supervised')
+  def test_resumed_is_uninterrupted(self, method):
+    trainer = at_start(method)
+    run_steps(trainer, 0, 3)
+    broken_off = checkpoints.snapshot(trainer.state())
+    names = run_steps(trainer, 3, _STEPS)
+    expected = checkpoints.snapshot(trainer.state())
+    at_start(method)
+    self.assertEqual(set(run_steps(trainer, 0, 1)), set(names))
+    checkpoints.restore(trainer.state(), broken_off)
+    run_steps(trainer, 3, _STEPS)
+    for key, array in checkpoints.snapshot(trainer.state()).items():
+      self.assertEqual(array.tobytes(), expected[key].tobytes(), key)
+    self.assertTrue(trainer.guard.is_exchanged)
+
+  def test_collapse_ends_the_run_at_the_best_state(self):
+    trainer = at_start('im')
+    logits = trainer.model.task(_TARGET).signature.logits
+    seen = []
+
+    def scores(split):
+      self.assertEqual(split, 'train')
+      seen.append(logits.numpy())
+      return {'information': 0.1 * len(seen),
+              'classes_predicted': 1.2 if len(seen) == 3 else 4.0}
+
+    with (tempfile.TemporaryDirectory() as workdir,
+          mock.patch.object(trainer._evaluation, 'scores', scores),
+          self.assertLogs(level='WARNING') as logs):
+      loop.run(trainer, workdir, loop.Cadence(log=5, checkpoint=10))
+      end = checkpoints.snapshot(trainer.state())
+      at_start('im')
+      loop.run(trainer, workdir, loop.Cadence(), resume=True)
+      step, *_ = checkpoints.Checkpoints(f'{workdir}/checkpoints').load()
+    self.assertEqual(step, 4)  # of six
+    self.assertRegex(logs.output[0], 'fall on 1.2 classes, on 4.0 at the '
+                                     'start. It goes back to step 2 ')
+    self.assertLen(seen, 3)
+    self.assertAllEqual(logits, seen[1])
+    self.assertNotAllEqual(logits, seen[2])
+    self.assertEmpty(moved(trainer, end))
+    report = trainer.guard.report()
+    self.assertAllClose(report.pop('best_score'), 0.2)
+    self.assertEqual(report, {
+        'score': 'information', 'best_step': 2, 'alarm_step': 4})
+
+  def test_pretraining_must_leave_steps(self):
+    with self.assertRaisesRegex(ValueError, 'more steps than the 6 of'):
+      make_trainer('adda', pretraining_steps=6)
+
+  # What is learnt
+
+  def test_information_rises(self):
+    trainer = at_start('im')
+    before = trainer.evaluate('train')[_TARGET]
+    run_steps(trainer, 0, _STEPS - 1)
+    after = trainer.evaluate('train')[_TARGET]
+    self.assertGreater(after['information'], before['information'])
+
+  def test_m3sda_predicts_by_the_mean_of_both_heads(self):
+    trainer = at_start('m3sda')
+    run_steps(trainer, 0, 4)
+    embedding = np.random.default_rng(0).normal(size=(5, 16)).astype('float32')
+    heads = trainer._method.predictor_variables()
+    softmaxes = [tf.nn.softmax(
+        embedding @ heads[f'{number}/kernel'] + heads[f'{number}/bias'])
+                 for number in (1, 2)]
+    self.assertAllClose(trainer._method.predict(embedding),
+                        np.mean(softmaxes, 0), atol=1e-6)
+    found = trainer.evaluate('test')[_TARGET]
+    self.assertEqual(found['examples'], found['own_head']['examples'])
+    self.assertNotEqual(found['loss'], found['own_head']['loss'])
+
+  def test_m3sda_first_head_begins_as_the_sources(self):
+    trainer = at_start('m3sda')
+    heads = trainer._method.predictor_variables()
+    self.assertAllEqual(heads['1/kernel'], trainer.network.head.kernel)
+    self.assertNotAllClose(heads['2/kernel'], heads['1/kernel'])
+
+  def test_m3sda_loss_is_written_out(self):
+    """C: discrepancy + weight * moment distance."""
+    found = run_steps(at_start('m3sda'), 0, 3)
+    self.assertAllClose(found['loss'], found['discrepancy'] + 0.01 * (
+        found['moments/target'] + found['moments/sources']), rtol=1e-5)
+    self.assertGreater(found['moments/sources'], 1e-3)
+
+
+if __name__ == '__main__':
+  tf.test.main()
