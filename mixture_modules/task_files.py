@@ -189,6 +189,12 @@ def load_task(model, path, name=None, force=False):
   except BaseException:
     model.remove_task(name)
     raise
+  precision = model.dtype_policy.name
+  if file.header['precision'] != precision:
+    warnings.warn(
+        f'Task {name!r} of {path} was trained in {file.header["precision"]}, '
+        f'the model computes in {precision}: its outputs differ in the last '
+        'digits.', stacklevel=2)
   if changed:
     warnings.warn(
         f'Task {name!r} of {path} was saved from a model whose shared weights '
@@ -245,7 +251,8 @@ def _check_values(tensors):
   """Checks that values are such as a trained task can have."""
   for name, array in tensors.items():
     if not np.isfinite(array).all():
-      raise ValueError(f'{name} holds infinities or what is not a number')
+      raise ValueError(f'{tensor_files.shorten(name)} holds infinities or what '
+                       'is not a number')
     if (name.startswith('statistics/variance/') or name == 'num_updates') and (
         array < 0).any():
       raise ValueError(f'{name} is negative')

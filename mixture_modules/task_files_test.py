@@ -211,6 +211,14 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(self.path.stat().st_size, size)
     self.assertLoads(model, copy)
 
+  def test_another_precision_is_told(self):
+    task_files.save_task(make_model(), 'b', self.path)
+    model = make_model(dtype='mixed_bfloat16')
+    model.remove_task('b')
+    with self.assertWarnsRegex(
+        UserWarning, 'trained in float32.*computes in mixed_bfloat16'):
+      task_files.load_task(model, self.path)
+
   def test_keras_copy_of_the_model(self):
     model = make_model()
     task_files.save_task(model, 'b', self.path)

@@ -25,7 +25,7 @@ def fingerprint(model):
 
   Of names, shapes, dtypes and bytes of the shared variables, and of what else
   decides the model's function. Two models with one fingerprint compute the
-  same with the same task.
+  same with the same task, up to the precision of their activations.
 
   Args:
     model: `IsometricModel`.

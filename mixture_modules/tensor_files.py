@@ -132,7 +132,7 @@ def decode(data):
   for name, entry in header.items():
     dtype, shape, size = _check_entry(name, entry, cursor - 8 - length)
     if cursor + size > len(data):
-      raise TensorFileError(f'the data of {name!r} ends after the file')
+      raise TensorFileError(f'the data of {shorten(name)} ends after the file')
     array = np.frombuffer(
         data, dtype.newbyteorder('<'), math.prod(shape), cursor)
     tensors[name] = array.astype(dtype).reshape(shape)
@@ -183,21 +183,21 @@ def _finite(text):
 def _check_entry(name, entry, begin):
   """(dtype, shape, bytes) of an array whose data begins at `begin`."""
   if not isinstance(entry, dict) or set(entry) != {'dtype', 'shape', _DATA}:
-    raise TensorFileError(f'the entry of {name!r} is not dtype, shape and '
-                          f'{_DATA}')
+    raise TensorFileError(f'the entry of {shorten(name)} is not dtype, shape '
+                          f'and {_DATA}')
   code, shape, offsets = entry['dtype'], entry['shape'], entry[_DATA]
   if not isinstance(code, str) or code not in _DTYPES:
-    raise TensorFileError(f'the dtype of {name!r} is {shorten(code)}, '
+    raise TensorFileError(f'the dtype of {shorten(name)} is {shorten(code)}, '
                           f'expected one of {list(_DTYPES)}')
   if not _are_counts(shape) or len(shape) > _MAX_DIMENSIONS or 0 in shape:
     raise TensorFileError(
-        f'the shape of {name!r} is {shorten(shape)}, expected at most '
+        f'the shape of {shorten(name)} is {shorten(shape)}, expected at most '
         f'{_MAX_DIMENSIONS} positive integers')
   dtype = np.dtype(_DTYPES[code])
   size = math.prod(shape) * dtype.itemsize
   if not _are_counts(offsets) or offsets != [begin, begin + size]:
     raise TensorFileError(
-        f'the data of {name!r} is at {shorten(offsets)}, expected '
+        f'the data of {shorten(name)} is at {shorten(offsets)}, expected '
         f'{shorten([begin, begin + size])}: one array after the other, each '
         'of the size of its shape')
   return dtype, shape, size

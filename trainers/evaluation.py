@@ -50,7 +50,7 @@ class Evaluator:
 
   def __init__(self, model):
     self._model = model
-    self._steps = {}
+    self._steps = {}  # task: (ids of the model's variables, function)
 
   def evaluate(self, task, batches):
     """Loss and accuracy over all of `batches`.
@@ -67,12 +67,13 @@ class Evaluator:
       ValueError: If there are no examples.
     """
     # What was traced before a part was detached, say, is stale.
-    key = task, tuple(map(id, self._model.variables))
-    if key not in self._steps:
-      self._steps[key] = self._make_step(task)
+    variables = list(map(id, self._model.variables))
+    if self._steps.get(task, ())[:1] != (variables,):
+      self._steps[task] = variables, self._make_step(task)
+    _, step = self._steps[task]
     right, loss, examples = 0, 0.0, 0
     for images, labels in batches:
-      logits, losses = self._steps[key](images, labels)
+      logits, losses = step(images, labels)
       right += int(np.sum(np.argmax(logits, -1) == labels.numpy()))
       loss += float(np.sum(losses, dtype='float64'))
       examples += len(labels)
