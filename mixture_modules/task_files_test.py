@@ -422,9 +422,9 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
        r'statistics/mean/input is float32\[\]'),
       ('dtype', {'head/bias': np.zeros(3, 'float64')}, r'float64\[3\]'),
       ('nan', {'head/bias': np.float32([1, np.nan, 0])},
-       'head/bias holds infinities or what is not'),
+       "'head/bias' holds infinities or what is not"),
       ('infinity', {'statistics/mean/input': np.full(8, -np.inf, 'float32')},
-       'statistics/mean/input holds infinities'),
+       "'statistics/mean/input' holds infinities"),
       ('variance', {'statistics/variance/input': np.full(8, -1, 'float32')},
        'statistics/variance/input is negative'),
       ('updates', {'num_updates': np.int64(-10)}, 'num_updates is negative'),
@@ -566,7 +566,7 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
         task_files.save_task(model, task, self.path, metadata)
     bias = model.heads['b'].bias
     bias.assign(bias + np.nan)
-    with self.assertRaisesRegex(ValueError, 'head/bias holds infinities'):
+    with self.assertRaisesRegex(ValueError, "'head/bias' holds infinities"):
       task_files.save_task(model, 'b', self.path)
     model.add_task('x\ny', 2)
     with self.assertRaisesRegex(ValueError, 'a control character'):
