@@ -23,7 +23,8 @@ _EXPORT = [  # what `launch.fold` writes and reads back
     'onnxruntime>=1.32',
     'tf2onnx>=1.17',
 ]
-_TEST = _TRAIN + ['pytest', 'pytest-cov', 'ruff>=0.17,<0.18', 'safetensors']
+_TEST = _TRAIN + ['pytest', 'pytest-cov', 'pytest-xdist', 'ruff>=0.17,<0.18',
+                  'safetensors']
 
 
 def _version():

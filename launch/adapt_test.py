@@ -8,13 +8,10 @@ from absl.testing import parameterized
 import tensorflow as tf
 
 from launch import command_server
+from launch import toy_records
 from trainers import checkpoints
 from trainers import records
 from trainers import saved_models
-
-_TINY = ('--smoke', '--depth_multiplier=0.2', '--num_layers=2',
-         '--num_templates=2', '--nouse_se', '--image_size=8', '--deterministic')
-
 
 class AdaptTest(parameterized.TestCase, tf.test.TestCase):
 
@@ -25,18 +22,12 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
     cls.addClassCleanup(directory.cleanup)
     cls.directory = pathlib.Path(directory.name)
     cls.sources = {}
-    commands = []
-    for name, flags in (
-        ('bank', ('--tasks=optdigits,mnist', '--shared_head')),
-        ('pooled', ('--tasks=optdigits,mnist', '--pool', '--norm=shared',
-                    '--signature=diagonal'))):
+    for name, tasks, options in (
+        ('bank', ['optdigits', 'mnist'], {'shared_head': True}),
+        ('pooled', ['pool:optdigits|mnist'],
+         {'norm': 'shared', 'signature': 'diagonal'})):
       cls.sources[name] = cls.directory / name
-      commands.append(command_server.Command(
-          'train', *_TINY, *flags, f'--workdir={cls.sources[name]}',
-          directory=cls.directory))
-    for command in commands:
-      status, _, error = command.wait()
-      assert status == 0, error
+      toy_records.write_model(cls.sources[name], tasks, **options)
 
   def run_command(self, *flags, name='adapt'):
     status, output, error = command_server.Command(

@@ -182,15 +182,9 @@ def _make_ready(tasks):
 
 
 def _make_one_ready(task):
-  if task.folder:
-    return
-  if _PREPARE.value:
+  if _PREPARE.value and not task.folder:
     builders.prepare(task, _DATA_DIR.value)
-  builder = builders.open_builder(task, _DATA_DIR.value)
-  if not builder.data_path.exists():
-    raise ValueError(builders.missing_message(task, builder))
-  if task.class_list:
-    class_lists.read(task.class_list, _DATA_DIR.value)
+  builders.check_prepared(task, _DATA_DIR.value)
 
 
 def _try_all(function, items):

@@ -57,8 +57,8 @@ from trainers.data import pipeline
 _SPLIT = flags.DEFINE_enum(
     'split', 'test', pipeline.SPLITS, 'Split to evaluate on.')
 _ONLY = flags.DEFINE_list(
-    'only', [], 'Tasks to evaluate, such as those whose data is here. Default: '
-    'all of the model.')
+    'only', [], 'Tasks to evaluate, such as those whose data is here; written '
+    'beside the others of the same checkpoint. Default: all of the model.')
 _HARDEN = flags.DEFINE_bool(
     'harden', False, 'Also evaluate with every row of the signature one-hot: '
     'its strongest template alone.')
@@ -120,37 +120,48 @@ def evaluate(saved, tasks, edits):
   data = saved.load_data(
       shared_flags.DATA_DIR.value, tasks, [_SPLIT.value])
   network = evaluation.Network(saved.model, data, config.eval_batch_size)
-  weights = shared_flags.WEIGHTS.value
+  weights, statistics = shared_flags.WEIGHTS.value, _STATISTICS.value
+  name = f'{_SPLIT.value}-{weights}'
+  path, edits_path, between_path = (
+      workdir / f'{file}.json' for file in (
+          f'evaluation-{name}', f'edits-{name}-{statistics}',
+          f'between-{name}-{statistics}'))
+  # Damaged ones show before time is spent.
+  is_whole = set(tasks) == set(saved.model.tasks)
+  former, former_edits, former_between = (
+      _read(*file, saved.step) if is_needed else {} for is_needed, *file in (
+          (not is_whole, path, run_records.read_results),
+          (edits, edits_path, run_records.read_edits),
+          (_BETWEEN.value, between_path, run_records.read_between)))
   found = results.collect(
       network, _SPLIT.value, weights, saved.step, saved.seconds)
-  name = f'{_SPLIT.value}-{weights}'
-  records.write_json(workdir / f'evaluation-{name}.json', found)
+  records.write_json(path, results.merge(former, found) if former else found)
   print(results.format_table(found))
   if len(tasks) > 1:
     print(results.format_distances(found))
   if edits:
     edited = results.describe_edits(found, perturbation.evaluate(
-        network, config, edits, _SPLIT.value, _STATISTICS.value),
-                                    _STATISTICS.value)
+        network, config, edits, _SPLIT.value, statistics), statistics)
     print(f'{results.align(results.edit_rows(edited))}\n{results.EDITS}')
-    _write(workdir / f'edits-{name}-{_STATISTICS.value}.json', edited,
-           'edits', run_records.read_edits)
+    _write(edits_path, results.merge_edits(former_edits, edited))
   if _BETWEEN.value:
     between = results.describe_between(
         found, _BETWEEN.value, perturbation.evaluate_between(
             network, config, _BETWEEN.value, _POINTS.value, _SPLIT.value,
-            _STATISTICS.value), _STATISTICS.value)
+            statistics), statistics)
     for line in between['lines'].values():
       print(f'{results.align(results.between_rows(line))}\n{results.BETWEEN}')
-    _write(workdir / f'between-{name}-{_STATISTICS.value}.json', between,
-           'lines', run_records.read_between)
+    _write(between_path, results.merge_between(former_between, between))
 
 
-def _write(path, found, key, read):
-  """Writes results, beside former ones of the same checkpoint."""
+def _read(path, read, steps):
+  """What a file holds of the same checkpoint; empty if it has none."""
   former = read(path) if path.exists() else {}
-  if former.get('steps') == found['steps']:
-    found[key] = {**former[key], **found[key]}
+  return former if former.get('steps') == steps else {}
+
+
+def _write(path, found):
+  """Writes results, and what made them."""
   records.write_json(path, {**found, **records.describe_process()})
 
 

@@ -1,48 +1,59 @@
-"""Tests of `launch.evaluate` from the command line."""
+"""Tests of `launch.evaluate`, on a run of `launch.train`."""
 
+import contextlib
+import io
 import pathlib
 import tempfile
+from unittest import mock
 
-from absl.testing import absltest
+from absl import flags
+from absl.testing import flagsaver
+import tensorflow as tf
 
-from launch import command_server
+from launch import evaluate
+from launch import run_records
+from launch import train
 from trainers import records
 
 
-class EvaluateTest(absltest.TestCase):
+class EvaluateTest(tf.test.TestCase):
 
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS.mark_as_parsed()
     directory = tempfile.TemporaryDirectory()
     cls.addClassCleanup(directory.cleanup)
     cls.directory = pathlib.Path(directory.name)
     cls.workdir = cls.directory / 'run'
-    status, cls.table, error = cls.run_command(
-        '--smoke', '--tasks=optdigits,mnist', '--depth_multiplier=0.2',
-        '--num_layers=2', '--num_templates=2', '--nouse_se', '--image_size=8',
-        f'--workdir={cls.workdir}', name='train')
-    assert status == 0, error
+    cls.table = cls.run_command(
+        train, smoke='true', tasks='optdigits,mnist', depth_multiplier='0.2',
+        num_layers='2', num_templates='2', use_se='false', image_size='8')
+    cls.before = records.read_json(cls.workdir / records.RESULTS)
+    cls.again = cls.run_command(
+        signature_edit='swap:1:2,drop:1', harden='true',
+        between='mnist,optdigits', points='2')
 
   @classmethod
-  def run_command(cls, *flags, name='evaluate'):
-    return command_server.Command(
-        name, *flags, directory=cls.directory).wait()
+  def run_command(cls, module=evaluate, **values):
+    """What the command prints."""
+    values = {'workdir': str(cls.workdir), **values}
+    with (flagsaver.as_parsed(**values),
+          contextlib.redirect_stdout(io.StringIO()) as output,
+          contextlib.redirect_stderr(io.StringIO())):
+      module.main(['command'])
+    return output.getvalue()
 
   def test_gives_the_same_numbers_again(self):
-    before = records.read_json(self.workdir / records.RESULTS)
-    status, table, error = self.run_command(f'--workdir={self.workdir}')
-    self.assertEqual(status, 0, error)
     after = records.read_json(self.workdir / 'evaluation-test-ema.json')
-    self.assertEqual({**after, 'seconds': 0}, {**before, 'seconds': 0})
-    self.assertEqual(table.splitlines()[:5], self.table.splitlines()[:5])
+    self.assertEqual({**after, 'seconds': 0}, {**self.before, 'seconds': 0})
+    self.assertEqual(self.again.splitlines()[:5], self.table.splitlines()[:5])
     self.assertEqual(
-        before, records.read_json(self.workdir / records.RESULTS))
+        self.before, records.read_json(self.workdir / records.RESULTS))
 
   def test_other_split_and_weights(self):
-    status, table, error = self.run_command(
-        f'--workdir={self.workdir}', '--split=validation', '--weights=raw')
-    self.assertEqual(status, 0, error)
+    table = self.run_command(split='validation', weights='raw')
     found = records.read_json(self.workdir / 'evaluation-validation-raw.json')
     self.assertEqual((found['split'], found['weights']), ('validation', 'raw'))
     self.assertEqual(
@@ -53,9 +64,6 @@ class EvaluateTest(absltest.TestCase):
                         test['tasks']['mnist']['max_xi'])
 
   def test_edits(self):
-    flags = [f'--workdir={self.workdir}', '--signature_edit=swap:1:2,drop:1']
-    status, table, error = self.run_command(*flags, '--harden')
-    self.assertEqual(status, 0, error)
     path = self.workdir / 'edits-test-ema-moved.json'
     found = records.read_json(path)
     self.assertEqual((found['split'], found['weights'], found['steps']),
@@ -74,27 +82,31 @@ class EvaluateTest(absltest.TestCase):
     change = 100 * (hard['top1'] - trained['mnist']['top1'])
     self.assertIn(['harden', 'mnist', f'{hard["top1"]:.2%}', f'{change:+.2f}',
                    '1-2', hard['signature']],
-                  [line.split() for line in table.splitlines()])
-    # Others are kept; those of other statistics are elsewhere.
+                  [line.split() for line in self.again.splitlines()])
+    # Those of other statistics are elsewhere.
     before = path.read_bytes()
-    status, table, error = self.run_command(
-        *flags, '--statistics=reestimated')
-    self.assertEqual(status, 0, error)
+    self.run_command(
+        signature_edit='drop:1', statistics='reestimated', only='mnist')
     self.assertEqual(path.read_bytes(), before)
     other = records.read_json(self.workdir / 'edits-test-ema-reestimated.json')
-    self.assertCountEqual(other['edits'], ['none', 'swap:1:2', 'drop:1'])
-    self.assertNotEqual(other['edits']['drop:1'], found['edits']['drop:1'])
-    status, table, error = self.run_command(
-        f'--workdir={self.workdir}', '--signature_edit=reverse')
-    self.assertEqual(status, 0, error)
-    after = records.read_json(path)['edits']
-    self.assertEqual(after.pop('reverse'), found['edits']['swap:1:2'])
-    self.assertEqual(after, found['edits'])
+    self.assertCountEqual(other['edits'], ['none', 'drop:1'])
+    self.assertNotEqual(other['edits']['drop:1']['tasks']['mnist'],
+                        found['edits']['drop:1']['tasks']['mnist'])
+    # Others are kept, and other tasks.
+    evaluated = records.read_json(self.workdir / 'evaluation-test-ema.json')
+    table = self.run_command(signature_edit='reverse', only='mnist')
+    self.assertNotIn('optdigits', table)
+    after = records.read_json(path)
+    self.assertEqual(after['edits'].pop('reverse')['tasks'], {
+        'mnist': found['edits']['swap:1:2']['tasks']['mnist']})
+    for key in ('edits', 'trained'):
+      self.assertEqual(after[key], found[key])
+    self.assertEqual(evaluated, records.read_json(
+        self.workdir / 'evaluation-test-ema.json'))
+    self.assertCountEqual(evaluated['tasks'], ['optdigits', 'mnist'])
+    self.assertLen(run_records.Run(self.workdir).edits, 2)
 
   def test_between(self):
-    status, table, error = self.run_command(
-        f'--workdir={self.workdir}', '--points=2', '--between=mnist,optdigits')
-    self.assertEqual(status, 0, error)
     path = self.workdir / 'between-test-ema-moved.json'
     line = records.read_json(path)['lines']['mnist to optdigits']
     self.assertEqual([point['t'] for point in line['points']], [0, 1])
@@ -109,47 +121,54 @@ class EvaluateTest(absltest.TestCase):
     self.assertIn(
         ['0.00', f'{mnist["top1"]:.2%}', f'{mnist["loss"]:.4f}',
          f'{optdigits["top1"]:.2%}', f'{optdigits["loss"]:.4f}',
-         mnist['signature']], [row.split() for row in table.splitlines()])
+         mnist['signature']], [row.split() for row in self.again.splitlines()])
 
-  def assertFails(self, message, *flags):
-    status, output, error = self.run_command(*flags)
-    self.assertEqual((status, output), (1, ''))
-    self.assertNotIn('Traceback', error)
-    lines = [line for line in error.splitlines() if line.startswith('error:')]
-    self.assertLen(lines, 1, error)
-    self.assertRegex(lines[0], message)
+  def assert_fails(self, message, **values):
+    with self.assertRaisesRegex(ValueError, message):
+      self.run_command(**values)
 
   def test_errors(self):
-    self.assertFails('Expected --workdir')
+    self.assert_fails('Expected --workdir', workdir='')
     missing = self.directory / 'missing'
-    self.assertFails('missing, which has no run.json', f'--workdir={missing}')
+    self.assert_fails('missing, which has no run.json', workdir=str(missing))
     self.assertFalse(missing.exists())
-    for message, *flags in (
-        ('LAYER from 1 to 2 .*received 0', '--signature_edit=drop:1,swap:0:1'),
-        ("Unknown edit 'shift'", '--signature_edit=shift'),
-        ('two or more layers', '--signature_edit=drop:1+drop:1'),
-        (r'two of the tasks .*received mnist, usps', '--between=mnist,usps'),
-        ('two points or more', '--between=mnist,optdigits', '--points=1'),
-        ('--statistics is of edited', '--statistics=reestimated')):
-      self.assertFails(message, f'--workdir={self.workdir}', *flags)
+    for message, values in (
+        ('LAYER from 1 to 2 .*received 0',
+         {'signature_edit': 'drop:1,swap:0:1'}),
+        ("Unknown edit 'shift'", {'signature_edit': 'shift'}),
+        ('two or more layers', {'signature_edit': 'drop:1+drop:1'}),
+        ('two of the tasks .*received mnist, usps', {'between': 'mnist,usps'}),
+        ('two points or more', {'between': 'mnist,optdigits', 'points': '1'}),
+        ('--statistics is of edited', {'statistics': 'reestimated'})):
+      self.assert_fails(message, **values)
+
+  def test_damaged_results_show_before_time_is_spent(self):
+    path = self.workdir / 'evaluation-train-raw.json'
+    path.write_text('{}')
+    with mock.patch.object(evaluate.results, 'collect') as collect:
+      self.assert_fails(f'{path.name}, received a file that is damaged',
+                        split='train', weights='raw', only='mnist')
+    collect.assert_not_called()
+
+  def test_damaged_runs(self):
     copy = self.directory / 'copy'
     copy.mkdir()
     run = (self.workdir / records.RUN).read_text()
     (copy / records.RUN).write_text(run)
-    self.assertFails('received none', f'--workdir={copy}')
+    self.assert_fails('received none', workdir=str(copy))
     checkpoint = next((self.workdir / records.CHECKPOINTS).iterdir())
     (copy / records.CHECKPOINTS).mkdir()
     (copy / records.CHECKPOINTS / checkpoint.name).write_bytes(
         checkpoint.read_bytes()[:-1])
-    self.assertFails('damaged or foreign', f'--workdir={copy}')
+    self.assert_fails('damaged or foreign', workdir=str(copy))
     (copy / records.CHECKPOINTS / checkpoint.name).write_bytes(
         checkpoint.read_bytes())
     (copy / records.RUN).write_text(
         run.replace('"num_templates": 2', '"num_templates": 3'))
-    self.assertFails('a checkpoint of this run', f'--workdir={copy}')
+    self.assert_fails('a checkpoint of this run', workdir=str(copy))
     (copy / records.RUN).write_text(run.replace('"rho"', '"later"'))
-    self.assertFails('of another version', f'--workdir={copy}')
+    self.assert_fails('of another version', workdir=str(copy))
 
 
 if __name__ == '__main__':
-  absltest.main()
+  tf.test.main()

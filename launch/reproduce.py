@@ -27,6 +27,7 @@ the flags of a run are the transfers':
     python -m launch.reproduce --table=10 --from=mw/16=runs/a,mw/32=runs/b
 """
 
+import contextlib
 import dataclasses
 import pathlib
 
@@ -41,6 +42,7 @@ from launch import run_flags
 from launch import shared_flags
 from launch import table_runs
 from launch import table_text
+from launch import transfer_banks
 from launch import transfer_tables
 import mixture_modules as mm
 from trainers import run_config
@@ -73,9 +75,13 @@ def main(argv):
     text = transfer_table(paper_transfers.TABLES[number], workdir)
   else:
     text = trained_table(paper_tables.TRAINED[number], workdir)
+  _write(workdir, text)
+  print(text)
+
+
+def _write(workdir, text):
   workdir.mkdir(parents=True, exist_ok=True)
   (workdir / 'table.md').write_text(text + '\n')
-  print(text)
 
 
 def _check_flags(number):
@@ -104,8 +110,20 @@ def trained_table(table, workdir):
                        '--seeds.')
   jobs = [job for row in rows for seed in seeds
           for job in _jobs(row, seed, workdir, bool(table.columns))]
-  table_runs.run_all(jobs, workdir, shared_flags.SMOKE.value)
+  with _written_if_stopped(workdir, table_text.trained, table):
+    table_runs.run_all(jobs, workdir, shared_flags.SMOKE.value)
   return table_text.trained(table, workdir)
+
+
+@contextlib.contextmanager
+def _written_if_stopped(workdir, make_text, table):
+  """Also writes what is finished where something is in the way of the rest."""
+  try:
+    yield
+  except ValueError:
+    if workdir.exists():
+      _write(workdir, make_text(table, workdir))
+    raise
 
 
 def transfer_table(table, workdir):
@@ -117,13 +135,20 @@ def transfer_table(table, workdir):
   seeds, given = _chosen_seeds(), run_flags.given()
   if any(table_runs.flag_name(argument) == 'seed' for argument in given):
     raise ValueError('--seed cannot be given: give --seeds, of the transfers.')
-  banks = transfer_tables.find_banks(
+  smoke, data_dir = shared_flags.SMOKE.value, shared_flags.DATA_DIR.value
+  banks = transfer_banks.find_banks(
       table, workdir, shared_flags.FROM.value, _ROWS.value)
+  for bank in banks:
+    run_flags.training_from_flags(bank.training)  # as each transfer will
   tasks = shared_flags.TASK.value and shared_flags.TASK.value.split(',')
-  table_runs.run_all(
-      transfer_tables.make_jobs(
-          table, workdir, banks, seeds, tasks, given, shared_flags.SMOKE.value,
-          shared_flags.DATA_DIR.value), workdir, shared_flags.SMOKE.value)
+  transfer_banks.check(table, banks, tasks, smoke, data_dir)
+  jobs = {bank.key: transfer_tables.make_jobs(
+      table, workdir, [bank], seeds, tasks, given, smoke, data_dir)
+          for bank in banks}
+  with _written_if_stopped(workdir, transfer_tables.markdown, table):
+    if not smoke:
+      transfer_banks.check_data(jobs)
+    table_runs.run_all(sum(jobs.values(), []), workdir, smoke)
   return transfer_tables.markdown(table, workdir)
 
 

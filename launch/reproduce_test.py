@@ -123,14 +123,46 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_transfers_are_run_and_shown(self):
     with (tempfile.TemporaryDirectory() as workdir,
-          flagsaver.flagsaver(task='usps,kmnist', rows=['digits'],
-                              seeds=['0', '1']),
+          flagsaver.flagsaver(task='usps,optdigits', rows=['digits'],
+                              seeds=['0', '1'], smoke=True),
           mock.patch.object(reproduce.table_runs, 'run_all') as run_all):
       text = reproduce.transfer_table(
           paper_transfers.TABLES[9], pathlib.Path(workdir))
     jobs = run_all.call_args.args[0]
     self.assertLen(jobs, 1 + 2 * 4 * 2)
     self.assertIn('| digits | usps | random | - | 93.76 | - | 96.05 |', text)
+
+  @parameterized.named_parameters(
+      ('layers', {'num_layers': '8'}, '--num_layers cannot be given'),
+      ('norm', {'norm': 'shared'}, '--norm cannot be given'),
+      ('preset', {'preset': 'small'}, '--preset cannot be given'),
+      ('tasks', {'tasks': 'kmnist'}, '--tasks cannot .* data set is --task'),
+      ('batch', {'batch_size': 'x'}, '--batch_size must be'),
+      ('task', {'task': 'kmnis'}, 'did you mean kmnist'),
+      ('seed', {'seed': '1'}, 'give --seeds'),
+      ('data', {'data_dir': '/nowhere'}, 'kmnist: expected the prepared'))
+  def test_nothing_is_run_that_a_transfer_would_refuse(self, values, message):
+    values = {'task': 'kmnist', 'rows': 'mw/16', **values}
+    table = paper_transfers.TABLES[2]
+    with (tempfile.TemporaryDirectory() as workdir,
+          flagsaver.as_parsed(**values),
+          mock.patch.object(reproduce.table_runs, 'run_all') as run_all,
+          self.assertRaisesRegex(ValueError, message)):
+      reproduce.transfer_table(table, pathlib.Path(workdir) / 'table')
+    run_all.assert_not_called()
+
+  def test_what_is_finished_is_written_where_the_rest_fails(self):
+    with tempfile.TemporaryDirectory() as folder, flagsaver.flagsaver(
+        rows=['digits'], task='usps', data_dir=folder):
+      workdir = pathlib.Path(folder) / 'table'
+      for _ in range(2):
+        with self.assertRaisesRegex(ValueError, 'nothing was run'):
+          reproduce.transfer_table(paper_transfers.TABLES[9], workdir)
+        is_written = workdir.exists()
+        workdir.mkdir(exist_ok=True)
+      self.assertTrue(is_written)
+      self.assertIn('| digits | usps | random |',
+                    (workdir / 'table.md').read_text())
 
   @parameterized.parameters(('from', 5), ('task', 7), ('init', 9))
   def test_flags_of_other_tables_and_commands_are_refused(self, name, table):

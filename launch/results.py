@@ -1,5 +1,7 @@
 """A run's results: the dictionary that is written and the tables shown."""
 
+import numpy as np
+
 from mixture_modules import self_organization
 from mixture_modules import signatures
 
@@ -39,13 +41,29 @@ def collect(network, split, weights, steps, seconds):
     result['signature'] = signatures.notation(mixtures[name])
     result['classes'] = network.model.task(name).num_classes
     result['mixtures'] = mixtures[name].round(6).tolist()
-  distances = [
-      {'tasks': list(pair), 'total_variation': values.round(4).tolist()}
-      for pair, values in self_organization.distances(
-          {name: mixtures[name] for name in tasks}).items()]
+  distances = _distances({name: mixtures[name] for name in tasks})
   return {'tasks': tasks, 'distances': distances,
           'parameters': network.model.parameter_report(), 'steps': steps,
           'seconds': round(seconds, 1), 'split': split, 'weights': weights}
+
+
+def _distances(mixtures):
+  distances = self_organization.distances(
+      {name: np.asarray(xi, 'float64') for name, xi in mixtures.items()})
+  return [{'tasks': list(pair), 'total_variation': values.round(4).tolist()}
+          for pair, values in distances.items()]
+
+
+def merge(former, results):
+  """Results of some tasks, and of others that were evaluated before.
+
+  Args:
+    former: As from `collect`, of the same checkpoint; empty if there are none.
+    results: As from `collect`; of tasks that are in both, these stay.
+  """
+  tasks = {**former.get('tasks', {}), **results['tasks']}
+  return {**results, 'tasks': tasks, 'distances': _distances(
+      {name: task['mixtures'] for name, task in tasks.items()})}
 
 
 def format_table(results):
@@ -114,6 +132,28 @@ def describe_edits(results, edits, statistics):
       **{key: results[key] for key in ('split', 'weights', 'steps')}}
 
 
+def merge_edits(former, described):
+  """Edited networks, with those and those tasks that were evaluated before.
+
+  Args:
+    former: As from `describe_edits`, of the same checkpoint; empty if there
+      are none.
+    described: As from `describe_edits`; what is in both is as it is here.
+  """
+  def merge_network(former_network, network):
+    return {**network, 'tasks': {
+        **former_network.get('tasks', {}), **network['tasks']}}
+
+  edits = former.get('edits', {})
+  return {
+      **described,
+      'trained': merge_network(
+          former.get('trained', {}), described['trained']),
+      'edits': {**edits, **{
+          edit: merge_network(edits.get(edit, {}), network)
+          for edit, network in described['edits'].items()}}}
+
+
 def edit_rows(described):
   """Rows of a table of edited networks, one for each edit and task.
 
@@ -148,6 +188,18 @@ def describe_between(results, pair, points, statistics):
   return {'lines': {' to '.join(pair): line},
           'statistics': statistics,
           **{key: results[key] for key in ('split', 'weights', 'steps')}}
+
+
+def merge_between(former, described):
+  """Lines between signatures, with those that were evaluated before.
+
+  Args:
+    former: As from `describe_between`, of the same checkpoint; empty if there
+      are none.
+    described: As from `describe_between`.
+  """
+  return {**described,
+          'lines': {**former.get('lines', {}), **described['lines']}}
 
 
 def between_rows(line):

@@ -46,6 +46,16 @@ class ResultsTest(tf.test.TestCase):
         distance['total_variation'],
         np.abs(mixtures['one'] - mixtures['two+blur']).sum(-1) / 2, atol=1e-4)
 
+  def test_merges_tasks(self):
+    one, other = ({**self.found, 'tasks': {name: task}, 'distances': []}
+                  for name, task in self.found['tasks'].items())
+    self.assertEqual(results.merge(one, other), self.found)
+    self.assertEqual(results.merge({}, other), other)
+    changed = {**other, 'tasks': {'two+blur': {
+        **self.found['tasks']['two+blur'], 'top1': -1}}}
+    merged = results.merge(self.found, changed)
+    self.assertEqual(merged['tasks'], {**one['tasks'], **changed['tasks']})
+
   def test_table(self):
     lines = results.format_table(self.found).splitlines()
     self.assertLen(lines, 2 + 2 + 1)
@@ -97,6 +107,20 @@ class ResultsTest(tf.test.TestCase):
         {'split': 'test', 'weights': 'ema', 'steps': 7, 'statistics': 'moved'})
     self.assertEqual(described['trained']['tasks']['a'], {
         'top1': 0.5, 'loss': 1.5, 'signature': '1-2-2'})
+
+  def test_merges_edits(self):
+    def network(**tasks):
+      return {'layers': [1], 'tasks': tasks}
+
+    former = {'steps': 1, 'trained': network(a=1, b=2), 'edits': {
+        'reverse': network(a=3, b=4), 'harden': network(a=5, b=6)}}
+    found = {'steps': 1, 'trained': network(b=7), 'edits': {
+        'reverse': network(b=8), 'none': network(b=9)}}
+    self.assertEqual(results.merge_edits(former, found), {
+        'steps': 1, 'trained': network(a=1, b=7), 'edits': {
+            'reverse': network(a=3, b=8), 'harden': network(a=5, b=6),
+            'none': network(b=9)}})
+    self.assertEqual(results.merge_edits({}, found), found)
 
   def test_between(self):
     results_ = {'split': 'test', 'weights': 'ema', 'steps': 7, 'tasks': {}}

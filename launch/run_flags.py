@@ -215,9 +215,12 @@ def training_from_flags(base):
              _PRESET, _TASKS, _POOL, _LOSS_WEIGHTS]
   wrong = [holder.name for holder in decided if holder.present]
   if wrong:
+    remedy = 'Leave it out'
+    if wrong[0] == _TASKS.name:
+      remedy += '; a new task\'s data set is --task'
     raise ValueError(
-        f'--{wrong[0]} cannot be given: the model that --from names decides '
-        'it, or its new task does. Leave it out.')
+        f'--{wrong[0]} cannot be given: the model that is there decides it, or '
+        f'its new task does. {remedy}.')
   changes = {name: holder.value for group in (_RUN, _OPTIMIZER)
              for name, holder in group.items() if holder.value is not None}
   if _BATCH_SIZE.value is not None:

@@ -44,7 +44,7 @@ class Run:
     self.run = records.read_run(workdir)
     self.results = None
     if (workdir / records.RESULTS).exists():
-      self.results = _read_results(workdir / records.RESULTS)
+      self.results = read_results(workdir / records.RESULTS)
     self.metrics = records.read_lines(workdir / records.METRICS)
     self.path = records.read_lines(workdir / records.SIGNATURES)
     for line in self.path:
@@ -91,7 +91,8 @@ class Run:
             if f'validation/{name}/top1' in line}
 
 
-def _read_results(path):
+def read_results(path):
+  """What `results.collect` wrote; a clear error if it is damaged."""
   found = records.read_json(path)
   _check(found, _RESULTS, path)
   for task in found['tasks'].values():
@@ -105,6 +106,8 @@ def read_edits(path):
   _check(found, _EDITS, path)
   for network in (found['trained'], *found['edits'].values()):
     _check(network, {'layers', 'tasks'}, path)
+    # Changes are against the trained network.
+    _check(found['trained']['tasks'], set(network['tasks']), path)
   return found
 
 

@@ -78,7 +78,9 @@ class RunRecordsTest(parameterized.TestCase):
     records.write_json(path, edits)
     self.assertEqual(run_records.Run(self.workdir).edits, [edits])
     for damage in ([], {**edits, 'edits': 3}, {**edits, 'trained': {}},
-                   {**edits, 'edits': {'reverse': {'layers': []}}}):
+                   {**edits, 'edits': {'reverse': {'layers': []}}},
+                   {**edits, 'edits': {'reverse': {
+                       'layers': [1], 'tasks': {'not trained': {}}}}}):
       records.write_json(path, damage)
       with self.assertRaisesRegex(ValueError, 'edits-test.* that is damaged'):
         run_records.Run(self.workdir)

@@ -3,8 +3,10 @@
 from absl import flags
 
 WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Directory of the run, or of the runs of a table. '
-    'Default of train: a new one under runs/; of reproduce: runs/tableN.')
+    'workdir', None, 'Directory of the run, or of the runs of a table. Default '
+    'of train, transfer and adapt: a new one under runs/; of reproduce: '
+    'runs/tableN. Others have none: tasks makes the directory, evaluate, fold '
+    'and report read it.')
 DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'TFDS data directory. Default: TFDS\'s own, or '
     '$TFDS_DATA_DIR.')
@@ -13,9 +15,12 @@ SMOKE = flags.DEFINE_bool(
     'works; needs no data, and its numbers mean nothing.')
 FROM = flags.DEFINE_string(
     'from', None, 'Work directory of the trained model to begin with; it is '
-    'only read.')
+    'only read. Of reproduce: BANK=DIR,..., of several banks; a DIR alone is '
+    'of the table\'s main bank.')
 TASK = flags.DEFINE_string(
-    'task', None, 'The task that the command is about.')
+    'task', None, 'Of transfer, the new task\'s data set, as of --tasks; of '
+    'reproduce, one or several such, parted by commas; of tasks --import, the '
+    'data set of a file that names none; of fold, tasks of the model.')
 NAME = flags.DEFINE_string(
     'name', None, 'What a task is to be called in the model. Default: as its '
     'data set.')

@@ -32,6 +32,8 @@ class Job:
     module: The command.
     makes: Name of the file in `path` that is there when all is done.
     data_dir: TFDS's data directory, or None for its own.
+    datasets: Names of the data sets that it reads, where they are to be
+      checked before anything runs.
   """
 
   name: str
@@ -40,13 +42,20 @@ class Job:
   module: str = 'launch.train'
   makes: str = records.RESULTS
   data_dir: str | None = None
+  datasets: tuple = ()
 
   @property
   def command(self):
-    """The command, as a list."""
-    place = (f'--data_dir={self.data_dir}',) if self.data_dir else ()
-    return [sys.executable, '-m', self.module, *self.flags,
-            f'--workdir={self.path}', *place]
+    """The command, as a list; of a run that has begun, how to go on."""
+    place = [f'--workdir={self.path}']
+    if self.data_dir:
+      place.append(f'--data_dir={self.data_dir}')
+    arguments = self.flags
+    if self.begins_run and (self.path / records.RUN).exists():
+      # As it was begun: --from may be the same path in other words.
+      arguments = self._made_by()
+      place.append('--resume')
+    return [sys.executable, '-m', self.module, *arguments, *place]
 
   @property
   def begins_run(self):
@@ -60,16 +69,19 @@ class Job:
       ValueError: If the directory holds the run of another command.
     """
     if not self.begins_run:
-      return (self.path / self.makes).exists()
+      return is_evaluated(self.path, self.makes)
     if not (self.path / records.RUN).exists():
       return False
-    made_by = deciding(records.read_run(self.path)['argv'][1:])
-    if made_by != list(self.flags):
+    made_by = self._made_by()
+    if comparable(made_by) != comparable(self.flags):
       raise ValueError(
           f'{self.path} holds the run of another command, '
           f'{shlex.join(made_by)}; expected {shlex.join(self.flags)}: choose '
           'another --workdir.')
     return (self.path / self.makes).exists()
+
+  def _made_by(self):
+    return deciding(records.read_run(self.path)['argv'][1:])
 
   def run(self):
     """Runs or resumes it; passes signals on and lets it save.
@@ -78,8 +90,6 @@ class Job:
       ValueError: If it fails or is stopped.
     """
     command = self.command
-    if self.begins_run and (self.path / records.RUN).exists():
-      command.append('--resume')
     print(f'{self.name}: {shlex.join(command[1:])}', file=sys.stderr,
           flush=True)
     # In a session of its own: a terminal would send Ctrl-C to both.
@@ -113,6 +123,28 @@ def deciding(arguments):
   """The arguments that decide a run's numbers."""
   return [argument for argument in arguments
           if flag_name(argument) not in (*_PLACES, 'resume')]
+
+
+def comparable(arguments):
+  """Arguments with --from written out: one path can be given in many ways."""
+  return [f'--from={pathlib.Path(argument.partition("=")[2]).resolve()}'
+          if argument.startswith('--from=') else argument
+          for argument in arguments]
+
+
+def is_evaluated(path, name):
+  """Whether a file of `launch.evaluate` has all tasks of a finished run.
+
+  Args:
+    path: Directory of the run.
+    name: Name of the file.
+  """
+  if not ((path / name).exists() and (path / records.RESULTS).exists()):
+    return False
+  evaluated, results = (
+      records.read_json(path / file) for file in (name, records.RESULTS))
+  return (evaluated.get('steps') == results['steps']
+          and set(results['tasks']) <= set(evaluated.get('tasks', ())))
 
 
 def run_all(jobs, workdir, is_smoke=False):
@@ -176,12 +208,13 @@ def estimate(jobs, workdir):
   for path in pathlib.Path(workdir).rglob(records.RESULTS):
     if (path.parent / records.RUN).exists():
       made_by = deciding(records.read_run(path.parent)['argv'][1:])
-      measured.append((without_seed(made_by), *_work(made_by),
+      measured.append((comparable(without_seed(made_by)), *_work(made_by),
                        _seconds(path.parent)))
   total = 0
   for job in jobs:
     unit, work = _work(job.flags)
-    same = [m for m in measured if m[0] == without_seed(job.flags)]
+    flags_but_seed = comparable(without_seed(job.flags))
+    same = [m for m in measured if m[0] == flags_but_seed]
     like = same or [m for m in measured if m[1] == unit]
     if not like:
       return None

@@ -1,6 +1,7 @@
 """Tests of the runs of a table, with records in the place of trainings."""
 
 import contextlib
+import dataclasses
 import io
 import pathlib
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 
 from launch import table_runs
 from launch import toy_records
+from trainers import records
 
 _FLAGS = ('--preset=small', '--num_layers=8', '--epochs=2.0')
 
@@ -52,6 +54,34 @@ class TableRunsTest(parameterized.TestCase):
         ValueError, 'the run of another command, --preset=small .*--seed=1; '
         'expected --preset=large --seed=1: choose another --workdir'):
       other.is_done()
+
+  def test_one_path_may_be_given_in_many_ways(self):
+    bank = self.workdir / 'bank'
+    bank.mkdir()
+    began = self.make_job(0, (f'--from={bank}/../bank', '--task=usps'))
+    self.finish(began, finished=False)
+    again = self.make_job(0, (f'--from={bank}', '--task=usps'))
+    self.assertFalse(again.is_done())
+    # As it was begun, for launch.transfer compares them, too.
+    self.assertIn(began.flags[0], again.command)
+    self.assertEqual(again.command[-1], '--resume')
+    with self.assertRaisesRegex(ValueError, 'run of another command'):
+      self.make_job(0, (f'--from={bank}2', '--task=usps')).is_done()
+    self.assertNotIn('--resume', self.make_job(1).command)
+
+  def test_an_evaluation_is_done_where_it_has_all_tasks(self):
+    job = self.make_job()
+    evaluation = dataclasses.replace(
+        job, module='launch.evaluate', makes='evaluation.json')
+    path = job.path / evaluation.makes
+    self.assertFalse(evaluation.is_done())
+    self.finish(job)
+    self.assertFalse(evaluation.is_done())
+    results = records.read_json(job.path / records.RESULTS)
+    for changes, is_done in (
+        ({}, True), ({'tasks': {}}, False), ({'steps': 1}, False)):
+      records.write_json(path, {**results, **changes})
+      self.assertEqual(evaluation.is_done(), is_done)
 
   @parameterized.parameters(
       ('--seed=1', 'seed'), ('--nopool', 'pool'), ('--norm=mixed', 'norm'),

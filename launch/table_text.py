@@ -158,12 +158,12 @@ def read_lines(directory, flags=()):
     if not set(flags) <= set(run['argv']):
       foreign.append(path)
       continue
-    command = tuple(table_runs.without_seed(
-        table_runs.deciding(run['argv'][1:])))
+    command = tuple(table_runs.comparable(table_runs.without_seed(
+        table_runs.deciding(run['argv'][1:]))))
     line = groups.setdefault(command, Line({}, {}, {}))
     line.runs[seed] = run
     line.results[seed] = records.read_json(path / records.RESULTS)
-    if (path / TRAINING).exists():
+    if table_runs.is_evaluated(path, TRAINING):
       line.training[seed] = records.read_json(path / TRAINING)
   return list(groups.values()), foreign
 

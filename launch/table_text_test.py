@@ -101,6 +101,13 @@ class TableTextTest(absltest.TestCase):
     self.assertEqual(rows[1][:6], [
         'row', 'ours', *['50.0 / 55.0 / 60.0 (90.5)'] * 2,
         '2.50 / 3.50 / 4.50', '0, 1'])
+    # An evaluation of some of the tasks is none.
+    training = path / table_text.TRAINING
+    found = records.read_json(training)
+    del found['tasks']['one']
+    records.write_json(training, found)
+    rows, _ = self.make_rows(_TASKS)
+    self.assertEqual(rows[1][4], '2.50')
 
   def test_tasks_of_one_s_own_stand_alone(self):
     self.write(0, '--preset=small', '--tasks=a,b', row='row', tasks=('a', 'b'))

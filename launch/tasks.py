@@ -5,8 +5,8 @@
     python -m launch.tasks --show=usps.task
     python -m launch.tasks --from=runs/copy --import=usps.task \\
         --workdir=runs/with_usps
-    python -m launch.tasks --from=runs/digits --rename=mnist --name=letters \\
-        --workdir=runs/renamed
+    python -m launch.tasks --from=runs/digits --rename=mnist \\
+        --name=mnist_plain --workdir=runs/renamed
     python -m launch.tasks --from=runs/digits --remove=mnist --workdir=runs/less
 
 With --from alone it prints a table. A task file holds what is a task's own,

@@ -1,13 +1,17 @@
-"""For tests: the records of a made-up run, without its training."""
+"""For tests: what made-up runs leave, without their training."""
 
 import json
 import pathlib
 
 import numpy as np
 
+from mixture_modules import isometric
 from mixture_modules import signatures
 from trainers import records
+from trainers import saved_models
 from trainers import toy
+from trainers.data import mocking
+from trainers.data import pipeline
 
 _STEPS = (0, 50, 100, 120)
 
@@ -62,6 +66,27 @@ def write_run(workdir, mixtures, finished=True, arguments=(), top1=0.5,
         'distances': [], 'parameters': {'templates': 4000, 'total': 5678},
         'steps': steps[-1], 'seconds': 61.0, 'split': 'test',
         'weights': 'ema'})
+
+
+def write_model(workdir, tasks, **changes):
+  """Makes a work directory with a small model that has not been trained.
+
+  Its data is made up, as with --smoke; results.json is not there.
+
+  Args:
+    workdir: Directory to make.
+    tasks: Names of its tasks.
+    **changes: Of the configuration, as for `RunConfig.replace`.
+  """
+  config = toy.make_config(tasks, deterministic=True, **changes)
+  with mocking.mock_data():
+    data = pipeline.load_tasks(config.tasks, config.model.image_size)
+    facts = {name: task_data.describe() for name, task_data in data.items()}
+  model = isometric.IsometricModel(
+      config.model,
+      {name: task_data.num_classes for name, task_data in data.items()},
+      config.shared_head, seed=config.seed)
+  saved_models.save(workdir, model, 'smoke', config.to_json(), facts)
 
 
 def _write_lines(path, values):

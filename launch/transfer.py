@@ -34,10 +34,8 @@ from launch import training_flags
 from mixture_modules import tune_scopes
 from trainers import checkpoints
 from trainers import evaluation
-from trainers import loop
 from trainers import records
 from trainers import saved_models
-from trainers import strategies
 from trainers import supervised
 from trainers import transfer
 from trainers import transfer_config
@@ -60,16 +58,17 @@ _SCORE = flags.DEFINE_enum(
     'head fitted to its features; auto (default): path where classes agree.')
 _SCORE_EXAMPLES = flags.DEFINE_list(
     'score_examples', None, 'Most training images that a linear head is '
-    'fitted to, and most validation images that scores are measured on. '
-    'Default: 2000,1000.')
+    'fitted to, and most validation images that scores are measured on; '
+    'chosen by the seed, equally many of each class. Default: 2000,1000.')
 _INIT_STEPS = flags.DEFINE_integer(
-    'init_steps', None, 'Steps that --init=learned learns weights for. '
-    'Default: 200.')
+    'init_steps', None, 'Steps that --init=learned learns weights for; a new '
+    'head is trained along, and set back afterwards. Default: 200.')
 _INIT_LEARNING_RATE = flags.DEFINE_float(
     'init_learning_rate', None, 'Of --init=learned. Default: 0.1.')
 _EXAMPLES_PER_CLASS = flags.DEFINE_integer(
     'examples_per_class', None, 'Learn from so many images of each class, '
-    'chosen by the seed. Default: all.')
+    'chosen by the seed; and score sources on so many validation images of '
+    'each class, at most. Default: all.')
 for _name in ('from', 'task', 'name', 'init', 'tune', 'sources', 'workdir',
               'data_dir', 'smoke'):
   flags.declare_key_flag(_name)
@@ -103,7 +102,7 @@ def main(argv):
     config = config.replace(steps=3, batch_size=8)
     asked = dataclasses.replace(asked, init_steps=3)
   with mocking.mock_data() if smoke else contextlib.nullcontext():
-    return run(asked, config, saved, workdir, resume,
+    return run(asked, config, saved, workdir, former,
                'smoke' if smoke else 'transfer')
 
 
@@ -158,52 +157,52 @@ def _run_config(asked, saved, former):
       base.replace(steps=_STEPS, warmup_steps=0))
 
 
-def run(asked, config, saved, workdir, resume, kind):
-  """Makes a transfer; returns what it wrote."""
-  name = asked.name
-  decides = {**config.to_json(), 'transfer': asked.to_json()}
-  records.check(workdir, decides, kind, resume)
+def run(asked, config, saved, workdir, former, kind):
+  """Makes a transfer; returns what it wrote.
+
+  Args:
+    asked: `TransferConfig`.
+    config: `RunConfig`, of the new task alone.
+    saved: `SavedModel` of the source or, where the task was begun before, of
+      `workdir`.
+    workdir: Directory of the run.
+    former: run.json of the run that is resumed, or None.
+    kind: Kind of run.
+  """
+  model, name = saved.model, asked.name
+  is_begun = saved.workdir == workdir
+  origin = _origin(asked, saved, former, is_begun)
+  decides = {**config.to_json(), 'transfer': asked.to_json(),
+             **({'origin': origin} if origin else {})}
+  records.check(workdir, decides, kind, bool(former))
   data, facts = transfer.load_data(asked, config, shared_flags.DATA_DIR.value)
-  if resume:
+  if former:
     records.check_data(workdir, {name: facts})
-  begun = name in saved.model.tasks and saved.workdir == workdir
-  if not begun:
-    transfer.check(asked, saved.model, saved.tasks, data)
-  records.claim(workdir, decides, kind, resume, {**saved.tasks, name: facts})
+  if not is_begun:
+    transfer.check(asked, model, saved.tasks, data, config)
+  records.claim(
+      workdir, decides, kind, bool(former), {**saved.tasks, name: facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(config)
-  model = saved.model
   network = evaluation.Network(model, {name: data}, config.eval_batch_size)
-  if not begun:
-    _begin(asked, config, model, saved.tasks, data, network, workdir)
+  if not is_begun:
+    start = transfer.begin(asked, model, saved.tasks, data, config)
+    records.write_json(workdir / INITIAL, {
+        'start': start, **{split: network.evaluate(split)[name]
+                           for split in ('validation', 'test')}})
   initial = records.read_json(workdir / INITIAL)
   print(format_start(initial['start']), flush=True)
-  trainer = seconds = tuned = 0
-  if initial['start']['tune']:
-    trainer, tuned = transfer.make_trainer(
-        model, name, initial['start']['tune'], data, config,
-        strategies.make_strategy('default'))
-    _warn(initial['start']['tune'])
-    if not begun:
-      loop.save_start(trainer, workdir, decides)
-    seconds = loop.run(
-        trainer, workdir, training_flags.cadence(), True, True, decides)
-  elif not begun:
-    saved_models.write_checkpoint(workdir, model, decides)
-  with trainer.ema.applied() if trainer else contextlib.nullcontext():
-    found = {
-        **results.collect(network, 'test', 'ema',
-                          trainer.steps if trainer else 0, seconds),
-        'initial': {name: initial['test']},
-        'validation': {'initial': {name: initial['validation']},
-                       'final': network.evaluate('validation')},
-        'transfer': {
-            'from': asked.source, 'task': asked.dataset, 'name': name,
-            **initial['start'], 'tuned_parameters': tuned,
-            'own_parameters': model.own_parameters(name),
-            'train_examples': data.num_examples('train'),
-            'examples_per_class': asked.examples_per_class}}
+  for text in warnings(initial['start']):
+    print(f'warning: {text}', file=sys.stderr)
+  tuning = transfer.Tuning(
+      model, name, initial['start']['tune'], data, config)
+  if not is_begun:
+    tuning.save_start(workdir, decides)
+  seconds = tuning.run(workdir, training_flags.cadence(), decides)
+  with tuning.averaged():
+    found = _collect(asked, network, initial, tuning, seconds)
     pictures = network.mixtures()
+  found['transfer']['origin'] = origin
   records.write_json(workdir / records.RESULTS, found)
   plots.save_signatures(pictures, f'{workdir}/signatures.png')
   print(format_results(found))
@@ -211,20 +210,55 @@ def run(asked, config, saved, workdir, resume, kind):
   return found
 
 
-def _begin(asked, config, model, tasks, data, network, workdir):
-  """Adds the task, and writes how it begins."""
-  start = transfer.begin(asked, model, tasks, data, config)
-  records.write_json(workdir / INITIAL, {
-      'start': start,
-      **{split: network.evaluate(split)[asked.name]
-         for split in ('validation', 'test')}})
+def _origin(asked, saved, former, is_begun):
+  """Which model the task begins from, for JSON; it must not change."""
+  known = former['config'].get('origin') if former else None
+  if is_begun:
+    return known
+  origin = saved.origin()
+  if former:
+    is_same_source = former['config']['transfer']['source'] == asked.source
+    if known and known != origin and is_same_source:
+      raise ValueError(
+          f'Expected {asked.source} as it was when the run began ({known}), '
+          f'received another model ({origin}): bring it back, or begin a new '
+          'run in another --workdir.')
+    origin = known
+  if not saved.is_finished:
+    print(f'warning: {asked.source} has no {records.RESULTS}: its run has not '
+          f'ended, and the task begins from its step {saved.step:,}.',
+          file=sys.stderr)
+  return origin
 
 
-def _warn(tune):
-  moving = sorted(set(tune) & set(tune_scopes.MOVES_OTHERS))
+def _collect(asked, network, initial, tuning, seconds):
+  """What results.json says; see `launch/README.md`."""
+  name, data = asked.name, network.data[asked.name]
+  return {
+      **results.collect(network, 'test', 'ema', tuning.steps, seconds),
+      'initial': {name: initial['test']},
+      'validation': {'initial': {name: initial['validation']},
+                     'final': network.evaluate('validation')},
+      'transfer': {
+          'from': asked.source, 'task': asked.dataset, 'name': name,
+          **initial['start'], 'tuned_parameters': tuning.num_parameters,
+          'own_parameters': network.model.own_parameters(name),
+          'train_examples': data.num_examples('train'),
+          'examples_per_class': asked.examples_per_class}}
+
+
+def warnings(start):
+  """What is to be known of a beginning, as texts."""
+  texts, tune = [], set(start['tune'])
+  moving = sorted(tune & set(tune_scopes.MOVES_OTHERS))
   if moving:
-    print(f'warning: --tune={",".join(moving)} moves what all tasks share: '
-          'the outputs of the older tasks will change.', file=sys.stderr)
+    texts.append(f'--tune={",".join(moving)} moves what all tasks share: the '
+                 'outputs of the older tasks will change.')
+  # Runs of older versions do not say how the head began.
+  if start.get('initial_head') == 'untrained' and not tune & {'head', 'all'}:
+    texts.append('the task has a new head, which --tune=none leaves '
+                 'untrained: its accuracy is by chance.')
+  return texts
 
 
 def format_start(start):
@@ -240,11 +274,16 @@ def format_start(start):
                    '' if coefficient is None else f'{coefficient:.4f}'))
     lines.append(results.align(rows))
     if start['scored_by']:
+      images = ', '.join(f'{count:,} of {split}' for split, count
+                         in (start.get('score_images') or {}).items())
       lines.append('Scores: accuracy on new validation images, by '
-                   f'{start["scored_by"]}.')
+                   f'{start["scored_by"]}. Labelled images read: {images}.')
   copied = f', copied from {start["copied"]}' if start['copied'] else ''
-  head = 'its own' if not start['head_shared_with'] else (
-      f'{start["head"]}, shared with {", ".join(start["head_shared_with"])}')
+  head = 'its own' + {'untrained': ', untrained', 'shared': ', a copy'}.get(
+      start.get('initial_head'), '')
+  if start['head_shared_with']:
+    head = (f'{start["head"]}, shared with '
+            f'{", ".join(start["head_shared_with"])}')
   lines.append(f'Begins with init={start["init"]}{copied}; statistics: '
                f'{start["statistics"]}; head: {head}; tuned: '
                f'{", ".join(start["tune"]) or "nothing"}.')

@@ -5,95 +5,20 @@ BANK/bank; each transfer is a run of `launch.transfer` in
 BANK/TASK/INIT-TUNE/seedN.
 """
 
-import dataclasses
 import pathlib
 
 from launch import paper_transfers
 from launch import table_runs
 from launch import table_text
+from launch import transfer_banks
 from trainers import records
-from trainers import run_config
 
 _HEADER = ('bank', 'new task', 'starts from', 'tuned', 'paper, initial',
            'ours, initial', 'paper', 'ours, min / median / max',
            'own parameters', 'of them tuned')
 _HOW = [name for name in table_text.HOW if name != 'parameters']
-
-
-@dataclasses.dataclass(frozen=True)
-class Bank:
-  """A bank, trained or to be trained.
-
-  Args:
-    label: What it is called in the table, and in directories.
-    key: The bank of `paper_transfers.BANKS` whose place it takes.
-    path: Work directory of the model.
-    tasks: Names of the tasks it knows.
-    flags: Of `launch.train`, if it is to be trained; else None.
-  """
-
-  label: str
-  key: str
-  path: pathlib.Path
-  tasks: tuple
-  flags: tuple | None = None
-
-
-def find_banks(table, workdir, given=None, names=None):
-  """The banks of a table.
-
-  Args:
-    table: `paper_transfers.TransferTable`.
-    workdir: Directory of the table.
-    given: Text of --from: work directories of trained models, `BANK=DIR` or,
-      for the table's main bank, `DIR`, parted by commas. Default: all banks
-      are trained.
-    names: Names of banks. Default: all that are given, or else all.
-
-  Returns:
-    List of `Bank`.
-
-  Raises:
-    ValueError: If there is no such bank, or no run in a directory.
-  """
-  known = list(table.tasks)
-  own = {}
-  for text in given.split(',') if given else ():
-    key, _, path = text.rpartition('=')
-    key = key or table.main
-    if key not in known:
-      raise ValueError(f'--from must be BANK=DIR with a bank of {known}, '
-                       f'received {text!r}.')
-    own[key] = pathlib.Path(path)
-  wanted = names if names is not None else list(own) or known
-  wrong = [name for name in wanted if name not in known]
-  if wrong:
-    raise ValueError(f'--rows must be banks of {known}, received {wrong}.')
-  return [_given_bank(key, own[key]) if key in own else
-          _trained_bank(key, workdir) for key in dict.fromkeys(wanted)]
-
-
-def _given_bank(key, path):
-  run = records.read_run(path)
-  tasks = tuple(run.get('data') or run['config'].get('tasks', ()))
-  is_paper = set(tasks) == set(_recipe(key).tasks)
-  label = key if is_paper else f'from_{path.resolve().name}'
-  return Bank(label, key, path, tasks)
-
-
-def _trained_bank(key, workdir):
-  return Bank(key, key, _directory(workdir, key, 'bank'),
-              tuple(_recipe(key).tasks), paper_transfers.BANKS[key])
-
-
-def _recipe(key):
-  preset = paper_transfers.BANKS[key][0].removeprefix('--preset=')
-  return run_config.recipe(preset)
-
-
-def _directory(workdir, *names):
-  return pathlib.Path(workdir).joinpath(
-      *(name.replace('/', '_').replace(':', '_') for name in names))
+_UNTRAINED = ('Ours, initial: a dash where the new task\'s head is its own, '
+              'which nothing has trained yet.')
 
 
 def make_jobs(table, workdir, banks, seeds, tasks=None, flags=(), smoke=False,
@@ -103,7 +28,7 @@ def make_jobs(table, workdir, banks, seeds, tasks=None, flags=(), smoke=False,
   Args:
     table: `paper_transfers.TransferTable`.
     workdir: Its directory.
-    banks: List of `Bank`.
+    banks: List of `transfer_banks.Bank`.
     seeds: Of the transfers; each bank is one.
     tasks: Names of the new tasks. Default: the paper's.
     flags: Of a run, handed to all transfers.
@@ -114,18 +39,19 @@ def make_jobs(table, workdir, banks, seeds, tasks=None, flags=(), smoke=False,
     List of `table_runs.Job`; a bank stands before its transfers.
   """
   jobs = []
-  smoke = ('--smoke',) if smoke else ()
+  if smoke:
+    flags = (*flags, '--smoke')
   for bank in banks:
     if bank.flags is not None:
       jobs.append(table_runs.Job(
-          f'bank {bank.label}', (*bank.flags, *smoke), bank.path,
-          data_dir=data_dir))
-    for task in tasks or table.tasks[bank.key]:
+          f'bank {bank.label}', (*bank.flags, *['--smoke'] * smoke),
+          bank.path, data_dir=data_dir, datasets=bank.tasks))
+    for task in dict.fromkeys(tasks or table.tasks[bank.key]):
       for method in table.methods:
         if method.bank == bank.key:
           jobs += [
-              _transfer(workdir, bank, task, init, method, seed,
-                        (*flags, *smoke), data_dir)
+              _transfer(workdir, bank, task, init, method, seed, flags,
+                        data_dir)
               for init in _inits(method, bank) for seed in seeds]
   return jobs
 
@@ -142,8 +68,9 @@ def _transfer(workdir, bank, task, init, method, seed, flags, data_dir):
       f'{bank.label}, {task} from {init}, tuning {method.tune}, seed {seed}',
       (f'--from={bank.path}', f'--task={task}', f'--init={init}',
        f'--tune={method.tune}', *method.flags, *flags, f'--seed={seed}'),
-      _directory(workdir, bank.label, task, start, f'seed{seed}'),
-      module='launch.transfer', data_dir=data_dir)
+      transfer_banks.directory(
+          workdir, bank.label, task, start, f'seed{seed}'),
+      module='launch.transfer', data_dir=data_dir, datasets=(task,))
 
 
 def markdown(table, workdir):
@@ -174,13 +101,23 @@ def markdown(table, workdir):
   return table_text.markdown(
       table.title, [*_HEADER, *_HOW],
       [row for place in sorted(rows) for row in rows[place]],
-      [*table.notes, *table_text.end_notes(lines, ())])
+      [*table.notes, *[_UNTRAINED] * any(map(_starts_untrained, lines)),
+       *table_text.end_notes(lines, ())])
 
 
 def _place(table, key):
   """Where a line stands: the paper's lines in its order, others after."""
   order = {key: number for number, key in enumerate(table.paper)}
   return order.get(key, len(order)), *key
+
+
+def _starts_untrained(line):
+  """Whether the new task began with a head that nothing had trained."""
+  facts = line.first['transfer']
+  head = facts.get('initial_head')
+  if head is None:  # of an earlier version
+    return not facts.get('head_shared_with') and facts['init'] != 'learned'
+  return head == 'untrained'
 
 
 def _row(label, line, tune, figures):
@@ -194,6 +131,8 @@ def _row(label, line, tune, figures):
       table_text.spread([100 * task[name]['top1'] for task in tasks])
       for tasks in ([results['initial'] for results in line.results.values()],
                     [results['tasks'] for results in line.results.values()]))
+  if _starts_untrained(line):
+    before = table_text.NOT_RUN
   how = dict(zip(table_text.HOW, table_text.how(line, 'launch.transfer')))
   return [label, facts['task'], start, tune or 'nothing', _text(figures[0]),
           before, _text(figures[1]), after, f'{facts["own_parameters"]:,}',

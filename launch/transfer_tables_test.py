@@ -10,14 +10,12 @@ import numpy as np
 
 from launch import paper_transfers
 from launch import toy_records
+from launch import transfer_banks
 from launch import transfer_tables
 from mixture_modules import tune_scopes
 from trainers import records
 from trainers import transfer_config
 from trainers.data import catalog
-
-_DIGITS = ('mnist', 'mnist_corrupted/shear', 'mnist_corrupted/scale',
-           'mnist_corrupted/shot_noise', 'svhn_cropped')
 
 
 class TransferTablesTest(parameterized.TestCase):
@@ -34,7 +32,8 @@ class TransferTablesTest(parameterized.TestCase):
     toy_records.write_run(self.workdir / name, dict.fromkeys(tasks, np.eye(2)))
     return self.workdir / name
 
-  def finish(self, job, before=0.5, after=0.75, copied='mnist'):
+  def finish(self, job, before=0.5, after=0.75, copied='mnist',
+             head='shared'):
     """Writes the records that a transfer would."""
     values = dict(flag.removeprefix('--').split('=', 1) for flag in job.flags)
     name = values['task']
@@ -46,7 +45,7 @@ class TransferTablesTest(parameterized.TestCase):
         **results, 'initial': {name: {'top1': before}}, 'transfer': {
             'from': values['from'], 'task': name, 'name': name,
             'init': values['init'], 'tune': values['tune'].split(','),
-            'copied': copied, 'own_parameters': 2634,
+            'copied': copied, 'initial_head': head, 'own_parameters': 2634,
             'tuned_parameters': 64}})
 
   def make_rows(self, table):
@@ -70,43 +69,17 @@ class TransferTablesTest(parameterized.TestCase):
       self.assertEqual(table.figures(bank, task, init, most), tuple(figures))
     self.assertLen(table.paper, {2: 16, 9: 8, 10: 15}[number])
 
-  def test_banks(self):
-    table = paper_transfers.TABLES[9]
-    own = self.make_bank('mine', ['a', 'b'])
-    paper = self.make_bank('other', _DIGITS)
-    bank, = transfer_tables.find_banks(table, self.workdir, str(own))
-    self.assertEqual(
-        bank, transfer_tables.Bank('from_mine', 'digits', own, ('a', 'b')))
-    for given in (str(paper), f'digits={paper}'):
-      bank, = transfer_tables.find_banks(table, self.workdir, given)
-      self.assertEqual((bank.label, bank.flags), ('digits', None))
-    digits, domainnet = transfer_tables.find_banks(table, self.workdir)
-    self.assertEqual((digits.flags, digits.tasks),
-                     (('--preset=digits',), _DIGITS))
-    self.assertEqual(domainnet.path, self.workdir / 'domainnet' / 'bank')
-    bank, = transfer_tables.find_banks(
-        table, self.workdir, None, ['domainnet'])
-    self.assertEqual(bank, domainnet)
-
-  @parameterized.named_parameters(
-      ('rows', 9, None, ['digit'], r'--rows must be banks of .*digit'),
-      ('from', 9, 'mw/16=runs/a', None, "received 'mw/16=runs/a'"),
-      ('unnamed', 10, 'runs/a', None, r"BANK=DIR .*'patches'.*'runs/a'"),
-      ('no_run', 9, 'missing', None, 'missing, which has no run.json'))
-  def test_errors(self, number, given, names, message):
-    with self.assertRaisesRegex(ValueError, message):
-      transfer_tables.find_banks(
-          paper_transfers.TABLES[number], self.workdir, given, names)
-
   def test_jobs_of_table_9(self):
     table = paper_transfers.TABLES[9]
-    banks = transfer_tables.find_banks(table, self.workdir, None, ['digits'])
+    banks = transfer_banks.find_banks(table, self.workdir, None, ['digits'])
     bank, *transfers = transfer_tables.make_jobs(
         table, self.workdir, banks, [0, 1], flags=['--steps=9'], smoke=True,
         data_dir='here')
     self.assertEqual((bank.module, bank.flags, bank.data_dir),
                      ('launch.train', ('--preset=digits', '--smoke'), 'here'))
+    self.assertLen(bank.datasets, 5)
     self.assertLen({job.path for job in transfers}, 4 * 2)
+    self.assertEqual({job.datasets for job in transfers}, {('usps',)})
     self.assertEqual(transfers[1].module, 'launch.transfer')
     self.assertEqual(transfers[1].flags, (
         f'--from={bank.path}', '--task=usps', '--init=random',
@@ -116,8 +89,10 @@ class TransferTablesTest(parameterized.TestCase):
     table = paper_transfers.TABLES[2]
     own = self.make_bank('mine', ['a', 'b'])
     jobs = transfer_tables.make_jobs(
-        table, self.workdir, transfer_tables.find_banks(
-            table, self.workdir, str(own)), [0], ['emnist/letters', 'kmnist'])
+        table, self.workdir, transfer_banks.find_banks(
+            table, self.workdir, str(own)), [0],
+        ['emnist/letters', 'kmnist', 'kmnist'])
+    self.assertLen(jobs, 2 * 3 * 2)
     self.assertLen({job.path for job in jobs}, 2 * 3 * 2)
     starts = [tuple(flag.partition('=')[2] for flag in job.flags[1:4])
               for job in jobs[:6]]
@@ -131,8 +106,8 @@ class TransferTablesTest(parameterized.TestCase):
     directory = self.workdir / 'table'
     own = self.make_bank('mine', ['a', 'b'])
     banks = [
-        *transfer_tables.find_banks(table, directory, None, ['digits']),
-        *transfer_tables.find_banks(table, directory, str(own))]
+        *transfer_banks.find_banks(table, directory, None, ['digits']),
+        *transfer_banks.find_banks(table, directory, str(own))]
     jobs = transfer_tables.make_jobs(table, directory, banks, [0, 1])
     done = [job for job in jobs if '--init=best' in job.flags]
     for job, before, copied in zip(
@@ -154,17 +129,42 @@ class TransferTablesTest(parameterized.TestCase):
   def test_paper_s_figures_stand_beside_the_tuned_signature(self):
     table = paper_transfers.TABLES[2]
     directory = self.workdir / 'table'
-    banks = transfer_tables.find_banks(table, directory, None, ['mw/16'])
+    banks = transfer_banks.find_banks(table, directory, None, ['mw/16'])
     for job in transfer_tables.make_jobs(
         table, directory, banks, [0], ['aircraft']):
       if '--init=copy:cifar100' in job.flags:
-        self.finish(job)
+        self.finish(job, head='untrained')
     rows = {tuple(row[:4]): row for row in self.make_rows(table)}
     start = ('mw/16', 'aircraft', 'copy:cifar100')
     self.assertEqual(rows[*start, 'head,norm,mixture'][4:8],
-                     ['-', '50.0', '42.6', '75.0'])
-    self.assertEqual(rows[*start, 'head,norm'][4:8], ['-', '50.0', '-', '75.0'])
+                     ['-', '-', '42.6', '75.0'])
+    self.assertEqual(rows[*start, 'head,norm'][4:8], ['-', '-', '-', '75.0'])
     self.assertEqual(rows['patches', 'aircraft', 'best', '-'][6], '43.3')
+
+  @parameterized.parameters(
+      ('random', None, [], True), ('random', None, ['mnist'], False),
+      ('learned', None, [], False), ('learned', 'untrained', [], True),
+      ('random', 'shared', [], False), ('best', 'learned', [], False))
+  def test_an_untrained_head_has_no_initial_accuracy(
+      self, init, head, shared_with, is_dash):
+    table = paper_transfers.TABLES[9]
+    banks = transfer_banks.find_banks(
+        table, self.workdir / 'table', None, ['digits'])
+    job, = [job for job in transfer_tables.make_jobs(
+        table, self.workdir / 'table', banks, [0])
+            if f'--init={init}' in job.flags]
+    self.finish(job)
+    path = job.path / records.RESULTS
+    results = records.read_json(path)
+    results['transfer']['head_shared_with'] = shared_with
+    results['transfer']['initial_head'] = head
+    if head is None:  # as before it was recorded
+      del results['transfer']['initial_head']
+    records.write_json(path, results)
+    row, = [row for row in self.make_rows(table) if row[7] == '75.0']
+    self.assertEqual(row[5], '-' if is_dash else '50.0')
+    text = transfer_tables.markdown(table, self.workdir / 'table')
+    self.assertEqual('head is its own' in text, is_dash)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ TRAINED = ('softmax', 'tanh', 'linear')
 FIXED = fixed_sequences.KINDS
 INITIALIZERS = ('random', 'uniform', 'diagonal')
 _FLOOR = 1e-8  # smallest xi whose logarithm is taken
+_TANH_LIMIT = 1 - 1e-6  # largest |xi|; the next to 1 in float32 is 6e-8 away
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -106,10 +107,10 @@ class Signature(keras.layers.Layer):
       self.logits = self.add_weight(
           name='logits', dtype='float32', initializer=self._initial_logits,
           autocast=False,
-          shape=(len(self._own_rows()), self.num_templates))
+          shape=(len(self.own_rows()), self.num_templates))
     self.built = True
 
-  def _own_rows(self):
+  def own_rows(self):
     """Indices of the layers whose rows are this signature's own."""
     shared = self.shared.num_layers if self.shared else 0
     if shared and self.shared_half == 'first':
@@ -119,11 +120,11 @@ class Signature(keras.layers.Layer):
   def _initial_logits(self, shape, dtype=None):
     centre = np.full(shape, 1 / self.num_templates)
     if self.initializer == 'diagonal':
-      return ops.cast(self._logits_of(self._diagonal()), dtype)
-    logits = self._logits_of(centre)
+      return ops.cast(self.logits_of(self._diagonal()), dtype)
+    logits = self.logits_of(centre)
     if self.initializer == 'random':
       noise = keras.random.normal(shape, stddev=self.spread, seed=self.seed)
-      logits = logits + ops.convert_to_numpy(noise)
+      logits = logits + ops.cast(noise, logits.dtype)
     return ops.cast(logits, dtype)
 
   def _diagonal(self):
@@ -131,7 +132,7 @@ class Signature(keras.layers.Layer):
       raise ValueError(
           'The diagonal initialiser gives layer l template l and needs K >= '
           f'L, received K = {self.num_templates}, L = {self.num_layers}.')
-    rows = list(self._own_rows())
+    rows = list(self.own_rows())
     if self.num_templates == 1:
       return np.ones((1, 1))
     rest = (1 - self.diagonal_weight) / (self.num_templates - 1)
@@ -139,13 +140,16 @@ class Signature(keras.layers.Layer):
     xi[np.arange(len(rows)), rows] = self.diagonal_weight
     return xi
 
-  def _logits_of(self, xi):
-    """Logits whose mixtures are `xi`; the inverse of the activation."""
-    xi = np.asarray(xi, 'float64')
+  def logits_of(self, xi):
+    """Logits whose mixtures are `xi`; the inverse of the activation.
+
+    Args:
+      xi: `[.., K]`, array or tensor; gradients pass through.
+    """
     if self.kind == 'softmax':
-      return self.temperature * np.log(np.maximum(xi, _FLOOR))
+      return self.temperature * ops.log(ops.maximum(xi, _FLOOR))
     if self.kind == 'tanh':
-      return np.arctanh(np.clip(xi, _FLOOR - 1, 1 - _FLOOR))
+      return ops.arctanh(ops.clip(xi, -_TANH_LIMIT, _TANH_LIMIT))
     return xi
 
   def weights_of(self, logits):
@@ -191,7 +195,8 @@ class Signature(keras.layers.Layer):
         (xi < 0).any() or np.abs(xi.sum(-1) - 1).max() > 1e-3):
       raise ValueError('Mixtures of a softmax signature are not negative and '
                        f'sum to 1 in every row, received {xi.tolist()}.')
-    self.logits.assign(self._logits_of(xi[list(self._own_rows())]))
+    self.logits.assign(self.logits_of(
+        np.float64(xi[list(self.own_rows())])))
 
   def copy_from(self, other):
     """Takes over the mixtures of `other`, exactly where the kinds agree."""
@@ -199,7 +204,7 @@ class Signature(keras.layers.Layer):
             and other.temperature == self.temperature
             and other.num_templates == self.num_templates
             and other.num_layers == self.num_layers
-            and other._own_rows() == self._own_rows())
+            and other.own_rows() == self.own_rows())
     if same:
       self.logits.assign(other.logits)
     else:

@@ -7,82 +7,14 @@ data, or are learnt from it. Gamma and beta that are the task's own start from
 the same mean of what the older tasks compute with.
 """
 
-import warnings
+import zlib
 
 import keras
 import numpy as np
-from sklearn import linear_model
 import tensorflow as tf
 
 from mixture_modules import signatures
 from mixture_modules import task_norms
-from trainers import evaluation
-
-
-def path_scores(model, sources, batches):
-  """Accuracy on new data of older tasks as they are, heads included.
-
-  Args:
-    model: `IsometricModel`.
-    sources: Names of tasks, whose classes are those of the new data.
-    batches: Finite dataset of (images `[b, S, S, 3]`, labels `[b]`).
-
-  Returns:
-    {task: share of right answers, 0 to 1}.
-
-  Source: section C.
-  """
-  evaluator = evaluation.Evaluator(model)
-  return {name: evaluator.evaluate(name, batches)['top1'] for name in sources}
-
-
-def probe_scores(model, sources, train, validation):
-  """Accuracy on new data of linear heads on older tasks' features.
-
-  A head is fitted by logistic regression to the embeddings, each brought to
-  mean 0 and variance 1.
-
-  Args:
-    model: `IsometricModel`.
-    sources: Names of tasks.
-    train: Finite dataset of (images, labels) to fit to.
-    validation: The same, to be right on.
-
-  Returns:
-    {task: share of right answers, 0 to 1}.
-
-  Source: section C extends the accuracies of a shared label set to any; the
-  linear head is our choice.
-  """
-  scores = {}
-  for name in sources:
-    embed = tf.function(
-        lambda images, name=name: model.encode(images, name)[1],
-        autograph=False, jit_compile=False)
-    (x, labels), (new, answers) = (
-        _embeddings(embed, batches) for batches in (train, validation))
-    mean, deviation = x.mean(0), x.std(0) + 1e-6
-    predicted = _linear_head((x - mean) / deviation, labels)(
-        (new - mean) / deviation)
-    scores[name] = float(np.mean(predicted == answers))
-  return scores
-
-
-def _embeddings(embed, batches):
-  """(embeddings `[n, c2]`, labels `[n]`) of all of the batches."""
-  parts = [(embed(images).numpy(), labels.numpy())
-           for images, labels in batches]
-  return tuple(np.concatenate(part) for part in zip(*parts))
-
-
-def _linear_head(x, labels):
-  """The function from features to classes of a head fitted to them."""
-  if len(set(labels.tolist())) == 1:
-    return lambda new: np.full(len(new), labels[0])
-  head = linear_model.LogisticRegression(max_iter=300)
-  with warnings.catch_warnings():
-    warnings.simplefilter('ignore')  # of more iterations: it need not be exact
-    return head.fit(x, labels).predict
 
 
 def accuracy_coefficients(scores):
@@ -127,8 +59,10 @@ class Blend:
     if not self.sources:
       raise ValueError('Expected tasks to take the mean of, received none.')
     tasks = [model.task(name) for name in self.sources]
-    self._mixtures = tf.stack(
-        [_own_rows(task.signature, each.signature) for each in tasks])
+    rows = task.signature.own_rows()
+    self._mixtures = tf.stack([
+        each.signature.mixture_weights()[rows.start:rows.stop]
+        for each in tasks])
     self.variables = [task.signature.logits]
     self._affine = []  # one [V, *shape] for each further variable
     sites = [*task.affine.values()] if task.affine else []
@@ -147,7 +81,7 @@ class Blend:
     """
     def mean(stacked):
       return tf.tensordot(coefficients, stacked, 1)
-    return [_logits(self._signature, mean(self._mixtures)),
+    return [self._signature.logits_of(mean(self._mixtures)),
             *(mean(stacked) for stacked in self._affine)]
 
   def assign(self, coefficients):
@@ -157,32 +91,14 @@ class Blend:
       variable.assign(value)
 
 
-def _own_rows(signature, other):
-  """Mixtures of `other` in the rows that are not shared of `signature`."""
-  xi = tf.convert_to_tensor(other.mixture_weights())
-  own = signature.logits.shape[0]
-  after = signature.shared is not None and signature.shared_half == 'first'
-  return xi[-own:] if after else xi[:own]
-
-
-def _logits(signature, xi):
-  """As `Signature.assign` computes them, differentiable."""
-  floor = 1e-8
-  if signature.kind == 'softmax':
-    return signature.temperature * tf.math.log(tf.maximum(xi, floor))
-  if signature.kind == 'tanh':
-    limit = 1 - 1e-6  # the next to 1 in float32 is 6e-8 away
-    return tf.atanh(tf.clip_by_value(xi, -limit, limit))
-  return xi
-
-
 def learn_coefficients(blend, model, task_name, batches, learning_rate,
-                       tune_head=False):
+                       train_head=False):
   """Coefficients learnt from labelled new data, on the simplex.
 
   Trains logits of c by the gradient of the cross-entropy through the mean,
-  with the statistics of each batch; all else is frozen, but for the head,
-  where asked for. The task is left at the mean.
+  with the statistics of each batch; all else is frozen. A head that is
+  untrained can be trained along; it is set back afterwards. The task is left
+  at the mean.
 
   Args:
     blend: `Blend` of the task.
@@ -191,7 +107,8 @@ def learn_coefficients(blend, model, task_name, batches, learning_rate,
     batches: Dataset of (images, labels), one for each step.
     learning_rate: Of Adam on the logits of c, which start at 0; the head's is
       a tenth.
-    tune_head: Whether the head is trained along, as that of new classes is.
+    train_head: Whether the head is trained along, for the gradient to mean
+      something: that of new classes is.
 
   Returns:
     {task: c_v}.
@@ -200,7 +117,8 @@ def learn_coefficients(blend, model, task_name, batches, learning_rate,
   """
   head = model.task(task_name).head
   logits = keras.Variable(np.zeros(len(blend.sources), 'float32'))
-  trained = head.trainable_variables if tune_head else []
+  trained = head.trainable_variables if train_head else []
+  begun = [variable.numpy() for variable in trained]
   optimizers = [_adam(learning_rate, [logits])]
   if trained:
     optimizers.append(_adam(learning_rate / 10, trained))
@@ -227,6 +145,8 @@ def learn_coefficients(blend, model, task_name, batches, learning_rate,
 
   for images, labels in batches:
     step(images, labels)
+  for variable, value in zip(trained, begun):
+    variable.assign(value)
   c = tf.nn.softmax(logits.value).numpy()
   coefficients = {name: float(value)
                   for name, value in zip(blend.sources, c)}
@@ -240,31 +160,19 @@ def _adam(learning_rate, variables):
   return optimizer
 
 
-def draw(signature, seed):
-  """Sets a signature to random mixtures, of a seed of their own.
+def draw(signature, name, seed):
+  """Sets a signature to random mixtures that no task has begun with.
+
+  A model's own tasks begin with seeds counted from the model's, such as 1, 2,
+  3; those are not drawn with here.
 
   Args:
     signature: Trained `Signature` of a task.
-    seed: Integer.
+    name: Name of the task.
+    seed: Integer, 0 or more, of the transfer.
   """
+  purpose = zlib.crc32(f'transfer/{name}'.encode())
+  seed, = np.random.SeedSequence([seed, purpose]).generate_state(1)
   drawn = signatures.Signature(**{
-      **signature.get_config(), 'initializer': 'random', 'seed': seed})
+      **signature.get_config(), 'initializer': 'random', 'seed': int(seed)})
   signature.logits.assign(drawn.logits)
-
-
-def reestimate_statistics(model, task_name, batches):
-  """Estimates a task's moving statistics anew, from images without labels.
-
-  Args:
-    model: `IsometricModel`.
-    task_name: Name of the task.
-    batches: Dataset of (images, labels); labels are not looked at.
-
-  Source: our choice.
-  """
-  observe = tf.function(
-      lambda images: model.encode(images, task_name, training=True)[1],
-      autograph=False, jit_compile=False)
-  model.task(task_name).statistics.num_updates.assign(0)
-  for images, _ in batches:
-    observe(images)

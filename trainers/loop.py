@@ -9,17 +9,17 @@ have `is_finished`: whether it leaves out the rest of its steps.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import signal
-import sys
 import time
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from trainers import checkpoints
+from trainers import progress
 from trainers import records
 
 
@@ -53,7 +53,7 @@ class Cadence:
 
 
 class NonFiniteLossError(ValueError):
-  """The loss became infinite or not a number."""
+  """The loss, or a weight, became infinite or not a number."""
 
 
 class Interrupted(Exception):
@@ -123,26 +123,36 @@ def check_same_run(path, metadata, config):
         '--workdir.')
 
 
-def check_finite(arrays):
-  """Checks that a model is not broken before it is written.
+def save(store, step, state, metadata, writes=True, explain=None):
+  """Writes a checkpoint, unless the model is broken.
 
   Args:
-    arrays: {name: array}.
+    store: `Checkpoints`.
+    step: Number of steps done.
+    state: {key: variable}.
+    metadata: For JSON: 'seconds', 'config' as for `run`, and 'model'.
+    writes: False for workers that only check.
+    explain: Function from names of broken variables to the error's message.
+
+  Returns:
+    The path of the checkpoint, or None.
 
   Raises:
-    NonFiniteLossError: If one holds infinities or what is not a number.
+    NonFiniteLossError: If a variable holds infinities or what is not a number;
+      nothing is written then.
   """
-  bad = _not_finite(arrays)
+  arrays = checkpoints.snapshot(state)
+  bad = [key for key, array in arrays.items()
+         if not np.isfinite(array.astype('float64')).all()]
   if bad:
-    raise NonFiniteLossError(
-        f'Expected finite weights, received others in {", ".join(bad[:4])}: '
-        'nothing is written. Look for bad values in the data, or begin from '
-        'another model.')
+    raise NonFiniteLossError((explain or _explain)(bad))
+  return store.save(step, arrays, metadata) if writes else None
 
 
-def _not_finite(arrays):
-  return [key for key, array in arrays.items()
-          if not np.isfinite(array.astype('float64')).all()]
+def _explain(names):
+  return (f'Expected finite weights, received others in {", ".join(names[:4])}:'
+          ' nothing is written. Look for bad values in the data, or begin from '
+          'another model.')
 
 
 def save_start(trainer, workdir, config):
@@ -153,10 +163,9 @@ def save_start(trainer, workdir, config):
     workdir: Directory of records and checkpoints.
     config: As for `run`.
   """
-  arrays = checkpoints.snapshot(trainer.state())
-  check_finite(arrays)
-  checkpoints.Checkpoints(f'{workdir}/{records.CHECKPOINTS}').save(
-      0, arrays, {'seconds': 0.0, 'config': config, **trainer.metadata()})
+  save(checkpoints.Checkpoints(f'{workdir}/{records.CHECKPOINTS}'), 0,
+       trainer.state(),
+       {'seconds': 0.0, 'config': config, **trainer.metadata()})
 
 
 class _Loop:
@@ -188,7 +197,7 @@ class _Loop:
       self._writer.signatures(0, self._trainer.mixtures())
     batches = self._trainer.batches(start)
     self._last_log = (start, time.monotonic())
-    with _progress(start, steps, self._chief) as bar:
+    with progress.show(start, steps, self._chief) as bar:
       for step in range(start, steps):
         scalars = self._trainer.train_step(
             tf.constant(step, tf.int64), next(batches))
@@ -292,14 +301,10 @@ class _Loop:
     self._saved = done
 
   def _write_checkpoint(self, done):
-    arrays = checkpoints.snapshot(self._trainer.state())
-    bad = _not_finite(arrays)
-    if bad:
-      raise NonFiniteLossError(self._advice(done, bad))
-    if self._chief:
-      self._store.save(done, arrays, {
-          'seconds': self.seconds(), 'config': self._config,
-          **self._trainer.metadata()})
+    save(self._store, done, self._trainer.state(),
+         {'seconds': self.seconds(), 'config': self._config,
+          **self._trainer.metadata()},
+         self._chief, functools.partial(self._advice, done))
 
 
 @contextlib.contextmanager
@@ -322,56 +327,3 @@ def _stop_signals():
   finally:
     for number, handler in previous.items():
       signal.signal(number, handler)
-
-
-class _Lines:
-  """Progress as plain lines, for logs."""
-
-  def __init__(self, start, steps, show):
-    self._start, self._steps, self._show = start, steps, show
-    self._began = time.monotonic()
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *unused):
-    pass
-
-  def update(self):
-    """A step was done."""
-
-  def note(self, done, text):
-    """Shows a line about a step."""
-    if self._show:
-      elapsed = time.monotonic() - self._began
-      left = elapsed / (done - self._start) * (self._steps - done)
-      print(f'step {done}/{self._steps}: {text}, '
-            f'{math.ceil(left)} s left', file=sys.stderr, flush=True)
-
-
-class _Bar(_Lines):
-  """Progress as a bar, for terminals."""
-
-  def __enter__(self):
-    self._bar = tqdm.tqdm(total=self._steps, initial=self._start,
-                          unit='step', dynamic_ncols=True)
-    return self
-
-  def __exit__(self, *unused):
-    self._bar.close()
-
-  def update(self):
-    """A step was done."""
-    self._bar.update()
-
-  def note(self, done, text):
-    """Shows a text beside the bar; validation stays above it."""
-    if text.startswith('validation'):
-      self._bar.write(f'step {done}: {text}', file=sys.stderr)
-    else:
-      self._bar.set_postfix_str(text)
-
-
-def _progress(start, steps, show):
-  bar = show and sys.stderr.isatty()
-  return (_Bar if bar else _Lines)(start, steps, show)

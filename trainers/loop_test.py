@@ -5,7 +5,6 @@ import os
 import pathlib
 import signal
 import tempfile
-from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
@@ -290,25 +289,6 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
   def test_cadence_rejects(self, values, message):
     with self.assertRaisesRegex(ValueError, message):
       loop.Cadence(**values)
-
-  def test_plain_lines_elsewhere_than_on_a_terminal(self):
-    with mock.patch('sys.stderr') as stderr:
-      stderr.isatty.return_value = False
-      self.run_loop(_Trainer(4), log=2, evaluate=3)
-    text = ''.join(call.args[0] for call in stderr.write.call_args_list)
-    self.assertRegex(
-        text, r'step 2/4: loss \d+\.\d{3}, \d+ images/s, \d+ s left\n'
-        r'step 3/4: validation top-1 one 0.500, \d+ s left\nstep 4/4: ')
-
-  def test_bar_on_a_terminal(self):
-    with mock.patch('sys.stderr') as stderr:
-      stderr.isatty.return_value = True
-      stderr.encoding = 'utf-8'
-      self.run_loop(_Trainer(4), log=2, evaluate=3)
-    text = ''.join(call.args[0] for call in stderr.write.call_args_list)
-    self.assertIn('4/4', text)
-    self.assertRegex(text, r'loss \d+\.\d{3}, \d+ images/s')
-    self.assertIn('step 3: validation top-1 one 0.500', text)
 
   def test_supervised_training(self):
     """The true trainer: its loss breaks, and the message names the task."""

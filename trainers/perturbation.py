@@ -1,11 +1,10 @@
 """Evaluation of a trained network whose layers are edited (section B)."""
 
-import tensorflow as tf
-
 from mixture_modules import rearranging
 from mixture_modules import signature_edits
 from mixture_modules import signatures
 from trainers import evaluation
+from trainers import moving_statistics
 
 STATISTICS = ('moved', 'reestimated')
 
@@ -136,7 +135,8 @@ class _Copies:
       if self._num_batches:
         batches = data.train_batches(
             self._config.task_batch_sizes()[name], self._config.seed)
-        copy.reestimate(name, batches.take(self._num_batches))
+        moving_statistics.reestimate(
+            model, name, batches.take(self._num_batches), copy.observe)
       results[name] = {
           'signature': signatures.notation(mixtures[name]),
           **copy.evaluator.evaluate_split(
@@ -150,12 +150,4 @@ class _Copy:
   def __init__(self, model):
     self.model = model
     self.evaluator = evaluation.Evaluator(model)
-    self._observe = tf.function(
-        lambda images, task: model(images, task=task, training=True),
-        autograph=False, jit_compile=False)
-
-  def reestimate(self, task, batches):
-    """Moves a task's statistics as if its training had just begun."""
-    self.model.task(task).statistics.num_updates.assign(0)
-    for images, _ in batches:
-      self._observe(images, task)
+    self.observe = moving_statistics.make_observer(model)

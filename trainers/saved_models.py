@@ -10,6 +10,7 @@ import math
 import pathlib
 
 from mixture_modules import isometric
+from mixture_modules import task_fit
 from trainers import checkpoints
 from trainers import loop
 from trainers import records
@@ -36,6 +37,7 @@ class SavedModel:
       'dataset', the name of its data set, where the task is called otherwise,
       or None where none is known; 'examples_per_class' and 'examples_seed',
       where it learnt from few images. Empty where nothing is known.
+    weights: Which of the checkpoint's weights these are, of `WEIGHTS`.
   """
 
   workdir: pathlib.Path
@@ -46,11 +48,31 @@ class SavedModel:
   seconds: float
   path: pathlib.Path
   tasks: dict
+  weights: str
 
   @property
   def is_smoke(self):
     """Whether the run, or one before it, saw made-up images alone."""
     return self.run['kind'] == 'smoke'
+
+  @property
+  def is_finished(self):
+    """Whether the run has come to its end, so far as records tell.
+
+    Directories of `launch.tasks`, which trains nothing, have no results.
+    """
+    return ('tasks_command' in self.run['config']
+            or (self.workdir / records.RESULTS).exists())
+
+  def origin(self):
+    """What a run that begins from this model records of it, for JSON.
+
+    Returns:
+      {'step': number, 'weights': of `WEIGHTS`, 'fingerprint': as of
+      `task_fit.fingerprint`}.
+    """
+    return {'step': self.step, 'weights': self.weights,
+            'fingerprint': task_fit.fingerprint(self.model)}
 
   def load_data(self, data_dir=None, tasks=None, splits=()):
     """The data of tasks, checked to be what the run began with.
@@ -127,7 +149,7 @@ def load(workdir, weights='ema'):
   facts = run.get('data') or {}
   return SavedModel(
       workdir, model, run, config, step, metadata['seconds'], path,
-      {name: facts.get(name, {}) for name in model.tasks})
+      {name: facts.get(name, {}) for name in model.tasks}, weights)
 
 
 def save(workdir, model, kind, config, data, step=0, seconds=0.0):
@@ -169,13 +191,11 @@ def write_checkpoint(workdir, model, config, step=0, seconds=0.0):
   Raises:
     ValueError: If a weight is not finite.
   """
-  arrays = checkpoints.snapshot(
-      {f'model/{key}': variable
-       for key, variable in model.named_variables().items()})
-  loop.check_finite(arrays)
   store = checkpoints.Checkpoints(
       pathlib.Path(workdir) / records.CHECKPOINTS)
-  return store.save(step, arrays, {
+  state = {f'model/{key}': variable
+           for key, variable in model.named_variables().items()}
+  return loop.save(store, step, state, {
       'seconds': seconds, 'config': config, 'model': describe(model)})
 
 

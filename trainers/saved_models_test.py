@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules import task_fit
 from trainers import checkpoints
 from trainers import loop
 from trainers import records
@@ -79,6 +80,20 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
         loss_weights=(1.0, 1.0)))
     self.assertEqual(saved.tasks, saved.run['data'])
     self.assertFalse(saved.is_smoke)
+    self.assertEqual(saved.origin(), {
+        'step': 3, 'weights': kind,
+        'fingerprint': task_fit.fingerprint(saved.model)})
+
+  def test_knows_whether_a_run_is_finished(self):
+    workdir = self.rewrite()
+    self.assertFalse(saved_models.load(workdir).is_finished)
+    records.write_json(workdir / records.RESULTS, {})
+    self.assertTrue(saved_models.load(workdir).is_finished)
+    (workdir / records.RESULTS).unlink()
+    run = records.read_run(self.workdir)
+    config = {**run['config'], 'tasks_command': {}}
+    self.rewrite(run={**run, 'config': config}, config=config)
+    self.assertTrue(saved_models.load(workdir).is_finished)
 
   def test_description_is_json_and_rebuilds(self):
     model = self.trainer.model

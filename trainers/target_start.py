@@ -1,8 +1,7 @@
 """Where a target starts: whose signature, which statistics (section 4.4)."""
 
-import tensorflow as tf
-
 from trainers import label_free_scores
+from trainers import moving_statistics
 from trainers import target_scores
 
 _LEAST_BATCHES = 100  # for statistics: a small target is passed several times
@@ -125,9 +124,6 @@ def reestimate(model, task, images, batch_size, seed=0):
   """
   size = min(batch_size, images.num_examples('train'))
   steps = max(-(-images.num_examples('train') // size), _LEAST_BATCHES)
-  observe = tf.function(
-      lambda batch: model.encode(batch, task=task, training=True)[1],
-      autograph=False, jit_compile=False)
-  model.task(task).statistics.num_updates.assign(0)
-  for batch in images.train_batches(size, seed, augment=False).take(steps):
-    observe(batch)
+  moving_statistics.reestimate(
+      model, task,
+      images.train_batches(size, seed, augment=False).take(steps))

@@ -1,10 +1,17 @@
 """A new task on a trained bank: how it starts, and what is tuned (4.3, C)."""
 
+import contextlib
+
 from keras import ops
 
 from mixture_modules import signatures
 from mixture_modules import tune_scopes
 from trainers import initial_signatures
+from trainers import loop
+from trainers import moving_statistics
+from trainers import saved_models
+from trainers import source_scores
+from trainers import strategies
 from trainers import supervised
 from trainers.data import pipeline
 
@@ -12,14 +19,15 @@ STATISTICS_BATCHES = 100
 _SCORED = ('best', 'accuracy')
 
 
-def check(transfer, model, tasks, data):
+def check(transfer, model, tasks, data, config):
   """Checks that a transfer can be made, before time is spent.
 
   Args:
     transfer: `TransferConfig`.
-    model: `IsometricModel` of the source.
+    model: `IsometricModel` of the source; it is as before afterwards.
     tasks: {task of the model: facts of its data}, as of `SavedModel`.
     data: `TaskData` of the new task.
+    config: `RunConfig` of the transfer.
 
   Raises:
     ValueError: If it cannot.
@@ -34,15 +42,7 @@ def check(transfer, model, tasks, data):
     raise ValueError(f'Expected tasks in {transfer.source} to begin from, '
                      'received a model without any.')
   if model.config.signature not in signatures.TRAINED:
-    if 'mixture' in (transfer.tune or ()):
-      raise ValueError(
-          f'The signature is fixed ({model.config.signature}): there is no '
-          'mixture to tune. Leave it out of --tune.')
-    if transfer.copied is None and transfer.init not in ('best', 'none'):
-      raise ValueError(
-          f'The signature is fixed ({model.config.signature}), the same for '
-          f'all tasks, and cannot start from {transfer.init!r}: use copy:TASK '
-          'or best, which take over norms and statistics, or none.')
+    _check_fixed(transfer, model)
   same = _same_classes(tasks, data)
   if transfer.score == 'path':
     others = [name for name in sources(transfer, model) if name not in same]
@@ -52,10 +52,55 @@ def check(transfer, model, tasks, data):
           f'which {others[0]} lacks: use probe, or name other --sources.')
   if transfer.head not in ('auto', 'own'):
     _named_head(transfer, model, tasks, data)
-  if transfer.head == 'own' and transfer.name in model.heads:
+  _check_beginnings(transfer, model, tasks, data)
+  if transfer.tune != ():
+    config.optimizer.make_schedule(
+        config.total_steps({transfer.name: data.num_examples('train')}))
+
+
+def _check_fixed(transfer, model):
+  """Checks what is asked of a model whose signatures are fixed."""
+  if 'mixture' in (transfer.tune or ()):
     raise ValueError(
-        f'{transfer.source} has a head {transfer.name!r} already: share it '
-        f'with --head={transfer.name}, or give the task another --name.')
+        f'The signature is fixed ({model.config.signature}): there is no '
+        'mixture to tune. Leave it out of --tune.')
+  if transfer.copied is None and transfer.init not in ('best', 'none'):
+    raise ValueError(
+        f'The signature is fixed ({model.config.signature}), the same for '
+        f'all tasks, and cannot start from {transfer.init!r}: use copy:TASK '
+        'or best, which take over norms and statistics, or none.')
+
+
+def _check_beginnings(transfer, model, tasks, data):
+  """Adds the task in each way that it may begin, and removes it again."""
+  copies = [transfer.copied]
+  if transfer.init == 'best':
+    copies = sources(transfer, model)
+  for copied in copies:
+    head = choose_head(transfer, model, tasks, data, copied)
+    if head is None and transfer.name in model.heads:
+      raise ValueError(
+          f'{transfer.source} has a head {transfer.name!r} already: share it '
+          f'with --head={transfer.name}, or give the task another --name.')
+    if head is None and transfer.tune and not (
+        {'head', 'all'} & set(transfer.tune)):
+      why = '' if transfer.head == 'own' else (
+          f' (no one head of {transfer.source} is known to have the classes of '
+          f'{data.name})')
+      raise ValueError(
+          f'The new task would get a head of its own{why}, which --tune='
+          f'{",".join(transfer.tune)} leaves untrained: tune the head too, or '
+          f'share one with --head, of {list(model.heads)}.')
+    _add(transfer, model, data, copied, head)
+    model.remove_task(transfer.name)
+
+
+def _add(transfer, model, data, copied, head):
+  """Adds the new task to the model, and returns it."""
+  init = f'copy:{copied}' if copied else None
+  if transfer.init in signatures.INITIALIZERS:
+    init = transfer.init
+  return model.add_task(transfer.name, data.num_classes, init, head)
 
 
 def sources(transfer, model):
@@ -135,77 +180,78 @@ def begin(transfer, model, tasks, data, config):
 
   Returns:
     What the records say of it, for JSON: 'init', 'scored_by' ('path', 'probe'
-    or None), 'scores' {task: accuracy} or None, 'coefficients' {task: number}
-    or None, 'copied' (name of a task, or None), 'statistics' ('copy' or
-    'reestimate'), 'head' and 'head_shared_with' (names of tasks), 'tune'
-    (names of scopes), 'added_parameters' (trained ones that the task brings,
-    before any is detached).
+    or None), 'scores' {task: accuracy} or None, 'score_images' {split: number
+    of labelled images that scores were read from} or None, 'coefficients'
+    {task: number} or None, 'copied' (name of a task, or None), 'statistics'
+    ('copy' or 'reestimate'), 'tune' (names of scopes), 'head',
+    'head_shared_with' (names of tasks, after what is tuned was detached) and
+    'initial_head' ('shared', also of what begins as a copy, or 'untrained').
   """
-  before = model.parameter_report()['total']
   names = sources(transfer, model)
-  scored_by = scores = coefficients = None
+  scored_by = scores = images = None
   if transfer.init in _SCORED:
-    scored_by, scores = score(transfer, model, tasks, data, config)
+    scored_by = score_kind(transfer, model, tasks, data)
+    scores, images = source_scores.score(
+        model, names, scored_by, data, config.eval_batch_size,
+        transfer.score_examples, config.seed, transfer.examples_per_class)
   copied = transfer.copied
   if transfer.init == 'best':
     copied = max(scores, key=scores.get)
   head = choose_head(transfer, model, tasks, data, copied)
-  init = f'copy:{copied}' if copied else None
-  if transfer.init in signatures.INITIALIZERS:
-    init = transfer.init
-  task = model.add_task(transfer.name, data.num_classes, init, head)
-  if transfer.init == 'random' or (
-      transfer.init == 'none' and task.signature.logits is not None
-      and model.config.signature_init == 'random'):
-    initial_signatures.draw(task.signature, config.seed)
-  if transfer.init == 'accuracy':
-    coefficients = initial_signatures.accuracy_coefficients(scores)
-    initial_signatures.Blend(model, transfer.name, names).assign(coefficients)
-  if transfer.init == 'learned':
-    coefficients = initial_signatures.learn_coefficients(
-        initial_signatures.Blend(model, transfer.name, names), model,
-        transfer.name, _batches(transfer, data, config, transfer.init_steps),
-        transfer.init_learning_rate, tune_head=head is None)
+  task = _add(transfer, model, data, copied, head)
+  coefficients = _set_mixture(
+      transfer, model, names, scores, data, config, train_head=head is None)
   statistics = transfer.statistics
   if statistics == 'auto':
     statistics = 'copy' if copied else 'reestimate'
   if statistics == 'reestimate':
-    initial_signatures.reestimate_statistics(
+    moving_statistics.reestimate(
         model, transfer.name,
         _batches(transfer, data, config, STATISTICS_BATCHES))
-  shared_with = [name for name, other in model.tasks.items()
-                 if other.head is task.head and name != transfer.name]
   tune = transfer.tune
   if tune is None:
     tune = [scope for scope, left_out in (
-        ('head', shared_with), ('norm', False),
+        ('head', head), ('norm', False),
         ('mixture', task.signature.logits is None)) if not left_out]
+  if tune:
+    tune_scopes.tuned_variables(model, transfer.name, tune)  # detaches
   return {
       'init': transfer.init, 'scored_by': scored_by, 'scores': scores,
-      'coefficients': coefficients, 'copied': copied, 'statistics': statistics,
-      'head': task.head_name, 'head_shared_with': shared_with,
-      'tune': list(tune),
-      'added_parameters': model.parameter_report()['total'] - before}
+      'score_images': images, 'coefficients': coefficients, 'copied': copied,
+      'statistics': statistics, 'tune': list(tune), 'head': task.head_name,
+      'head_shared_with': [
+          name for name, other in model.tasks.items()
+          if other.head is task.head and other is not task],
+      'initial_head': 'shared' if head else 'untrained'}
 
 
-def score(transfer, model, tasks, data, config):
-  """('path' or 'probe', {source: accuracy on the new validation data})."""
-  names = sources(transfer, model)
-  kind = transfer.score
-  if kind == 'auto':
-    same = set(names) <= set(_same_classes(tasks, data))
-    kind = 'path' if same else 'probe'
+def _set_mixture(transfer, model, names, scores, data, config, train_head):
+  """Draws or mixes the new task's signature; {source: coefficient} or None."""
+  name, signature = transfer.name, model.task(transfer.name).signature
+  is_drawn = transfer.init == 'random' or (
+      transfer.init == 'none' and signature.logits is not None
+      and model.config.signature_init == 'random')
+  if is_drawn:
+    initial_signatures.draw(signature, name, config.seed)
+  if transfer.init not in ('accuracy', 'learned'):
+    return None
+  blend = initial_signatures.Blend(model, name, names)
+  if transfer.init == 'learned':
+    return initial_signatures.learn_coefficients(
+        blend, model, name,
+        _batches(transfer, data, config, transfer.init_steps),
+        transfer.init_learning_rate, train_head)
+  coefficients = initial_signatures.accuracy_coefficients(scores)
+  blend.assign(coefficients)
+  return coefficients
 
-  def batches(split, limit):
-    every = -(-data.num_examples(split) // limit)
-    return data.eval_batches(split, config.eval_batch_size, every=every)
 
-  train, validation = transfer.score_examples
-  if kind == 'path':
-    return kind, initial_signatures.path_scores(
-        model, names, batches('validation', validation))
-  return kind, initial_signatures.probe_scores(
-      model, names, batches('train', train), batches('validation', validation))
+def score_kind(transfer, model, tasks, data):
+  """How sources are scored: 'path' or 'probe'; arguments as for `begin`."""
+  if transfer.score != 'auto':
+    return transfer.score
+  same = _same_classes(tasks, data)
+  return ('path' if set(sources(transfer, model)) <= set(same) else 'probe')
 
 
 def _batches(transfer, data, config, count):
@@ -213,26 +259,62 @@ def _batches(transfer, data, config, count):
   return data.train_batches(size, config.seed).take(count)
 
 
-def make_trainer(model, name, tune, data, config, strategy):
-  """The trainer of the new task alone, and of nothing but what is tuned.
+class Tuning:
+  """The training of the new task alone, and of nothing but what is tuned.
 
   Args:
     model: `IsometricModel` with the new task.
     name: Name of the new task.
-    tune: Scopes, one or more.
+    scopes: What is tuned, of `tune_scopes.SCOPES`; none: nothing is trained.
     data: Its `TaskData`.
     config: `RunConfig` whose only task it is.
-    strategy: `tf.distribute` strategy.
 
-  Returns:
-    (`SupervisedTrainer`, number of tuned parameters).
+  Attributes:
+    trainer: `SupervisedTrainer`, or None.
+    steps: Number of steps.
+    num_parameters: Number of tuned parameters.
   """
-  tuned = list(tune_scopes.tuned_variables(
-      model, name, tune).values())
-  steps = config.total_steps({name: data.num_examples('train')})
-  trainer = supervised.SupervisedTrainer(
-      model, {name: data}, config, steps, strategy, tuned)
-  return trainer, sum(int(ops.size(variable)) for variable in tuned)
+
+  def __init__(self, model, name, scopes, data, config):
+    self._model = model
+    self.trainer, self.steps, self.num_parameters = None, 0, 0
+    if scopes:
+      tuned = list(tune_scopes.tuned_variables(model, name, scopes).values())
+      self.steps = config.total_steps({name: data.num_examples('train')})
+      self.trainer = supervised.SupervisedTrainer(
+          model, {name: data}, config, self.steps,
+          strategies.make_strategy('default'), tuned)
+      self.num_parameters = sum(int(ops.size(variable)) for variable in tuned)
+
+  def save_start(self, workdir, decides):
+    """Writes the checkpoint of how the task begins.
+
+    Args:
+      workdir: Directory of the run.
+      decides: What decides the run, as in its run.json.
+    """
+    if self.trainer:
+      loop.save_start(self.trainer, workdir, decides)
+    else:
+      saved_models.write_checkpoint(workdir, self._model, decides)
+
+  def run(self, workdir, cadence, decides):
+    """Trains on from the last checkpoint; returns seconds of training.
+
+    Args:
+      workdir: Directory of the run.
+      cadence: `loop.Cadence`.
+      decides: What decides the run, as in its run.json.
+    """
+    if not self.trainer:
+      return 0.0
+    return loop.run(self.trainer, workdir, cadence, True, True, decides)
+
+  def averaged(self):
+    """A context in which the model has its averaged weights."""
+    if not self.trainer:
+      return contextlib.nullcontext()
+    return self.trainer.ema.applied()
 
 
 def load_data(transfer, config, data_dir=None):

@@ -23,11 +23,12 @@ class TransferConfig:
     init: Its first signature: 'copy:TASK', an older task's, with all else
       that is its own but the head; 'best', that of the task that scores best;
       'accuracy' and 'learned', the mean of the sources' (Eq. 1) with
-      coefficients by score, or learnt; 'random', 'uniform', 'diagonal'; or
-      'none', as the model's own tasks began.
-    tune: Names of `tune_scopes.SCOPES`; empty: nothing is trained. None: head,
-      norm and mixture, without the head where it is shared, and without the
-      mixture where signatures are fixed.
+      coefficients by score, or learnt (a new head along with them, which is
+      set back); 'random', 'uniform', 'diagonal'; or 'none', as the model's own
+      tasks began.
+    tune: Names of `tune_scopes.SCOPES`, with the head where that is new;
+      empty: nothing is trained. None: head, norm and mixture, without the head
+      where it is shared, and without the mixture where signatures are fixed.
     head: 'own', a new one; 'shared', that of the older tasks of the same
       classes; 'auto', shared where there is one, see `choose_head`; or the
       name of a head.
@@ -38,10 +39,12 @@ class TransferConfig:
       have the classes of the new task.
     sources: Names of the older tasks that are scored or mixed; None: all.
     score_examples: (training images a linear head is fitted to, validation
-      images that scores are measured on), at most.
+      images that scores are measured on), at most; a seeded choice of equally
+      many of each class.
     init_steps: Steps that coefficients are learnt for.
     init_learning_rate: Of Adam on their logits.
-    examples_per_class: Training images of each class; None: all.
+    examples_per_class: Training images of each class, and validation images
+      of each class that scores are measured on, at most; None: all.
 
   Raises:
     ValueError: If a value is not one of these, or values contradict each

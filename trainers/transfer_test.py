@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mixture_modules import isometric
 from trainers import checkpoints
-from trainers import initial_signatures
+from trainers import source_scores
 from trainers import supervised_test
 from trainers import toy
 from trainers import transfer
@@ -45,10 +45,15 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
 
   def begin(self, model, facts, data=None, config=None, **changes):
     asked = make_transfer(init_steps=2, **changes)
-    data = data or make_data()
-    transfer.check(asked, model, facts, data)
+    data, config = data or make_data(), config or config_of()
+    before = checkpoints.snapshot(model.named_variables())
+    transfer.check(asked, model, facts, data, config)
+    after = checkpoints.snapshot(model.named_variables())
+    self.assertEqual(list(before), list(after))
+    for name, array in before.items():
+      self.assertEqual(after[name].tobytes(), array.tobytes(), name)
     with mock.patch.object(transfer, 'STATISTICS_BATCHES', 2):
-      return transfer.begin(asked, model, facts, data, config or config_of())
+      return transfer.begin(asked, model, facts, data, config)
 
   # What can be asked for
 
@@ -62,13 +67,48 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
       ('Expected one head of tasks', {'head': 'shared'}, {'names': 'abce'}),
       ('no mixture to tune', {'tune': ['mixture']}, {'signature': 'cyclic'}),
       ("cannot start from 'learned'", {'init': 'learned'},
-       {'signature': 'cyclic'}))
+       {'signature': 'cyclic'}),
+      ('diagonal .*needs K >= L, received K = 2, L = 3',
+       {'init': 'diagonal'}, {'num_layers': 3}),
+      ('warmup_steps` to be below the number of training steps, 10', {},
+       {'run': {'warmup_steps': 10}}),
+      ('--tune=mixture leaves untrained.*--head',
+       {'init': 'random', 'tune': ['mixture']}, {'names': 'abce'}),
+      ('--tune=norm,templates leaves untrained',
+       {'tune': ['norm', 'templates'], 'head': 'own'}, {}))
   def test_check_refuses(self, message, changes, options):
-    model, facts = make_model(
-        **{key: value for key, value in options.items() if key != 'names'})
+    options = {'names': 'abcd', 'run': {}, **options}
+    names, run = options.pop('names'), options.pop('run')
+    model, facts = make_model(**options)
     with self.assertRaisesRegex(ValueError, message):
       transfer.check(make_transfer(**changes), model, facts,
-                     make_data(tuple(options.get('names', 'abcd'))))
+                     make_data(tuple(names)), config_of(**run))
+    self.assertEqual(list(model.tasks), ['one', 'two'])
+
+  @parameterized.parameters(
+      {'tune': ['head', 'mixture']}, {'tune': ['all']}, {'tune': []},
+      {'tune': None}, {'init': 'diagonal', 'tune': ['norm', 'head']})
+  def test_check_lets_new_heads_be(self, **changes):
+    model, facts = make_model()
+    transfer.check(make_transfer(**changes), model, facts,
+                   make_data(tuple('abce')), config_of())
+
+  def test_check_of_what_is_not_trained_needs_no_schedule(self):
+    model, facts = make_model()
+    transfer.check(make_transfer(tune=[]), model, facts, make_data(),
+                   config_of(warmup_steps=10))
+
+  def test_check_knows_all_that_best_may_copy(self):
+    model, facts = make_model()  # the head of two is not known to fit
+    facts['three'] = facts['one']
+    model.add_task('three', 4)
+    with self.assertRaisesRegex(ValueError, 'leaves untrained'):
+      transfer.check(
+          make_transfer(init='best', tune=['mixture']), model, facts,
+          make_data(tuple('abcd')), config_of())
+    transfer.check(
+        make_transfer(init='best', tune=['mixture'], sources=['one', 'three']),
+        model, facts, make_data(tuple('abcd')), config_of())
 
   def test_check_refuses_what_is_not_there(self):
     model, facts = make_model()
@@ -76,11 +116,13 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     model.detach('other', 'norm')
     with self.assertRaisesRegex(ValueError, 'model without any'):
       transfer.check(make_transfer(), isometric.IsometricModel(
-          toy.make_config().model, {}), {}, make_data())
+          toy.make_config().model, {}), {}, make_data(), config_of())
     model.add_task('three', 4, head='new')
-    with self.assertRaisesRegex(ValueError, "has a head 'new' already"):
-      transfer.check(make_transfer(head='own'), model,
-                     {**facts, 'other': {}, 'three': {}}, make_data())
+    for head in ('own', 'auto'):
+      with self.assertRaisesRegex(ValueError, "has a head 'new' already"):
+        transfer.check(
+            make_transfer(head=head), model,
+            {**facts, 'other': {}, 'three': {}}, make_data(), config_of())
 
   # Heads
 
@@ -107,7 +149,8 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(transfer.choose_head(
           make_transfer(), model, facts, data, copied), expected)
     with self.assertRaisesRegex(ValueError, r"received \['one', 'two'\]"):
-      transfer.check(make_transfer(head='shared'), model, facts, data)
+      transfer.check(make_transfer(head='shared'), model, facts, data,
+                     config_of())
     self.assertEqual(transfer.choose_head(
         make_transfer(head='shared', init='copy:two'), model, facts, data,
         'two'), 'two')
@@ -120,15 +163,12 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     task.affine.gamma['input'].assign_add(np.ones(8))
     task.statistics.mean['input'].assign(np.ones(8))
     before = checkpoints.snapshot(model.named_variables())
-    total = model.parameter_report()['total']
     start = self.begin(model, facts, init='copy:two')
     self.assertEqual(start, {
         'init': 'copy:two', 'scored_by': None, 'scores': None,
-        'coefficients': None, 'copied': 'two', 'statistics': 'copy',
-        'head': 'new', 'head_shared_with': [],
-        'tune': ['head', 'norm', 'mixture'],
-        'added_parameters': model.parameter_report()['total'] - total})
-    self.assertGreater(start['added_parameters'], 0)
+        'score_images': None, 'coefficients': None, 'copied': 'two',
+        'statistics': 'copy', 'head': 'new', 'head_shared_with': [],
+        'initial_head': 'untrained', 'tune': ['head', 'norm', 'mixture']})
     for name, array in before.items():
       self.assertAllEqual(model.named_variables()[name], array)
       if name.startswith('tasks/two/'):
@@ -139,7 +179,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     model, facts = make_model(shared_head=True)
     facts['two'] = facts['one']
     data = make_data(tuple('abcd'))
-    expected = initial_signatures.path_scores(
+    expected = source_scores.path_scores(
         model, ['one', 'two'], data.eval_batches('validation', 3))
     for score, options in (('path', {}), ('probe', {'score': 'probe'})):
       start = self.begin(model, facts, data, init='best', **options)
@@ -149,15 +189,40 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
       best = max(start['scores'], key=start['scores'].get)
       self.assertEqual(start['copied'], best)
       self.assertEqual(start['head_shared_with'], ['one', 'two'])
+      self.assertEqual(start['initial_head'], 'shared')
       self.assertEqual(start['tune'], ['norm', 'mixture'])
-      self.assertEqual(start['added_parameters'], 2 * 2)
+      images = {'validation': 4, 'train': 36}
+      if score == 'path':
+        del images['train']
+      self.assertEqual(start['score_images'], images)
+      model.remove_task('new')
+
+  def test_says_what_is_shared_after_detaching(self):
+    model, facts = make_model(shared_head=True)
+    start = self.begin(model, facts, make_data(tuple('abcd')), init='copy:one',
+                       tune=['head'])
+    self.assertEqual((start['head'], start['head_shared_with']), ('new', []))
+    self.assertEqual(start['initial_head'], 'shared')
+    for ours, theirs in zip(model.task('new').head.variables,
+                            model.task('one').head.variables):
+      self.assertIsNot(ours, theirs)
+      self.assertAllEqual(ours, theirs)
+
+  def test_scores_read_no_more_labels_than_are_learnt_from(self):
+    model, facts = make_model(shared_head=True)
+    facts['two'] = facts['one']
+    data = toy.make_data(['set'], {'train': 200, 'test': 5})['set']
+    data.class_names = tuple('abcd')
+    for per_class, images in ((None, 20), (2, 8)):
+      start = self.begin(model, facts, data, examples_per_class=per_class)
+      self.assertEqual(start['score_images'], {'validation': images})
       model.remove_task('new')
 
   def test_begins_as_a_mean(self):
     model, facts = make_model()
     data = make_data()
-    with mock.patch.object(initial_signatures, 'probe_scores',
-                           lambda *unused: {'one': 0.2, 'two': 0.6}):
+    with mock.patch.object(source_scores, 'probe_scores',
+                           lambda *_, **unused: {'one': 0.2, 'two': 0.6}):
       start = self.begin(model, facts, data, init='accuracy')
     self.assertAllClose(start['coefficients'], {'one': 0.25, 'two': 0.75})
     self.assertEqual(start['statistics'], 'reestimate')
@@ -167,6 +232,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllEqual(model.task('new').statistics.num_updates, 2)
     model.remove_task('new')
     start = self.begin(model, facts, data, init='learned', sources=['two'])
+    self.assertEqual(start['initial_head'], 'untrained')
     self.assertEqual(start['coefficients'], {'two': 1.0})
     self.assertAllClose(model.task('new').signature.mixture_weights(),
                         xi['two'])
@@ -207,11 +273,11 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     outputs = {name: model(images, task=name).numpy()
                for name in ('one', 'two')}
     config = config_of(learning_rate=0.1, ema_decay=0.5)
-    trainer, count = transfer.make_trainer(
-        model, 'new', tune, data, config, tf.distribute.get_strategy())
+    tuning = transfer.Tuning(model, 'new', tune, data, config)
+    trainer = tuning.trainer
     before = checkpoints.snapshot(model.named_variables())
     supervised_test.run_steps(trainer, 3)
-    with trainer.ema.applied():
+    with tuning.averaged():
       after = checkpoints.snapshot(model.named_variables())
       for name, expected in outputs.items():
         self.assertEqual(model(images, task=name).numpy().tobytes(),
@@ -224,7 +290,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(owners, moved | {'statistics', 'num_updates'})
     sizes = sum(before[name].size for name in changed
                 if 'statistics' not in name and 'num_updates' not in name)
-    self.assertEqual(count, sizes)
+    self.assertEqual((tuning.num_parameters, tuning.steps), (sizes, 10))
     self.assertEqual(trainer.images_per_step, 8)
     self.assertEqual(list(trainer.evaluate('test')), ['new'])
 
@@ -232,13 +298,20 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     model, facts = make_model()
     self.begin(model, facts, init='copy:one')
     bank = model.bank.templates('expand/kernel').numpy()
-    trainer, _ = transfer.make_trainer(
-        model, 'new', ['templates'], make_data(),
-        config_of(learning_rate=0.1), tf.distribute.get_strategy())
-    head = model.task('new').head.kernel.numpy()
-    supervised_test.run_steps(trainer, 2)
+    tuning = transfer.Tuning(model, 'new', ['templates', 'head'], make_data(),
+                             config_of(learning_rate=0.1))
+    head = model.task('one').head.kernel.numpy()
+    supervised_test.run_steps(tuning.trainer, 2)
     self.assertNotAllClose(model.bank.templates('expand/kernel'), bank)
-    self.assertAllEqual(model.task('new').head.kernel, head)
+    self.assertAllEqual(model.task('one').head.kernel, head)
+
+  def test_nothing_is_trained(self):
+    model, _ = make_model()
+    tuning = transfer.Tuning(model, 'one', [], make_data(), config_of('one'))
+    with tuning.averaged():
+      self.assertEqual(
+          (tuning.trainer, tuning.steps, tuning.num_parameters,
+           tuning.run('nowhere', None, {})), (None, 0, 0, 0.0))
 
   def test_loads_data_and_says_what_it_is(self):
     data = make_data()

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 # Importing a builder makes it known to TFDS.
+from trainers.data import class_lists
 from trainers.data import office_caltech10
 from trainers.data import optdigits
 from trainers.data import usps
@@ -98,6 +99,28 @@ def is_prepared(task, data_dir=None):
   """
   data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   return os.path.exists(os.path.join(data_dir, task.tfds_name, task.version))
+
+
+def check_prepared(task, data_dir=None):
+  """Checks that a task's data is there; reads and downloads nothing.
+
+  Args:
+    task: `ImageTask`, also of a folder, which was looked at when it was made.
+    data_dir: TFDS's data directory. Default None: TFDS's own default.
+
+  Raises:
+    ValueError: If the data set is not prepared, or its list of classes not
+      written; the message says how to.
+
+  Source: our choice.
+  """
+  if task.folder:
+    return
+  builder = open_builder(task, data_dir)
+  if not builder.data_path.exists():
+    raise ValueError(missing_message(task, builder))
+  if task.class_list:
+    class_lists.read(task.class_list, data_dir)
 
 
 def missing_message(task, builder):

@@ -107,6 +107,15 @@ class BuildersTest(parameterized.TestCase, tf.test.TestCase):
     self.assertIn(message.format(root=self.data_dir), text)
     self.assertEndsWith(text, 'Nothing is downloaded unasked.')
 
+  def test_checks_that_data_is_there(self):
+    builders.check_prepared(_OPTDIGITS, self.data_dir)
+    with self.assertRaisesRegex(ValueError, '--tasks=usps --prepare'):
+      builders.check_prepared(_USPS, self.data_dir)
+    with self.assertRaisesRegex(ValueError, '--write_class_list=domainnet100'):
+      builders.check_prepared(dataclasses.replace(
+          _OPTDIGITS, class_names=None, class_list='domainnet100'),
+                              self.data_dir)
+
   def test_optical_digits_prepare_themselves_without_a_word(self):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -170,7 +170,7 @@ class TaskData:
         .prefetch(tf.data.AUTOTUNE))
 
   def eval_batches(self, split, batch_size, member=None, every=1,
-                   labelled=True):
+                   labelled=True, places=None):
     """Returns every example of a split once, in order, not augmented.
 
     Args:
@@ -180,6 +180,7 @@ class TaskData:
         Default: all members', one after another.
       every: 2 leaves out every other example, and so on. Default 1: none.
       labelled: Whether there are labels in the batches.
+      places: Places in the split of the examples to return alone. Default: all.
 
     Returns:
       `tf.data.Dataset` of images, float32 `[b, S, S, 3]` from -1 to 1, and
@@ -192,8 +193,12 @@ class TaskData:
     self._check_at_least('every', every, 1)
     ends = self._ends(split)
     first, last = (0, ends[-1]) if member is None else ends[member:member + 2]
+    chosen = tf.data.Dataset.range(first, last, every)
+    if places is not None:
+      with tf.device('cpu:0'):
+        chosen = tf.data.Dataset.from_tensor_slices(np.int64(places))
     return (
-        tf.data.Dataset.range(first, last, every)
+        chosen
         .batch(batch_size)
         .map(self._batch_function(split, labelled),
              num_parallel_calls=tf.data.AUTOTUNE)
@@ -260,7 +265,6 @@ class TaskData:
       raise ValueError(
           f'{self.name}: expected 0 <= pipeline_id < {num_pipelines}, '
           f'received {pipeline_id}: pass the InputContext\'s own numbers.')
-
 
   def _check_at_least(self, name, value, least):
     if value < least:

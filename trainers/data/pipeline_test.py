@@ -191,6 +191,13 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
                         [0, 5, 10, 15, 20])
     with self.assertRaisesRegex(ValueError, 'every >= 1, received 0'):
       _data().eval_batches('test', 3, every=0)
+    batches = list(_data().eval_batches('test', 3, places=[1, 22, 7, 8]))
+    self.assertAllEqual(np.concatenate([y for _, y in batches]),
+                        [1, 22, 7, 8])
+    self.assertAllEqual(
+        np.concatenate([_numbers(x) for x, _ in batches]),
+        np.concatenate([_numbers(x) for x, _ in _data().eval_batches(
+            'test', 23)])[[1, 22, 7, 8]])
 
   @parameterized.parameters((23, 2), (200, 20), (2, 1))
   def test_train_and_validation_part_the_training_split(self, stored, held):

@@ -4,6 +4,7 @@ from absl import logging
 import numpy as np
 import tensorflow as tf
 
+from trainers.data import class_balance
 from trainers.data import class_lists
 from trainers.data import examples
 
@@ -114,17 +115,14 @@ class TaskImages:
   def _few(self, rows, labels):
     """Returns as many rows of each class as are asked for; sorted."""
     count = self._examples_per_class
-    order = np.random.default_rng(self._examples_seed).permutation(len(rows))
-    chosen = []
     for label in range(self.task.num_classes):
-      places = order[labels[order] == label]
-      if len(places) < count:
+      found = np.sum(labels == label)
+      if found < count:
         raise ValueError(
             f'{self.task.name}: expected at least {count} training examples '
-            f'of every class, received {len(places)} of class {label}: ask '
+            f'of every class, received {found} of class {label}: ask '
             f'for fewer with examples_per_class.')
-      chosen.append(places[:count])
-    return rows[np.sort(np.concatenate(chosen))]
+    return rows[class_balance.ranks(labels, self._examples_seed) < count]
 
   def _listed(self, stored):
     """Returns the rows that the class list keeps, and every row's label."""
