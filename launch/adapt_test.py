@@ -13,6 +13,7 @@ from trainers import checkpoints
 from trainers import records
 from trainers import saved_models
 
+
 class AdaptTest(parameterized.TestCase, tf.test.TestCase):
 
   @classmethod

@@ -78,7 +78,9 @@ def write_model(workdir, tasks, **changes):
     tasks: Names of its tasks.
     **changes: Of the configuration, as for `RunConfig.replace`.
   """
-  config = toy.make_config(tasks, deterministic=True, **changes)
+  # A batch for each split: another size would be traced again.
+  config = toy.make_config(
+      tasks, **{'deterministic': True, 'eval_batch_size': 100, **changes})
   with mocking.mock_data():
     data = pipeline.load_tasks(config.tasks, config.model.image_size)
     facts = {name: task_data.describe() for name, task_data in data.items()}

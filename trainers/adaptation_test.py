@@ -193,7 +193,7 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
         labels(split)[::-1].copy())):
       trainer = at_start('supervised')
       with mock.patch.object(target, 'labels', labels):
-        run_steps(trainer, 0, 2)
+        run_steps(trainer, 0, 2, anew=True)
       ends.append(checkpoints.snapshot(trainer.state()))
     one, other = ends
     changed = {key for key in one if one[key].tobytes() != other[key].tobytes()}
