@@ -115,14 +115,13 @@ def list_tasks(saved):
   model, top1 = saved.model, _top1(saved.workdir)
   rows = [('task', 'data set', 'classes', 'head', 'own parameters',
            'file, bytes', 'test top-1', 'signature')]
-  for name, task in model.tasks.items():
+  for name, task in model.list_tasks().items():
     size = len(task_files.encode_task(model, name, _metadata(saved, name)))
     rows.append((
         name, saved.tasks[name].get('dataset', name) or 'unknown',
-        str(task.num_classes), task.head_name,
-        f'{model.own_parameters(name):,}', f'{size:,}',
-        f'{top1[name]:.2%}' if name in top1 else '-',
-        task.signature.notation()))
+        str(task['classes']), task['head'], f'{task["own_parameters"]:,}',
+        f'{size:,}', f'{top1[name]:.2%}' if name in top1 else '-',
+        task['signature']))
   print(results.align(rows))
   print(f'{model.config.num_templates} templates, {model.config.num_layers} '
         f'layers; {model.parameter_report()["total"]:,} trained parameters in '

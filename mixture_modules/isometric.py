@@ -209,6 +209,7 @@ class IsometricModel(keras.Model):
   named_variables = parameters.named_variables
   parameter_report = parameters.report
   own_parameters = parameters.count_own
+  list_tasks = parameters.list_tasks
 
   # Saving
 

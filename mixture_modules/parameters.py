@@ -143,6 +143,23 @@ def count_own(model, task=None):
   return sum(_size(variable) for variable in own)
 
 
+def list_tasks(model):
+  """{task: what it is and has}, a row of a table for each task.
+
+  Args:
+    model: `IsometricModel`.
+
+  Returns:
+    {name: {'classes': number of them, 'head': name of the head,
+    'own_parameters': number of trained parameters that only it has,
+    'signature': strongest template of each layer, such as '1-2-2-3'}}.
+  """
+  return {name: {'classes': task.num_classes, 'head': task.head_name,
+                 'own_parameters': count_own(model, name),
+                 'signature': task.signature.notation()}
+          for name, task in model.tasks.items()}
+
+
 _OWN_PARTS = {'signature': 'signatures', 'affine': 'private_norms',
               'input_adapter': 'private_adapters',
               'output_adapter': 'private_adapters'}

@@ -31,6 +31,17 @@ class TaskLifecycleTest(parameterized.TestCase, tf.test.TestCase):
     model.add_task('b', 7)  # the name is free again
     self.assertEqual((5, 7), toy_models.outputs(model)['b'].shape)
 
+  def test_list(self):
+    model = toy_models.make_model({'a': 4, 'b': 7})
+    xi = model.tasks['b'].signature.mixture_weights().numpy()
+    listed = model.list_tasks()
+    self.assertEqual(['a', 'b'], list(listed))
+    embedding = model.config.adapter_filters[1]
+    self.assertEqual({
+        'classes': 7, 'head': 'b',
+        'own_parameters': xi.size + 7 * embedding + 7,
+        'signature': '-'.join(str(k + 1) for k in xi.argmax(-1))}, listed['b'])
+
   def test_a_shared_head_stays_with_the_last(self):
     model = toy_models.make_model(shared_head=True)
     model.remove_task('a')
