@@ -23,8 +23,6 @@ Labels of the target are read for the records, for --init=oracle and for
 
 import contextlib
 import dataclasses
-import datetime
-import pathlib
 import sys
 
 from absl import app
@@ -67,11 +65,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
   resume = training_flags.RESUME.value
-  if resume and not shared_flags.WORKDIR.value:
-    raise ValueError('--resume needs a --workdir: name the directory of the '
-                     'run.')
-  workdir = pathlib.Path(shared_flags.WORKDIR.value or (
-      f'runs/{datetime.datetime.now():%Y%m%d-%H%M%S}'))
+  workdir = training_flags.workdir()
   former = records.read_run(workdir) if resume else None
   if former and 'adaptation' not in former['config']:
     raise ValueError(f'Expected a run of launch.adapt in {workdir}, received '

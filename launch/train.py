@@ -9,7 +9,6 @@ The work directory gets run.json, metrics.jsonl, signatures.jsonl,
 TensorBoard's files, checkpoints, results.json and signatures.png.
 """
 
-import datetime
 import sys
 
 from absl import app
@@ -42,14 +41,11 @@ def main(argv):
   """Reads flags, trains, evaluates, writes."""
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  for name, needs in (('--resume', training_flags.RESUME.value), (
-      '--strategy=multi_worker', _STRATEGY.value == 'multi_worker')):
-    if needs and not shared_flags.WORKDIR.value:
-      raise ValueError(f'{name} needs a --workdir: name the directory of the '
-                       'run.')
+  if _STRATEGY.value == 'multi_worker' and not shared_flags.WORKDIR.value:
+    raise ValueError('--strategy=multi_worker needs a --workdir: name the '
+                     'directory of the run.')
+  workdir = training_flags.workdir()
   strategy = strategies.make_strategy(_STRATEGY.value)
-  workdir = shared_flags.WORKDIR.value or (
-      f'runs/{datetime.datetime.now():%Y%m%d-%H%M%S}')
   config = run_flags.run_config_from_flags(
       catalog.expand_names, workdir if training_flags.RESUME.value else None)
   cadence = training_flags.cadence()

@@ -18,8 +18,6 @@ without tuning of the mixture: `launch.reproduce --table=2 --from=DIR`.
 
 import contextlib
 import dataclasses
-import datetime
-import pathlib
 import sys
 
 from absl import app
@@ -81,11 +79,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
   resume = training_flags.RESUME.value
-  if resume and not shared_flags.WORKDIR.value:
-    raise ValueError('--resume needs a --workdir: name the directory of the '
-                     'run.')
-  workdir = pathlib.Path(shared_flags.WORKDIR.value or (
-      f'runs/{datetime.datetime.now():%Y%m%d-%H%M%S}'))
+  workdir = training_flags.workdir()
   former = records.read_run(workdir) if resume else None
   asked = transfer_from_flags(former and former['config'])
   # What a resumed run needs of the model is in its own checkpoints.
