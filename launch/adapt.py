@@ -53,7 +53,7 @@ INITIAL = 'initial.json'  # how the target began, written before step 1
 _EVAL_EVERY = 100
 
 for _name in ('from', 'workdir', 'data_dir', 'smoke', 'init', 'tune',
-              'sources'):
+              'sources', 'target'):
   flags.declare_key_flag(_name)
 flags.adopt_module_key_flags(adaptation_flags)
 flags.adopt_module_key_flags(training_flags)

@@ -7,8 +7,6 @@ from mixture_modules import signatures
 from trainers import adaptation_config
 from trainers import label_free_scores
 
-_TARGET = flags.DEFINE_string(
-    'target', None, 'Name of the target\'s data set, new to the model.')
 METHOD = flags.DEFINE_enum(
     'method', None, adaptation_config.METHODS, 'source_only trains nothing; '
     'adda is adversarial, m3sda matches moments, im maximises information and '
@@ -90,7 +88,7 @@ def options(former=None):
            if holder.value is not None}
   if _MOVE_STATISTICS.value is not None:
     given['statistics'] = 'moved' if _MOVE_STATISTICS.value else 'kept'
-  for name, holder in (('target', _TARGET), ('method', METHOD)):
+  for name, holder in (('target', shared_flags.TARGET), ('method', METHOD)):
     if holder.value is not None:
       given[name] = holder.value
     if name not in {**(former or {}), **given}:

@@ -25,6 +25,18 @@ the flags of a run are the transfers':
     python -m launch.reproduce --table=9 --from=runs/digits --steps=500
     python -m launch.reproduce --table=2 --from=runs/digits --task=kmnist
     python -m launch.reproduce --table=10 --from=mw/16=runs/a,mw/32=runs/b
+
+Tables 3, 4, 11 and 12 read the same runs, under runs/adaptation: models of the
+sources by `launch.train`, and their adaptations by `launch.adapt`. --column
+names the domains of Table 3, --rows its rows, as BANK/METHOD/START with * for
+anything. A seed is that of a model and of its adaptations; the flags of a run
+are the adaptations':
+
+    python -m launch.reproduce --table=3 --column=digits --seeds=0,1
+    python -m launch.reproduce --table=3 --column=digits --rows='*/adda*' \\
+        --target=usps,usps_unpadded
+    python -m launch.reproduce --table=12
+    python -m launch.reproduce --table=11 --from=compositional=runs/office
 """
 
 import contextlib
@@ -35,7 +47,9 @@ from absl import app
 from absl import flags
 import keras
 
+from launch import adaptation_tables
 from launch import entry
+from launch import paper_adaptations
 from launch import paper_tables
 from launch import paper_transfers
 from launch import run_flags
@@ -48,15 +62,19 @@ import mixture_modules as mm
 from trainers import run_config
 
 _TABLE = flags.DEFINE_enum(
-    'table', None, ['1', '2', '5', '6', '7', '8', '9', '10'],
+    'table', None, [str(number) for number in range(1, 13)],
     'Number of the paper\'s table.')
 _ROWS = flags.DEFINE_list(
-    'rows', None, 'Names of the rows to run; of Tables 2, 9 and 10, of banks. '
-    'Default: all.')
+    'rows', None, 'Names of the rows to run; of Tables 2, 9 and 10, of banks; '
+    'of 3, 4, 11 and 12 with * for anything. Default: all.')
+_COLUMN = flags.DEFINE_list(
+    'column', None, 'Domains of Table 3: '
+    f'{", ".join(paper_adaptations.COLUMNS)}. Default: all.')
 _SEEDS = flags.DEFINE_list('seeds', ['0'], 'One run of every row for each.')
+_ADAPTATIONS = (3, *paper_adaptations.DOMAIN_TABLES)
 flags.mark_flag_as_required('table')
 flags.adopt_module_key_flags(run_flags)
-for _name in ('workdir', 'data_dir', 'smoke', 'from', 'task'):
+for _name in ('workdir', 'data_dir', 'smoke', 'from', 'task', 'target'):
   flags.declare_key_flag(_name)
 
 
@@ -67,21 +85,25 @@ def main(argv):
   number = int(_TABLE.value)
   _check_flags(number)
   suffix = '-smoke' if shared_flags.SMOKE.value else ''
-  workdir = pathlib.Path(
-      shared_flags.WORKDIR.value or f'runs/table{number}{suffix}')
+  name = 'adaptation' if number in _ADAPTATIONS else f'table{number}'
+  workdir = pathlib.Path(shared_flags.WORKDIR.value or f'runs/{name}{suffix}')
   if number == 7:
     text = table_7()
+  elif number in _ADAPTATIONS:
+    text = adaptation_table(number, workdir)
   elif number in paper_transfers.TABLES:
     text = transfer_table(paper_transfers.TABLES[number], workdir)
   else:
     text = trained_table(paper_tables.TRAINED[number], workdir)
-  _write(workdir, text)
+  _write(workdir, text, number)
   print(text)
 
 
-def _write(workdir, text):
+def _write(workdir, text, number):
+  """Writes table.md; of those that share a directory, tableN.md."""
   workdir.mkdir(parents=True, exist_ok=True)
-  (workdir / 'table.md').write_text(text + '\n')
+  name = f'table{number}.md' if number in _ADAPTATIONS else 'table.md'
+  (workdir / name).write_text(text + '\n')
 
 
 def _check_flags(number):
@@ -89,9 +111,14 @@ def _check_flags(number):
   used = {'workdir', 'data_dir', 'smoke'}
   if number in paper_transfers.TABLES:
     used |= {'from', 'task'}
+  if number in _ADAPTATIONS:
+    used |= {'from', 'target'}
   for flag in flags.FLAGS.flags_by_module_dict()[shared_flags.__name__]:
     if flag.present and flag.name not in used:
       raise ValueError(f'--{flag.name} is not of Table {number}: leave it out.')
+  if _COLUMN.present and number != 3:
+    raise ValueError(f'--column is of Table 3, not of Table {number}: leave it '
+                     'out.')
 
 
 def trained_table(table, workdir):
@@ -116,13 +143,13 @@ def trained_table(table, workdir):
 
 
 @contextlib.contextmanager
-def _written_if_stopped(workdir, make_text, table):
+def _written_if_stopped(workdir, make_text, table, number=None):
   """Also writes what is finished where something is in the way of the rest."""
   try:
     yield
   except ValueError:
     if workdir.exists():
-      _write(workdir, make_text(table, workdir))
+      _write(workdir, make_text(table, workdir), number)
     raise
 
 
@@ -132,9 +159,7 @@ def transfer_table(table, workdir):
   Returns:
     The table with all finished transfers under `workdir`, as Markdown.
   """
-  seeds, given = _chosen_seeds(), run_flags.given()
-  if any(table_runs.flag_name(argument) == 'seed' for argument in given):
-    raise ValueError('--seed cannot be given: give --seeds, of the transfers.')
+  seeds, given = _chosen_seeds(), _given_without_seed()
   smoke, data_dir = shared_flags.SMOKE.value, shared_flags.DATA_DIR.value
   banks = transfer_banks.find_banks(
       table, workdir, shared_flags.FROM.value, _ROWS.value)
@@ -150,6 +175,54 @@ def transfer_table(table, workdir):
       transfer_banks.check_data(jobs)
     table_runs.run_all(sum(jobs.values(), []), workdir, smoke)
   return transfer_tables.markdown(table, workdir)
+
+
+def adaptation_table(number, workdir):
+  """Runs the models and adaptations that are asked for.
+
+  Args:
+    number: Of the table: 3, or of `paper_adaptations.DOMAIN_TABLES`.
+    workdir: Directory of these tables.
+
+  Returns:
+    The table with all that is finished under `workdir`, as Markdown.
+  """
+  seeds, given = _chosen_seeds(), _given_without_seed()
+  smoke, data_dir = shared_flags.SMOKE.value, shared_flags.DATA_DIR.value
+  table = paper_adaptations.DOMAIN_TABLES.get(number)
+  columns = [table.column] if table else _chosen_columns()
+  rows = adaptation_tables.choose(
+      table.rows if table else paper_adaptations.ROWS, _ROWS.value)
+  banks = adaptation_tables.find_banks(shared_flags.FROM.value, columns)
+  targets = shared_flags.TARGET.value and shared_flags.TARGET.value.split(',')
+  jobs = {}
+  for column in columns:
+    adaptation_tables.check(rows, column, targets, data_dir)
+    jobs[column] = adaptation_tables.make_jobs(
+        rows, column, workdir, seeds, banks, targets, given, smoke, data_dir)
+  make_text = (adaptation_tables.domains if table else
+               lambda _, workdir: adaptation_tables.table_3(workdir))
+  with _written_if_stopped(workdir, make_text, table, number):
+    if not smoke:
+      transfer_banks.check_data(jobs, 'column')
+    table_runs.run_all(sum(jobs.values(), []), workdir, smoke)
+  return make_text(table, workdir)
+
+
+def _given_without_seed():
+  given = run_flags.given()
+  if any(table_runs.flag_name(argument) == 'seed' for argument in given):
+    raise ValueError('--seed cannot be given: give --seeds.')
+  return given
+
+
+def _chosen_columns():
+  known = list(paper_adaptations.COLUMNS)
+  columns = known if _COLUMN.value is None else _COLUMN.value
+  wrong = [name for name in columns if name not in known]
+  if wrong:
+    raise ValueError(f'--column must be of {known}, received {wrong}.')
+  return list(dict.fromkeys(columns))
 
 
 def _chosen(rows):

@@ -164,6 +164,42 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
       self.assertIn('| digits | usps | random |',
                     (workdir / 'table.md').read_text())
 
+  def test_adaptations_are_run_and_shown(self):
+    with (tempfile.TemporaryDirectory() as workdir,
+          flagsaver.as_parsed(
+              table='3', column='digits', rows='*/im*', seeds='0,1',
+              smoke='true', target='usps,usps_unpadded', workdir=workdir),
+          mock.patch.object(reproduce.table_runs, 'run_all') as run_all):
+      reproduce.main(['reproduce'])
+      text = (pathlib.Path(workdir) / 'table3.md').read_text()
+    self.assertLen(run_all.call_args.args[0], 2 * (2 + 3 * 2))
+    self.assertIn('| digits | usps | isometric/adda | Adversarial (IA) | none '
+                  '| - | - | 98.12 | - |', text)
+    with (tempfile.TemporaryDirectory() as workdir,
+          flagsaver.as_parsed(table='12', smoke='true'),
+          mock.patch.object(reproduce.table_runs, 'run_all') as run_all):
+      text = reproduce.adaptation_table(12, pathlib.Path(workdir))
+    self.assertLen(run_all.call_args.args[0], 3 + 1 + 2 * 2)
+    self.assertIn('| mnist | 99.14 | - | 99.09 | - | 99.29 | - |', text)
+
+  @parameterized.named_parameters(
+      ('column', {'column': 'digit'}, "received \\['digit'\\]"),
+      ('seed', {'column': 'digits', 'seed': '1'}, 'give --seeds'),
+      ('data', {'column': 'domainnet'}, 'trained models with --from'),
+      ('several', {'from': 'isometric=x'}, 'give one'),
+      ('other_table', {'table': '12', 'column': 'digits'}, 'is of Table 3'),
+      ('task', {'task': 'usps'}, '--task is not of Table 3'))
+  def test_nothing_is_run_that_an_adaptation_would_refuse(
+      self, values, message):
+    with (tempfile.TemporaryDirectory() as folder,
+          flagsaver.as_parsed(**{
+              'table': '3', 'data_dir': folder, 'workdir': f'{folder}/table',
+              **values}),
+          mock.patch.object(reproduce.table_runs, 'run_all') as run_all,
+          self.assertRaisesRegex(ValueError, message)):
+      reproduce.main(['reproduce'])
+    run_all.assert_not_called()
+
   @parameterized.parameters(('from', 5), ('task', 7), ('init', 9))
   def test_flags_of_other_tables_and_commands_are_refused(self, name, table):
     flag = flags.FLAGS[name]

@@ -5,8 +5,8 @@ from absl import flags
 WORKDIR = flags.DEFINE_string(
     'workdir', None, 'Directory of the run, or of the runs of a table. Default '
     'of train, transfer and adapt: a new one under runs/; of reproduce: '
-    'runs/tableN. Others have none: tasks makes the directory, evaluate, fold '
-    'and report read it.')
+    'runs/tableN, of Tables 3, 4, 11 and 12 runs/adaptation. Others have none: '
+    'tasks makes the directory, evaluate, fold and report read it.')
 DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'TFDS data directory. Default: TFDS\'s own, or '
     '$TFDS_DATA_DIR.')
@@ -21,6 +21,9 @@ TASK = flags.DEFINE_string(
     'task', None, 'Of transfer, the new task\'s data set, as of --tasks; of '
     'reproduce, one or several such, parted by commas; of tasks --import, the '
     'data set of a file that names none; of fold, tasks of the model.')
+TARGET = flags.DEFINE_string(
+    'target', None, 'Name of the target\'s data set, new to the model; of '
+    'reproduce, one or several, parted by commas.')
 NAME = flags.DEFINE_string(
     'name', None, 'What a task is to be called in the model. Default: as its '
     'data set.')

@@ -6,6 +6,7 @@ stopped at any time and gone on with.
 
 import dataclasses
 import pathlib
+import re
 import shlex
 import signal
 import statistics
@@ -19,6 +20,7 @@ from trainers import run_config
 
 # Where a run is and what it reads; the rest decides its numbers.
 _PLACES = ('workdir', 'data_dir')
+_SEED = re.compile(r'/seed\d+$')  # of a directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +231,10 @@ def _work(arguments):
             for argument in arguments}
   if 'from' in values:  # of a trained bank: its layers are not in the flags
     unit = 'steps' if 'steps' in values else 'epochs'
-    return f'{unit} of a transfer', float(values.get(unit, 1))
+    kind = 'a transfer'
+    if 'method' in values:  # of an adaptation; each has its own pace
+      kind = f'{values["method"]} from {_SEED.sub("", values["from"])}'
+    return f'{unit} of {kind}', float(values.get(unit, 1))
   base = run_config.recipe(values.get('preset', 'default'))
   unit = 'steps' if base.steps else 'epochs'
   unit = next((u for u in ('steps', 'epochs') if u in values), unit)
@@ -238,8 +243,10 @@ def _work(arguments):
 
 
 def without_seed(arguments):
-  """The arguments that all seeds of a row have."""
-  return [argument for argument in arguments if flag_name(argument) != 'seed']
+  """The arguments that all seeds of a row have; each may have its own model."""
+  return [_SEED.sub('/seed', argument) if argument.startswith('--from=')
+          else argument for argument in arguments
+          if flag_name(argument) != 'seed']
 
 
 def _seconds(path):

@@ -84,14 +84,25 @@ def find_banks(table, workdir, given=None, names=None):
   return banks
 
 
-def _given_bank(key, path):
+def check_finished(path):
+  """The content of run.json of a finished run.
+
+  Raises:
+    ValueError: If there is none in that directory.
+  """
   run = records.read_run(path)
+  path = pathlib.Path(path)
   # `launch.tasks` has no training to finish.
   if (not (path / records.RESULTS).exists()
       and 'tasks_command' not in run['config']):
     raise ValueError(
         f'Expected a finished run in {path}, received one that has no '
         f'{records.RESULTS}: go on with it with --resume, or name another.')
+  return run
+
+
+def _given_bank(key, path):
+  run = check_finished(path)
   config = saved_models.parse_config(run['config'])
   tasks = tuple(run.get('data') or config.tasks)
   paper = _paper_config(key)
@@ -195,15 +206,16 @@ def _heads(bank):
   return ['shared' if bank.config.shared_head else name for name in bank.tasks]
 
 
-def check_data(jobs):
+def check_data(jobs, part='rows'):
   """Checks that the data of what is left to run is prepared.
 
   Args:
-    jobs: {name of a bank: its `table_runs.Job`s}.
+    jobs: {part of the table, such as a bank: its `table_runs.Job`s}.
+    part: The flag that chooses among these.
 
   Raises:
     ValueError: If it is not; the message says of which data sets, how to
-      prepare them, and which banks need none of them.
+      prepare them, and which parts need none of them.
   """
   needed = {
       key: {(name, job.data_dir) for job in own if not job.is_done()
@@ -218,10 +230,11 @@ def check_data(jobs):
   if not faults:
     return
   ready = [key for key, names in needed.items() if not names & set(faults)]
-  without = (f'--rows={",".join(ready)}' if ready else
-             'trained banks with --from, or other new tasks with --task')
+  without = (f'--{part}={",".join(ready)}' if ready else
+             'trained banks with --from, or other new tasks with --task'
+             if part == 'rows' else 'trained models with --from')
   raise ValueError('\n'.join([
-      'Expected the data of all banks and new tasks, of which some is missing; '
+      'Expected the data of all that is to be run, of which some is missing; '
       'nothing was run.', *faults.values(),
       'Then call the same command again; or go on without that data: give '
       f'{without}.']))
