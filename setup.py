@@ -15,6 +15,7 @@ _TRAIN = [
     'scikit-learn',
     'tensorboard',
     'tensorflow-datasets>=4.9.10',
+    'threadpoolctl',
     'tqdm',
 ]
 _EXPORT = [  # what `launch.fold` writes and reads back
@@ -23,6 +24,7 @@ _EXPORT = [  # what `launch.fold` writes and reads back
     'onnxruntime>=1.32',
     'tf2onnx>=1.17',
 ]
+_BENCHMARK = ['torch']  # what `launch.benchmark` compares with, besides Keras
 _TEST = _TRAIN + ['pytest', 'pytest-cov', 'pytest-xdist', 'ruff>=0.17,<0.18',
                   'safetensors']
 
@@ -55,7 +57,8 @@ setuptools.setup(
         'numpy',
         'tensorflow>=2.21,<2.22',
     ],
-    extras_require={'train': _TRAIN, 'test': _TEST, 'export': _EXPORT},
+    extras_require={'train': _TRAIN, 'test': _TEST, 'export': _EXPORT,
+                    'benchmark': _BENCHMARK},
     # `build/` would be the file BUILD on file systems that ignore case.
     options={'build': {'build_base': 'dist/build'}},
     classifiers=[

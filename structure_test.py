@@ -10,7 +10,8 @@ from absl.testing import parameterized
 
 _ROOT = pathlib.Path(__file__).parent
 _PACKAGES = ('launch', 'trainers', 'mixture_modules')
-_PLOTS = ('launch/plots.py', 'launch/report_plots.py')
+_PLOTS = (
+    'launch/plots.py', 'launch/report_plots.py', 'launch/feature_plots.py')
 _FORBIDDEN_NAMES = ('utils', 'common', 'misc', 'helpers', 'base')
 
 

@@ -11,7 +11,8 @@ The target becomes a task of the model, with the head of the sources. Only
 what is the target's own is trained, by default its mixture weights (of a
 model with fixed signatures: its copy of the input adapter), and its moving
 statistics follow its images. --from is only read. --workdir gets the whole
-model, with the target.
+model, with the target, and features.png, a picture of the embeddings of the
+target and of its sources before and after.
 
 --init says where the target starts: copy:TASK; best (default), the source
 whose copy has the best label-free score on the target's images; oracle, the
@@ -19,6 +20,11 @@ best by the target's labels, which the records then say; random or uniform.
 
 Labels of the target are read for the records, for --init=oracle and for
 --method=supervised; nothing else can see them.
+
+--method=m3sda predicts by the mean of two heads, which its checkpoints keep:
+its results and `launch.evaluate` are of that, with the figures of the sources'
+head beside them. To all else that reads --workdir (fold, transfer, tasks,
+--from of adapt) the target has the sources' head, and its accuracy.
 """
 
 import contextlib
@@ -28,16 +34,18 @@ import sys
 from absl import app
 from absl import flags
 
+from launch import adaptation_features
 from launch import adaptation_flags
 from launch import adaptation_results
 from launch import entry
+from launch import feature_plots
+from launch import origins
 from launch import plots
 from launch import run_flags
 from launch import shared_flags
 from launch import training_flags
 from trainers import adaptation
 from trainers import adaptation_config
-from trainers import checkpoints
 from trainers import loop
 from trainers import records
 from trainers import saved_models
@@ -76,15 +84,8 @@ def main(argv):
     raise ValueError('--from is needed: the work directory of a trained '
                      'model.')
   asked = adaptation_flags.options(former and former['config']['adaptation'])
-  # What a resumed run needs of the model is in its own checkpoints.
-  begun = resume and checkpoints.Checkpoints(
-      workdir / records.CHECKPOINTS).latest()
-  saved = saved_models.load(*(
-      (workdir, 'raw') if begun else (source, 'ema')))
   smoke = shared_flags.SMOKE.value or (resume and former['kind'] == 'smoke')
-  if saved.is_smoke and not smoke:
-    raise ValueError(f'{source} was trained on made-up images: add --smoke, '
-                     'or adapt another model.')
+  saved = origins.begin(workdir, source, former, smoke)
   base = (saved_models.parse_config(former['config']) if former else
           adaptation_config.default_run(
               saved.config, asked['method'], asked['target']))
@@ -97,15 +98,17 @@ def main(argv):
   config = adaptation_flags.adaptation_config_from(
       asked, run.batch_size, saved)
   with mocking.mock_data() if smoke else contextlib.nullcontext():
-    return adapt(config, run, saved, source, workdir, resume,
+    return adapt(config, run, saved, source, workdir, former,
                  'smoke' if smoke else 'adapt')
 
 
-def adapt(config, run, saved, source, workdir, resume, kind):
+def adapt(config, run, saved, source, workdir, former, kind):
   """Makes an adaptation; returns what it wrote."""
-  decides = {**run.to_json(), 'from': str(source),
-             'adaptation': config.to_json()}
+  resume = bool(former)
+  began = {'from': str(source), **origins.describe(saved, former)}
+  decides = {**run.to_json(), **began, 'adaptation': config.to_json()}
   records.check(workdir, decides, kind, resume)
+  origins.check(saved, workdir, source, began.get('origin'))
   data, facts = load_data(config, run, saved)
   if resume:
     records.check_data(workdir, facts)
@@ -123,6 +126,8 @@ def adapt(config, run, saved, source, workdir, resume, kind):
   if not begun:
     start = _start(model, config, run, data, images, evaluation)
     records.write_json(workdir / INITIAL, start)
+    adaptation_features.write_start(
+        workdir, evaluation, config, data[config.target].class_names)
   print(adaptation_results.format_start(
       records.read_json(workdir / INITIAL)['start']), flush=True)
   trainer, seconds = None, 0.0
@@ -135,12 +140,16 @@ def adapt(config, run, saved, source, workdir, resume, kind):
       loop.save_start(trainer, workdir, decides)
     seconds = loop.run(trainer, workdir, _cadence(), True, config=decides)
   found = adaptation_results.collect(
-      trainer, evaluation, config, source, seconds,
+      trainer, evaluation, config, began, seconds,
       records.read_json(workdir / INITIAL), before)
   records.write_json(workdir / records.RESULTS, found)
   plots.save_signatures(evaluation.mixtures(), f'{workdir}/signatures.png')
   print(adaptation_results.format_results(found))
   print(f'Picture of the signatures: {workdir}/signatures.png')
+  features = adaptation_features.write_end(workdir, evaluation, config)
+  if features:
+    feature_plots.save_features(features, f'{workdir}/features.png')
+    print(f'Picture of the features: {workdir}/features.png')
   return found
 
 

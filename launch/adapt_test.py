@@ -7,6 +7,7 @@ import tempfile
 from absl.testing import parameterized
 import tensorflow as tf
 
+from launch import adaptation_features
 from launch import command_server
 from launch import toy_records
 from trainers import checkpoints
@@ -34,6 +35,7 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
     status, output, error = command_server.Command(
         name, *flags, directory=self.directory).wait()
     self.assertEqual(status, 0, error)
+    self.error = error
     return output
 
   def adapt(self, name, source, *flags):
@@ -63,6 +65,11 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
         {path: path.read_bytes() for path in before}, before)
     self.assertEqual(list(found['tasks']), ['usps', 'optdigits', 'mnist'])
     facts = found['adaptation']
+    self.assertEqual(facts['origin'],
+                     saved_models.load(self.sources['bank']).origin())
+    self.assertEqual(facts['origin'],
+                     records.read_run(workdir)['config']['origin'])
+    self.assertIn('bank has no results.json: its run has not ended', self.error)
     self.assertEqual(facts['moved'], ['tasks/usps/signature/logits'])
     self.assertEqual(facts['tuned_parameters'], 4)
     self.assertTrue(facts['sources_unchanged'])
@@ -82,6 +89,11 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
         ['loss', 'discriminator/top1', 'usps/entropy',
          'validation/usps/density'], {key for line in lines for key in line})
 
+    features = adaptation_features.read(workdir)
+    self.assertEqual(list(features.sources), ['optdigits', 'mnist'])
+    self.assertNotAllEqual(features.before[1], features.after[1])
+    self.assertTrue((workdir / 'features.png').exists())
+
     # Nothing but the target is other than in the source.
     arrays = self.arrays(workdir)
     self.assertSameArrays(
@@ -91,20 +103,40 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
     # It is a run like any other.
     self.assertEqual(list(saved_models.load(workdir).tasks),
                      ['optdigits', 'mnist', 'usps'])
-    self.run_command(f'--workdir={workdir}', name='evaluate')
-    evaluated = records.read_json(workdir / 'evaluation-test-ema.json')
-    self.assertEqual(evaluated['tasks']['usps']['top1'],
-                     found['tasks']['usps']['top1'])
 
     # Resumed is uninterrupted.
     broken = self.directory / 'broken'
     shutil.copytree(workdir, broken)
     (broken / records.RESULTS).unlink()
+    features_file = broken / adaptation_features.FILE
+    features_data = features_file.read_bytes()
     (broken / 'checkpoints/checkpoint-00000004.npz').unlink()
     self.run_command('--resume', f'--workdir={broken}')
     self.assertSameArrays(self.arrays(broken), arrays)
     resumed = records.read_json(broken / records.RESULTS)
     self.assertEqual({**resumed, 'seconds': 0}, {**found, 'seconds': 0})
+    self.assertEqual(features_file.read_bytes(), features_data)
+
+  def test_m3sda_is_evaluated_by_both_heads(self):
+    workdir, found, _ = self.adapt('m3sda', 'bank', '--method=m3sda')
+    own = found['tasks']['usps']['own_head']
+    self.assertNotAllClose(found['tasks']['usps']['loss'], own['loss'])
+    table = self.run_command(f'--workdir={workdir}', name='evaluate')
+    self.assertEqual(self.error, '')
+    evaluated = records.read_json(workdir / 'evaluation-test-ema.json')['tasks']
+    self.assertAllClose(evaluated['usps']['own_head'], own, rtol=1e-5)
+    for name, result in found['tasks'].items():
+      for key in ('top1', 'loss', 'examples'):
+        self.assertAllClose(evaluated[name][key], result[key], rtol=1e-5)
+    self.assertRegex(
+        table, rf'(?m)^  own head +{own["top1"]:.2%} +{own["loss"]:.4f} ')
+    # Others cannot predict so, and say so.
+    *_, error = command_server.Command(
+        'transfer', f'--from={workdir}', '--task=usps', '--name=again',
+        directory=self.directory).wait()
+    self.assertRegex(
+        error, '^warning: .*m3sda predicts usps by the mean of two heads.*'
+               'own_head in results.json.*\nerror: .*: add --smoke')
 
   def test_baseline_gets_its_own_input_adapter(self):
     workdir, found, output = self.adapt(
@@ -135,6 +167,9 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
           arrays[f'tasks/usps/{name}'], arrays[f'tasks/mnist/{name}'])
     self.assertEqual(found['initial']['usps']['top1'],
                      found['tasks']['usps']['top1'])
+    features = adaptation_features.read(workdir)
+    self.assertEqual((features.sources, features.after), ({}, None))
+    self.assertTrue((workdir / 'features.png').exists())
 
   @parameterized.parameters(
       ('--from is needed', '--target=usps', '--method=im'),

@@ -19,7 +19,7 @@ def others(model, target):
       model.named_variables()).items() if not name.startswith(prefix)}
 
 
-def collect(trainer, evaluation, config, source, seconds, initial, before):
+def collect(trainer, evaluation, config, began, seconds, initial, before):
   """What is written of an adaptation.
 
   Args:
@@ -27,7 +27,8 @@ def collect(trainer, evaluation, config, source, seconds, initial, before):
       was trained.
     evaluation: `TargetEvaluation`.
     config: `AdaptationConfig`.
-    source: Work directory of the model that it began with.
+    began: {'from': work directory of the model that it began with, 'origin':
+      which model that was}.
     seconds: Seconds of training.
     initial: {'start', 'validation', 'test'}: how the target began.
     before: As from `others`, from the beginning of this process.
@@ -37,8 +38,9 @@ def collect(trainer, evaluation, config, source, seconds, initial, before):
     for its sources; and
     'initial': {target: as in 'tasks', at the start};
     'validation': {'initial', 'final': the same on validation images};
-    'adaptation': {'from', 'target', 'method', 'sources', 'tune', 'init' (what
-    was copied), 'chosen_by', 'candidates' ({source: scores}), 'statistics'
+    'adaptation': {'from', 'origin' (not of runs of older versions),
+    'target', 'method', 'sources', 'tune', 'init' (what was copied),
+    'chosen_by', 'candidates' ({source: scores}), 'statistics'
     (at first), 'labels' (how labels of the target were used, '' if they were
     not), 'own_parameters', 'tuned_parameters', 'moved' (names of the
     variables that were trained), 'sources_unchanged', 'result' ('last' or
@@ -53,7 +55,7 @@ def collect(trainer, evaluation, config, source, seconds, initial, before):
   variables = trainer.network.variables if trainer else {}
   after = others(model, target)
   facts = {
-      'from': str(source), 'target': target, 'method': config.method,
+      **began, 'target': target, 'method': config.method,
       'sources': list(config.sources),
       'tune': list(config.tune) if trainer else [],
       **initial['start'], 'statistics': config.target_statistics,

@@ -1,6 +1,8 @@
 """Evaluates a saved model, as it is or with its layers edited.
 
---workdir is that of any command that leaves a model: train, transfer, tasks.
+--workdir is that of any command that leaves a model: train, transfer, tasks,
+adapt. The target of --method=m3sda is evaluated as its run predicts it, by the
+mean of the two heads that it trained; 'own head' is that of the sources.
 
     python -m launch.evaluate --workdir=runs/digits
     python -m launch.evaluate --workdir=runs/digits --split=validation
@@ -31,8 +33,9 @@ unlabelled training images; 'none' then shows what that alone does.
     python -m launch.evaluate --workdir=runs/digits \\
         --between=mnist,svhn_cropped --points=11
 
-Both tasks, each with its own norms, statistics and head, on the line between
-their signatures: (1 - t) of the first and t of the second, t from 0 to 1.
+Both tasks, each with its own statistics and head (and gamma and beta where they
+are private), on the line between their signatures: (1 - t) of the first and t
+of the second, t from 0 to 1.
 """
 
 import contextlib
@@ -47,6 +50,7 @@ from launch import run_records
 from launch import shared_flags
 from mixture_modules import signature_edits
 from trainers import evaluation
+from trainers import m3sda
 from trainers import perturbation
 from trainers import records
 from trainers import saved_models
@@ -119,7 +123,10 @@ def evaluate(saved, tasks, edits):
   supervised.make_reproducible(config)  # the numbers of the run, to the bit
   data = saved.load_data(
       shared_flags.DATA_DIR.value, tasks, [_SPLIT.value])
-  network = evaluation.Network(saved.model, data, config.eval_batch_size)
+  network = evaluation.Network(
+      saved.model, data, config.eval_batch_size,
+      {name: m3sda.saved_predictor(arrays)
+       for name, arrays in saved.heads.items()})
   weights, statistics = shared_flags.WEIGHTS.value, _STATISTICS.value
   name = f'{_SPLIT.value}-{weights}'
   path, edits_path, between_path = (

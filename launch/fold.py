@@ -22,10 +22,10 @@ from absl import flags
 import numpy as np
 
 from launch import entry
+from launch import origins
 from launch import shared_flags
 from mixture_modules import folding
 from trainers import exporting
-from trainers import saved_models
 
 _FORMAT = flags.DEFINE_enum(
     'format', 'keras', list(exporting.FORMATS), 'Format of the output.')
@@ -49,7 +49,7 @@ def main(argv):
       raise ValueError(f'Expected --{name}, {what}; received none.')
   output = shared_flags.OUTPUT.value
   exporting.check(output, _FORMAT.value)
-  saved = saved_models.load(
+  saved = origins.load(
       shared_flags.WORKDIR.value, shared_flags.WEIGHTS.value)
   tasks = _tasks(saved.model)
   plain = folding.fold(

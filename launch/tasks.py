@@ -25,6 +25,7 @@ from absl import app
 from absl import flags
 
 from launch import entry
+from launch import origins
 from launch import results
 from launch import shared_flags
 from mixture_modules import task_files
@@ -72,7 +73,7 @@ def main(argv):
   source = shared_flags.FROM.value
   if command in ('import', 'rename', 'remove'):
     records.check(shared_flags.WORKDIR.value, {}, 'tasks', resume=False)
-  saved = saved_models.load(source, shared_flags.WEIGHTS.value)
+  saved = origins.load(source, shared_flags.WEIGHTS.value)
   if command == 'list':
     return list_tasks(saved)
   if command == 'export':

@@ -24,13 +24,13 @@ from absl import app
 from absl import flags
 
 from launch import entry
+from launch import origins
 from launch import plots
 from launch import results
 from launch import run_flags
 from launch import shared_flags
 from launch import training_flags
 from mixture_modules import tune_scopes
-from trainers import checkpoints
 from trainers import evaluation
 from trainers import records
 from trainers import saved_models
@@ -82,16 +82,9 @@ def main(argv):
   workdir = training_flags.workdir()
   former = records.read_run(workdir) if resume else None
   asked = transfer_from_flags(former and former['config'])
-  # What a resumed run needs of the model is in its own checkpoints.
-  begun = resume and checkpoints.Checkpoints(
-      workdir / records.CHECKPOINTS).latest()
-  saved = saved_models.load(*(
-      (workdir, 'raw') if begun else (asked.source, 'ema')))
-  config = _run_config(asked, saved, former)
   smoke = shared_flags.SMOKE.value or (resume and former['kind'] == 'smoke')
-  if saved.is_smoke and not smoke:
-    raise ValueError(f'{asked.source} was trained on made-up images: add '
-                     '--smoke, or transfer from another run.')
+  saved = origins.begin(workdir, asked.source, former, smoke)
+  config = _run_config(asked, saved, former)
   if smoke and not resume:
     config = config.replace(steps=3, batch_size=8)
     asked = dataclasses.replace(asked, init_steps=3)
@@ -165,10 +158,11 @@ def run(asked, config, saved, workdir, former, kind):
   """
   model, name = saved.model, asked.name
   is_begun = saved.workdir == workdir
-  origin = _origin(asked, saved, former, is_begun)
   decides = {**config.to_json(), 'transfer': asked.to_json(),
-             **({'origin': origin} if origin else {})}
+             **origins.describe(saved, former)}
+  origin = decides.get('origin')
   records.check(workdir, decides, kind, bool(former))
+  origins.check(saved, workdir, asked.source, origin)
   data, facts = transfer.load_data(asked, config, shared_flags.DATA_DIR.value)
   if former:
     records.check_data(workdir, {name: facts})
@@ -202,27 +196,6 @@ def run(asked, config, saved, workdir, former, kind):
   print(format_results(found))
   print(f'Picture of the signatures: {workdir}/signatures.png')
   return found
-
-
-def _origin(asked, saved, former, is_begun):
-  """Which model the task begins from, for JSON; it must not change."""
-  known = former['config'].get('origin') if former else None
-  if is_begun:
-    return known
-  origin = saved.origin()
-  if former:
-    is_same_source = former['config']['transfer']['source'] == asked.source
-    if known and known != origin and is_same_source:
-      raise ValueError(
-          f'Expected {asked.source} as it was when the run began ({known}), '
-          f'received another model ({origin}): bring it back, or begin a new '
-          'run in another --workdir.')
-    origin = known
-  if not saved.is_finished:
-    print(f'warning: {asked.source} has no {records.RESULTS}: its run has not '
-          f'ended, and the task begins from its step {saved.step:,}.',
-          file=sys.stderr)
-  return origin
 
 
 def _collect(asked, network, initial, tuning, seconds):

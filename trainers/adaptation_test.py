@@ -1,75 +1,27 @@
 """Tests of domain adaptation: who moves, who does not, and who sees what."""
 
+import contextlib
 import functools
 import tempfile
 from unittest import mock
 
 from absl.testing import parameterized
-import keras
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules import isometric
-from trainers import adaptation
-from trainers import adaptation_config
 from trainers import checkpoints
 from trainers import loop
-from trainers import target_evaluation
-from trainers import target_start
-from trainers import target_supervision
-from trainers import toy
-from trainers.data import unlabelled
+from trainers import m3sda
+from trainers import toy_adaptation
 
-_SOURCES = ('one', 'two')
-_TARGET = 'three'
+_SOURCES, _TARGET = toy_adaptation.SOURCES, toy_adaptation.TARGET
+_PRETRAINING, _STEPS = toy_adaptation.PRETRAINING, toy_adaptation.STEPS
 _UNSUPERVISED = ('adda', 'm3sda', 'im')
-_PRETRAINING = 2
-_STEPS = 6
-
-
-@functools.cache
-def make_data():
-  return toy.make_data([*_SOURCES, _TARGET])
-
-
-def make_trainer(method, **options):
-  """A trainer on a fresh model of made-up images, the same each time.
-
-  Args:
-    method: Method of adaptation.
-    **options: Fields of `AdaptationConfig`, or of `IsometricConfig`.
-  """
-  data = make_data()
-  keras.utils.set_random_seed(0)
-  shared_half = options.pop('shared_half', None)
-  base = toy.make_config(_SOURCES, dropout=0.3, shared_half=shared_half)
-  run = adaptation_config.default_run(base, method, _TARGET).replace(
-      batch_size=8, steps=_STEPS)
-  config = adaptation_config.AdaptationConfig(**{
-      'target': _TARGET, 'method': method, 'sources': _SOURCES,
-      'init': 'copy:one', 'source_batch_size': 4, 'watch_every': 2,
-      'pretraining_steps': _PRETRAINING * (method in ('adda', 'm3sda')),
-      'choose': 'best', **options})
-  model = isometric.IsometricModel(
-      base.model, dict.fromkeys(_SOURCES, toy.CLASSES), shared_head=True,
-      seed=0)
-  images = unlabelled.UnlabelledImages(data[_TARGET])
-  target_start.add_target(model, config, images, run.batch_size)
-  evaluation = target_evaluation.TargetEvaluation(
-      model, _TARGET, data, run.eval_batch_size)
-  sources = {name: data[name] for name in _SOURCES}
-  if method in adaptation_config.SOURCE_FREE:
-    sources = {}
-  arguments = (model, images, sources, evaluation, config, run, _STEPS)
-  if method == 'supervised':
-    return target_supervision.SupervisedTargetTrainer(
-        *arguments, labelled=data[_TARGET])
-  return adaptation.AdaptationTrainer(*arguments)
 
 
 @functools.cache
 def _kept(method):
-  trainer = make_trainer(method)
+  trainer = toy_adaptation.make_trainer(method)
   return trainer, checkpoints.snapshot(trainer.state())
 
 
@@ -81,20 +33,30 @@ def at_start(method):
 
 
 @functools.cache
-def first_batches(trainer):
-  """Those of all steps; they are functions of the step."""
-  batches = trainer.batches(0)
+def all_batches(kind):
+  """Those of all steps; methods of a kind have the same."""
+  batches = _kept(kind)[0].batches(0)
   return [next(batches) for _ in range(_STEPS)]
 
 
 def run_steps(trainer, first, last, anew=False):
   """Runs steps, on batches made anew or not; the scalars of the last."""
-  scalars = {}
+  scalars, kind = {}, trainer._config.method
+  if kind == 'm3sda':
+    kind = 'adda'
   batches = (trainer.batches(first) if anew
-             else iter(first_batches(trainer)[first:]))
+             else iter(all_batches(kind)[first:]))
   for step in range(first, last):
     scalars = trainer.train_step(tf.constant(step, tf.int64), next(batches))
   return {name: float(value) for name, value in scalars.items()}
+
+
+def wrong_labels():
+  """A context in which the target's images have one another's labels."""
+  target = toy_adaptation.make_data()[_TARGET]
+  labels = target.labels
+  return mock.patch.object(
+      target, 'labels', lambda split: labels(split)[::-1].copy())
 
 
 def moved(trainer, before):
@@ -158,7 +120,7 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
        ['output_adapter/1', 'output_adapter/2', 'signature/logits',
         'affine/gamma/hidden', 'affine/gamma/embedding', 'affine/beta/']))
   def test_tuned_parts_move_alone(self, tune, expected):
-    trainer = make_trainer(
+    trainer = toy_adaptation.make_trainer(
         'im', tune=tune, statistics='kept', shared_half='first', watch_every=0,
         choose='last')
     before = checkpoints.snapshot(trainer.state())
@@ -172,12 +134,11 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.parameters(*_UNSUPERVISED)
   def test_labels_of_the_target_change_nothing(self, method):
-    target, ends = make_data()[_TARGET], []
-    for labels in (target.labels, lambda split, labels=target.labels: (
-        labels(split)[::-1].copy())):
+    ends = []
+    for labels in (contextlib.nullcontext(), wrong_labels()):
       trainer = at_start(method)
-      with mock.patch.object(target, 'labels', labels):
-        run_steps(trainer, 0, _STEPS, anew=True)
+      with labels:
+        run_steps(trainer, 0, _STEPS, anew=bool(ends))
         ends.append((checkpoints.snapshot(trainer.state()),
                      trainer.evaluate('test')[_TARGET]))
     (one, right), (other, wrong) = ends
@@ -188,12 +149,11 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(right['information'], wrong['information'])
 
   def test_the_upper_bound_learns_from_labels(self):
-    target, ends = make_data()[_TARGET], []
-    for labels in (target.labels, lambda split, labels=target.labels: (
-        labels(split)[::-1].copy())):
+    ends = []
+    for labels in (contextlib.nullcontext(), wrong_labels()):
       trainer = at_start('supervised')
-      with mock.patch.object(target, 'labels', labels):
-        run_steps(trainer, 0, 2, anew=True)
+      with labels:
+        run_steps(trainer, 0, 2, anew=bool(ends))
       ends.append(checkpoints.snapshot(trainer.state()))
     one, other = ends
     changed = {key for key in one if one[key].tobytes() != other[key].tobytes()}
@@ -259,7 +219,7 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_pretraining_must_leave_steps(self):
     with self.assertRaisesRegex(ValueError, 'more steps than the 6 of'):
-      make_trainer('adda', pretraining_steps=6)
+      toy_adaptation.make_trainer('adda', pretraining_steps=6)
 
   # What is learnt
 
@@ -278,8 +238,10 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     softmaxes = [tf.nn.softmax(
         embedding @ heads[f'{number}/kernel'] + heads[f'{number}/bias'])
                  for number in (1, 2)]
-    self.assertAllClose(trainer._method.predict(embedding),
-                        np.mean(softmaxes, 0), atol=1e-6)
+    for predict in (trainer._method.predict, m3sda.saved_predictor(
+        checkpoints.snapshot(heads))):
+      self.assertAllClose(
+          predict(embedding), np.mean(softmaxes, 0), atol=1e-6)
     found = trainer.evaluate('test')[_TARGET]
     self.assertEqual(found['examples'], found['own_head']['examples'])
     self.assertNotEqual(found['loss'], found['own_head']['loss'])

@@ -12,13 +12,16 @@ class Network:
     model: `IsometricModel`; its present weights are used at each call.
     data: {task: `TaskData`}.
     batch_size: Images in a batch of evaluation.
+    predictors: As for `Evaluator`.
   """
 
-  def __init__(self, model, data, batch_size=500):
+  def __init__(self, model, data, batch_size=500, predictors=None):
     self.model = model
     self.data = data
+    self.predictors = dict(predictors or {})
     self._batch_size = batch_size
-    self._evaluator = Evaluator(model)
+    self._evaluator = Evaluator(model, self.predictors)
+    self._own_heads = Evaluator(model)
 
   def evaluate(self, split, tasks=None):
     """{task: {'top1', 'loss', 'examples'}} over a whole split.
@@ -29,11 +32,16 @@ class Network:
 
     Returns:
       As above; of a pool also its 'members', as of
-      `Evaluator.evaluate_split`.
+      `Evaluator.evaluate_split`; of a task with a predictor also 'own_head',
+      the same of its own head.
     """
-    return {name: self._evaluator.evaluate_split(
-        name, self.data[name], split, self._batch_size)
-            for name in tasks or self.data}
+    results = {}
+    for name in tasks or self.data:
+      arguments = name, self.data[name], split, self._batch_size
+      results[name] = self._evaluator.evaluate_split(*arguments)
+      if name in self.predictors:
+        results[name]['own_head'] = self._own_heads.evaluate_split(*arguments)
+    return results
 
   def mixtures(self):
     """{task of the model: mixture weights `[L, K]`} as arrays."""
@@ -46,10 +54,14 @@ class Evaluator:
 
   Args:
     model: `IsometricModel`; its present weights are used at each call.
+    predictors: {task: function from its embeddings `[b, c2]` to probabilities
+      `[b, classes]`} of tasks that others than their own heads predict.
+      Default: none.
   """
 
-  def __init__(self, model):
+  def __init__(self, model, predictors=None):
     self._model = model
+    self._predictors = predictors or {}
     self._steps = {}  # task: (ids of the model's variables, function)
 
   def evaluate(self, task, batches):
@@ -106,10 +118,15 @@ class Evaluator:
   def _make_step(self, task):
     images = tf.TensorSpec([None, None, None, 3], tf.float32)
     labels = tf.TensorSpec([None], tf.int32)
+    predict = self._predictors.get(task)
 
     @tf.function(autograph=False, jit_compile=False)
     def step(images, labels):
-      logits = self._model(images, task=task, training=False)
+      if predict is None:
+        logits = self._model(images, task=task, training=False)
+      else:
+        _, embedding = self._model.encode(images, task=task, training=False)
+        logits = tf.math.log(tf.maximum(predict(embedding), 1e-30))
       return logits, tf.nn.sparse_softmax_cross_entropy_with_logits(
           labels=labels, logits=logits)
 

@@ -73,6 +73,20 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     head.kernel.assign(kernel)
     self.assertNotEqual(before['loss'], after['loss'])
 
+  def test_predictors_stand_beside_own_heads(self):
+    head = self.model.tasks['one'].head
+    network = evaluation.Network(self.model, self.data, 10, {
+        'one': lambda embedding: (tf.nn.softmax(head(embedding)) + 1) / 5})
+    images, labels = next(iter(self.data['one'].eval_batches('test', 100)))
+    softmax = tf.nn.softmax(self.model(images, task='one')).numpy()
+    right = softmax[np.arange(len(labels)), labels.numpy()]
+    found = network.evaluate('test')
+    self.assertAllClose(found['one'].pop('own_head'), found['one'] | {
+        'loss': np.mean(-np.log(right))}, rtol=1e-5)
+    self.assertAllClose(
+        found['one']['loss'], np.mean(-np.log((right + 1) / 5)), rtol=1e-5)
+    self.assertCountEqual(found['two'], ['top1', 'loss', 'examples'])
+
   def test_pool_names_its_members(self):
     members = [self.data['one'], self.data['two']]
     pool = types.SimpleNamespace(

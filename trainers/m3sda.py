@@ -73,8 +73,7 @@ class MomentMatching:
 
   def predict(self, embedding):
     """Probabilities `[b, classes]`: the mean of both heads' softmaxes."""
-    return tf.add_n([tf.nn.softmax(head(embedding))
-                     for head in self._heads]) / 2
+    return _mean_softmax([head(embedding) for head in self._heads])
 
   def pretrain(self, step, sources, images):
     """One update of the second head alone; as `adapt`."""
@@ -165,6 +164,24 @@ class MomentMatching:
     return {**aim, 'sources/loss': cross_entropy,
             **target_network.batch_scores(
                 self._network.target, self.predict(embedding))}
+
+
+def saved_predictor(arrays):
+  """`MomentMatching.predict` with the heads of a checkpoint.
+
+  Args:
+    arrays: {key: array} of `MomentMatching.predictor_variables`.
+  """
+  def predict(embedding):
+    embedding = tf.cast(embedding, tf.float32)
+    return _mean_softmax([
+        embedding @ arrays[f'{number}/kernel'] + arrays[f'{number}/bias']
+        for number in (1, 2)])
+  return predict
+
+
+def _mean_softmax(logits):
+  return tf.add_n([tf.nn.softmax(each) for each in logits]) / len(logits)
 
 
 def _copy(head, seed):

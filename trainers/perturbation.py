@@ -58,8 +58,9 @@ def evaluate_between(network, config, pair, num_points, split,
 
       Xi(t) = (1 - t) Xi_first + t Xi_second,  t = 0, ..., 1
 
-  Both tasks compute with Xi(t), each with its own norms, statistics and head
-  on its own data.
+  Both tasks compute with Xi(t) on their own data, each with its own statistics
+  and head (and gamma and beta where they are private: mixed ones come from
+  Xi(t)).
 
   Args:
     network: `evaluation.Network` of the trained model and its data.
@@ -128,7 +129,8 @@ class _Copies:
     former = self._copies.get(len(layers))
     model = rearranging.rearrange(
         self._trained.model, layers, mixtures, into=former and former.model)
-    copy = self._copies[len(layers)] = former or _Copy(model)
+    copy = self._copies[len(layers)] = former or _Copy(
+        model, self._trained.predictors)
     results = {}
     for name in tasks:
       data = self._trained.data[name]
@@ -147,7 +149,7 @@ class _Copies:
 class _Copy:
   """A copy of the trained network, and the functions traced of it."""
 
-  def __init__(self, model):
+  def __init__(self, model, predictors):
     self.model = model
-    self.evaluator = evaluation.Evaluator(model)
+    self.evaluator = evaluation.Evaluator(model, predictors)
     self.observe = moving_statistics.make_observer(model)

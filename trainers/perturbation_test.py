@@ -73,6 +73,15 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
         losses.add(received['loss'])
     self.assertLen(losses, 2 * len(edits))
 
+  def test_copies_have_the_predictors(self):
+    trained = self.trainer.network
+    network = evaluation.Network(
+        trained.model, {'one': trained.data['one']}, predictors={
+            'one': lambda x: tf.fill([tf.shape(x)[0], toy.CLASSES], 0.25)})
+    found = perturbation.evaluate(network, self.config, ['reverse'], 'test')
+    self.assertAllClose(
+        found['reverse']['tasks']['one']['loss'], np.log(toy.CLASSES))
+
   def test_reestimates_statistics(self):
     copies = []
     make = rearranging.rearrange

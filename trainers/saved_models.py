@@ -38,6 +38,8 @@ class SavedModel:
       or None where none is known; 'examples_per_class' and 'examples_seed',
       where it learnt from few images. Empty where nothing is known.
     weights: Which of the checkpoint's weights these are, of `WEIGHTS`.
+    heads: {target: arrays for `m3sda.saved_predictor`} where the run predicts
+      a task by heads of its trainer, not by that of the model.
   """
 
   workdir: pathlib.Path
@@ -49,6 +51,7 @@ class SavedModel:
   path: pathlib.Path
   tasks: dict
   weights: str
+  heads: dict
 
   @property
   def is_smoke(self):
@@ -147,9 +150,11 @@ def load(workdir, weights='ema'):
       config, tasks=tuple(model.tasks), model=model.config,
       **_one_number(config, tuple(model.tasks)))
   facts = run.get('data') or {}
+  heads = _part(arrays, 'method/trainer_heads/')
   return SavedModel(
       workdir, model, run, config, step, metadata['seconds'], path,
-      {name: facts.get(name, {}) for name in model.tasks}, weights)
+      {name: facts.get(name, {}) for name in model.tasks}, weights,
+      {run['config']['adaptation']['target']: heads} if heads else {})
 
 
 def save(workdir, model, kind, config, data, step=0, seconds=0.0):
@@ -243,11 +248,13 @@ def _one_number(config, tasks):
 
 def _weights(arrays, weights):
   """{name of variable: array} of a checkpoint's model."""
-  def part(prefix):
-    return {key.removeprefix(prefix): array for key, array in arrays.items()
-            if key.startswith(prefix)}
-  averages = part('ema/') if weights == 'ema' else {}
-  return {**part('model/'), **averages}
+  averages = _part(arrays, 'ema/') if weights == 'ema' else {}
+  return {**_part(arrays, 'model/'), **averages}
+
+
+def _part(arrays, prefix):
+  return {key.removeprefix(prefix): array for key, array in arrays.items()
+          if key.startswith(prefix)}
 
 
 def _former_description(config, arrays):

@@ -4,7 +4,7 @@ The one place beside `target_supervision` where labels of a target are read.
 No update does; label-free scores stand beside each accuracy.
 """
 
-import tensorflow as tf
+import numpy as np
 
 from trainers import evaluation
 from trainers import target_scores
@@ -31,15 +31,18 @@ class TargetEvaluation:
     self._batch_size = batch_size
     self._images = {name: unlabelled.UnlabelledImages(task_data)
                     for name, task_data in data.items()}
-    self._network = evaluation.Network(model, data, batch_size)
+    self._observers = {name: target_scores.Observer(model, name)
+                       for name in data}
     self._source_embeddings = {}
     self.predict_with(predict)
 
   def predict_with(self, predict):
     """Changes how the target's probabilities come from its embedding."""
-    self._observer = target_scores.Observer(self.model, self._target, predict)
-    self._predicted = predict and evaluation.Evaluator(
-        _Predictor(self.model, predict))
+    self._observers[self._target] = target_scores.Observer(
+        self.model, self._target, predict)
+    self._network = evaluation.Network(
+        self.model, self._data, self._batch_size,
+        predict and {self._target: predict})
 
   def evaluate(self, split, tasks=None):
     """Evaluates tasks on a whole split.
@@ -55,12 +58,6 @@ class TargetEvaluation:
     """
     results = self._network.evaluate(split, tasks)
     if self._target in results:
-      own = results[self._target]
-      if self._predicted:
-        results[self._target] = {
-            **self._predicted.evaluate_split(
-                self._target, self._data[self._target], split,
-                self._batch_size), 'own_head': own}
       results[self._target].update(self.scores(split))
     return results
 
@@ -68,30 +65,40 @@ class TargetEvaluation:
     """{task of the model: mixture weights `[L, K]`} as arrays."""
     return self._network.mixtures()
 
+  def features(self, task, split, most):
+    """What the network makes of some images of a task, labels unread.
+
+    Args:
+      task: The target, or a source whose images may be read.
+      split: 'train', 'validation' or 'test'.
+      most: Images of each data set; of more only as many, evenly chosen.
+
+    Returns:
+      {data set: (predicted classes `[n]`, embeddings `[n, c2]`)} as arrays;
+      of a pool each member.
+    """
+    data = self._data[task]
+    sizes = [data.num_examples(split, member)
+             for member in range(len(data.tasks))]
+    starts = np.cumsum([0, *sizes[:-1]])
+    places = [start + np.arange(min(size, most)) * size // min(size, most)
+              for start, size in zip(starts, sizes)]
+    found = self._observers[task].observe(
+        self._images[task], split, self._batch_size,
+        places=np.concatenate(places))
+    ends = np.cumsum([len(part) for part in places])[:-1]
+    return {member.name: (probabilities.argmax(-1), embeddings)
+            for member, probabilities, embeddings in zip(
+                data.tasks, *(np.split(array, ends) for array in found))}
+
   def scores(self, split):
     """Label-free scores of the target on a split, {score: value}."""
     if split not in self._source_embeddings:
       # Nothing of a source moves: once is enough.
       self._source_embeddings[split] = target_scores.observe_sources(
-          self.model, {name: images for name, images in self._images.items()
-                        if name != self._target}, split, self._batch_size)
-    return target_scores.measure(*self._observer.observe(
+          self._observers, {
+              name: images for name, images in self._images.items()
+              if name != self._target}, split, self._batch_size)
+    return target_scores.measure(*self._observers[self._target].observe(
         self._images[self._target], split, self._batch_size),
         self._source_embeddings[split])
-
-
-class _Predictor:
-  """A model as `Evaluator` takes it, whose logits are log probabilities."""
-
-  def __init__(self, model, predict):
-    self._model = model
-    self._predict = predict
-
-  @property
-  def variables(self):
-    """The model's, by which `Evaluator` knows whether it has changed."""
-    return self._model.variables
-
-  def __call__(self, images, task, training):
-    _, embedding = self._model.encode(images, task=task, training=training)
-    return tf.math.log(tf.maximum(self._predict(embedding), 1e-30))

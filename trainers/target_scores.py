@@ -41,7 +41,7 @@ class Observer:
           tf.TensorSpec([None, None, None, 3], tf.float32))
     return self._traced[key]
 
-  def observe(self, images, split, batch_size, most=MOST_IMAGES):
+  def observe(self, images, split, batch_size, most=MOST_IMAGES, places=None):
     """(probabilities `[n, classes]`, embeddings `[n, c2]`) as arrays.
 
     Args:
@@ -49,19 +49,21 @@ class Observer:
       split: 'train', 'validation' or 'test'.
       batch_size: Images in a batch.
       most: Of more images than this only some, evenly chosen, are looked at.
+      places: Places in the split of the images to look at alone. Default: as
+        `most` has it.
     """
     every = -(-images.num_examples(split) // most)
     step = self._step()
-    found = [step(batch) for batch
-             in images.eval_batches(split, batch_size, every=every)]
+    found = [step(batch) for batch in images.eval_batches(
+        split, batch_size, every=every, places=places)]
     return tuple(np.concatenate(parts) for parts in zip(*found))
 
 
-def observe_sources(model, sources, split, batch_size):
+def observe_sources(observers, sources, split, batch_size):
   """Embeddings `[n, c2]` of the sources, as many of each; None without any.
 
   Args:
-    model: `IsometricModel`.
+    observers: {task: `Observer`}; of each source at least.
     sources: {task: `UnlabelledImages`}.
     split: 'train', 'validation' or 'test'.
     batch_size: Images in a batch.
@@ -70,7 +72,7 @@ def observe_sources(model, sources, split, batch_size):
     return None
   most = -(-MOST_IMAGES // len(sources))
   return np.concatenate([
-      Observer(model, name).observe(images, split, batch_size, most)[1]
+      observers[name].observe(images, split, batch_size, most)[1]
       for name, images in sources.items()])
 
 

@@ -46,7 +46,8 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
     return {'init': config.init, 'chosen_by': 'given', 'candidates': {}}
   candidates = {}
   source_embeddings = target_scores.observe_sources(
-      model, sources, 'train', batch_size)
+      {name: target_scores.Observer(model, name) for name in sources or ()},
+      sources, 'train', batch_size)
   for source in config.sources:
     add(f'copy:{source}')
     candidates[source] = target_scores.measure(

@@ -92,13 +92,15 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
                for name in _SOURCES}
     found = target_start.add_target(
         model, make_config(), self.images, 8, sources)
+    observers = {name: target_scores.Observer(model, name)
+                 for name in _SOURCES}
     for name in _SOURCES:
-      probabilities, embeddings = target_scores.Observer(model, name).observe(
+      probabilities, embeddings = observers[name].observe(
           self.images, 'train', 7)
       self.assertLen(probabilities, 36)
       scores = target_scores.measure(
           probabilities, embeddings, target_scores.observe_sources(
-              model, sources, 'train', 9))
+              observers, sources, 'train', 9))
       self.assertAllClose(found['candidates'][name], scores, rtol=1e-4)
 
   def test_reestimated_statistics_are_those_of_the_images(self):

@@ -7,8 +7,7 @@ and statistics. A class of its own, so that no other can read labels.
 import tensorflow as tf
 
 from trainers import adaptation
-from trainers import target_network
-from trainers import target_optimizer
+from trainers import source_free
 
 
 class SupervisedTargetTrainer(adaptation.AdaptationTrainer):
@@ -35,36 +34,14 @@ class SupervisedTargetTrainer(adaptation.AdaptationTrainer):
         self._run.batch_size, self._run.seed, start_step)
 
 
-class _CrossEntropy:
+class _CrossEntropy(source_free.SourceFreeMethod):
   """Minimises the cross-entropy on the target, with dropout."""
 
-  def __init__(self, network, config, run, steps):
-    self._network = network
-    self._seed = run.seed
-    self._optimizer = target_optimizer.TargetOptimizer(
-        network.variables, run.optimizer, steps)
-    self.predict = network.predict
-
-  def state(self):
-    """{key: variable} besides the model's."""
-    return {f'target_optimizer/{key}': variable
-            for key, variable in self._optimizer.state().items()}
-
-  def predictor_variables(self):
-    """{key: variable} that `predict` needs besides the model's: none."""
-    return {}
-
-  def adapt(self, step, sources, target):
-    """One update; `target` is (images, labels)."""
-    del sources
+  def loss(self, step, target):
+    """(Mean cross-entropy, probabilities) of (images, labels)."""
     network = self._network
     images, labels = target
-    with tf.GradientTape() as tape:
-      _, embedding = network.encode(images)
-      dropped = network.drop(embedding, self._seed, step)
-      loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
-          labels=labels, logits=network.head(dropped)))
-      objective = loss + network.weight_decay()
-    self._optimizer.apply(tape.gradient(objective, network.variables))
-    return {'loss': loss, **target_network.batch_scores(
-        network.target, self.predict(embedding))}
+    _, embedding = network.encode(images)
+    dropped = network.drop(embedding, self._seed, step)
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=labels, logits=network.head(dropped))), self.predict(embedding)

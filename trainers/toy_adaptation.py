@@ -1,0 +1,61 @@
+"""A small adaptation on made-up images, for tests; two sources, one target."""
+
+import functools
+
+import keras
+
+from mixture_modules import isometric
+from trainers import adaptation
+from trainers import adaptation_config
+from trainers import target_evaluation
+from trainers import target_start
+from trainers import target_supervision
+from trainers import toy
+from trainers.data import unlabelled
+
+SOURCES = ('one', 'two')
+TARGET = 'three'
+PRETRAINING = 2  # steps, of methods that have any
+STEPS = 6  # with those
+
+
+@functools.cache
+def make_data():
+  """{task: `TaskData`} of sources and target."""
+  return toy.make_data([*SOURCES, TARGET])
+
+
+def make_trainer(method, changes=None, **options):
+  """A trainer on a fresh model that has learnt nothing, the same each time.
+
+  Args:
+    method: Method of adaptation.
+    changes: Of the configuration, as for `RunConfig.replace`.
+    **options: Fields of `AdaptationConfig`, or 'shared_half' of the model.
+  """
+  data = make_data()
+  keras.utils.set_random_seed(0)
+  base = toy.make_config(
+      SOURCES, dropout=0.3, shared_half=options.pop('shared_half', None))
+  run = adaptation_config.default_run(base, method, TARGET).replace(
+      **{'batch_size': 8, 'steps': STEPS, **(changes or {})})
+  config = adaptation_config.AdaptationConfig(**{
+      'target': TARGET, 'method': method, 'sources': SOURCES,
+      'init': 'copy:one', 'source_batch_size': 4, 'watch_every': 2,
+      'pretraining_steps': PRETRAINING * (method in ('adda', 'm3sda')),
+      'choose': 'best', **options})
+  model = isometric.IsometricModel(
+      base.model, dict.fromkeys(SOURCES, toy.CLASSES), shared_head=True,
+      seed=0)
+  images = unlabelled.UnlabelledImages(data[TARGET])
+  target_start.add_target(model, config, images, run.batch_size)
+  evaluation = target_evaluation.TargetEvaluation(
+      model, TARGET, data, run.eval_batch_size)
+  sources = {name: data[name] for name in SOURCES}
+  if method in adaptation_config.SOURCE_FREE:
+    sources = {}
+  arguments = (model, images, sources, evaluation, config, run, run.steps)
+  if method == 'supervised':
+    return target_supervision.SupervisedTargetTrainer(
+        *arguments, labelled=data[TARGET])
+  return adaptation.AdaptationTrainer(*arguments)
