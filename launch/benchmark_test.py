@@ -1,76 +1,95 @@
-"""Tests of the benchmark's twin network."""
+"""Tests of the command: its flags, and what it prints and writes."""
 
-import functools
+import contextlib
+import io
+import json
 from unittest import mock
 
 from absl import flags
 from absl.testing import flagsaver
 from absl.testing import parameterized
-import numpy as np
 import tensorflow as tf
 
 from launch import benchmark
-import mixture_modules as mm
-from trainers import run_config
+from launch import benchmark_tables
+from launch import benchmark_torch
 
 
-def _config(**changes):
-  return run_config.recipe('small').replace(
-      depth_multiplier=0.2, num_layers=2, num_templates=2, image_size=8,
-      signature='diagonal', norm='shared', tasks=('task',), steps=2, **changes)
+def _part(name, fails=False):
+  def measure(subject, turns):
+    if fails:
+      raise ValueError('It broke.')
+    return benchmark_tables.Part(
+        [(name, 's'), ('x', '1')], [f'{name}: 1.0'],
+        {'turns': turns.rounds, 'config': getattr(subject, 'preset', None)})
+
+  return measure
+
+
+def _run(**values):
+  """What the command prints."""
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()
+  output = io.StringIO()
+  with (flagsaver.flagsaver(**values), contextlib.redirect_stdout(output),
+        mock.patch.dict(benchmark._PARTS, {
+            'training': _part('training'), 'limit': _part('limit'),
+            'sizes': _part('sizes', fails=True)})):
+    benchmark.main([''])
+  return output.getvalue()
 
 
 class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
 
-  @parameterized.parameters(True, False)
-  def test_stock_network_is_the_plain_one(self, use_se):
-    config = _config(use_se=use_se).model
-    stock = benchmark.stock_network(config, 7)
-    ours = mm.IsometricModel(config, {'task': 7})
-    count = sum(np.prod(v.shape) for v in stock.trainable_variables)
-    self.assertEqual(count, ours.parameter_report()['total'])
-    self.assertEqual(stock.output_shape, (None, 7))
+  def test_prints_and_writes_each_part(self):
+    path = self.get_temp_dir() + '/speed.json'
+    printed = _run(parts=['limit', 'training'], rounds=3, output=path)
+    machine, *_ = printed.splitlines()
+    self.assertRegex(
+        machine, r'cores.* x .*; python .*, tensorflow .*, keras .*; commit ')
+    self.assertIn('limit  s\n--------\nx      1\nlimit: 1.0\n', printed)
+    with open(path) as file:
+      report = json.load(file)
+    self.assertEqual(list(report['parts']), ['limit', 'training'])
+    self.assertEqual(report['parts']['limit'],
+                     {'turns': 3, 'config': 'small'})
+    self.assertEqual(report['turns'],
+                     {'rounds': 3, 'seconds': 0.5, 'processes': 1})
+    self.assertEqual(report['config']['tasks'], ['task'])
+    self.assertLessEqual({'versions', 'machine', 'commit'}, set(report))
 
-  @parameterized.named_parameters(
-      ('mixtures', benchmark._mixture_step), ('stock', benchmark._stock_step))
-  def test_steps_learn(self, make):
-    rng = np.random.default_rng(0)
-    images = tf.constant(rng.normal(size=(4, 8, 8, 3)), tf.float32)
-    step = make(_config(dropout=0.0), images, tf.range(4))
-    losses = [float(np.mean(step())) for _ in range(8)]
-    self.assertLess(losses[-1], losses[0])
+  def test_variation_is_a_part(self):
+    with mock.patch.object(
+        benchmark.benchmark_growth, 'variation', _part('varied')):
+      printed = _run(parts=[], vary=['num_templates:2,4', 'num_tasks:1,2'])
+    self.assertEqual(printed.count('varied: 1.0'), 2)
+
+  def test_what_was_found_stays_when_a_part_fails(self):
+    path = self.get_temp_dir() + '/speed.json'
+    with self.assertRaisesRegex(ValueError, 'It broke'):
+      _run(parts=['limit', 'sizes'], output=path)
+    with open(path) as file:
+      self.assertEqual(list(json.load(file)['parts']), ['limit'])
 
   @parameterized.parameters(
-      ('softmax', 0.0, 1e-3), ('softmax', 0.1, 0.1), ('diagonal', 0.0, None))
-  def test_clustering_is_timed_beside_none(self, signature, given, alpha):
-    config = _config(clustering=given)
-    makers = benchmark.make_makers(config.replace(signature=signature))
-    (plain,) = makers['mixtures'].args
-    self.assertEqual(plain.clustering, 0)
-    self.assertEqual('mixtures, clustering' in makers, alpha is not None)
-    if alpha is not None:
-      (clustered,) = makers['mixtures, clustering'].args
-      self.assertEqual(clustered, plain.replace(clustering=alpha))
-    self.assertEqual(list(makers)[-2:], ['stock Keras', 'input pipeline'])
+      ({'parts': ['speed']}, "--parts of .* received 'speed'"),
+      ({'vary': ['num_templates']}, 'FIELD:VALUE'),
+      ({'rounds': 0}, '1 round or more'),
+      ({'original_input': True}, 'no stock network'),
+      ({'output': '/nowhere/x.json'}, 'name of a new file in a directory'),
+      ({'output': '.'}, 'name of a new file in a directory'))
+  def test_refuses_before_it_measures(self, values, message):
+    with self.assertRaisesRegex(ValueError, message):
+      _run(**{'parts': [], **values})
 
-  def test_pipeline_makes_batches(self):
-    with mock.patch.object(benchmark, '_PIPELINE_IMAGES', 50):
-      step = benchmark._pipeline_step(_config(batch_size=4), None, None)
-    (images, labels), (others, _) = step(), step()
-    self.assertEqual(images.shape, (4, 8, 8, 3))
-    self.assertEqual(labels.shape, (4,))
-    self.assertNotAllEqual(images, others)
-
-  def test_turns(self):
-    calls = []
-    steps = {name: functools.partial(calls.append, name) for name in 'ab'}
-    if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(rounds=2, turn=3):
-      seconds = benchmark._take_turns(steps)
-    self.assertEqual(''.join(calls), 2 * ('aaaa' + 'bbbb'))
-    self.assertEqual({name: len(s) for name, s in seconds.items()},
-                     {'a': 2, 'b': 2})
+  @parameterized.parameters(True, False)
+  def test_says_whether_there_is_pytorch(self, installed):
+    with mock.patch.multiple(
+        benchmark_torch, is_installed=lambda: installed,
+        describe=lambda: {'version': '9.9', 'threads': 2}):
+      printed = _run(parts=[])
+    self.assertEqual(benchmark_torch.MISSING in printed, not installed)
+    self.assertEqual('PyTorch 9.9 on 2 threads' in printed, installed)
 
 
 if __name__ == '__main__':

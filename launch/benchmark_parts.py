@@ -1,0 +1,167 @@
+"""The parts of the benchmark that time one configuration, in turns.
+
+Figures of section 4.1's promise; how they are taken is our choice. Each part
+takes a `RunConfig` of one task and `Turns`, and gives a `Part`.
+"""
+
+import pathlib
+import tempfile
+import time
+
+from launch import benchmark_contenders as contenders
+from launch import benchmark_costs
+from launch import benchmark_tables as tables
+from launch import benchmark_timing as timing
+from mixture_modules import task_files
+from trainers import checkpoints
+from trainers.data import mocking
+from trainers.data import pipeline as data_pipeline
+
+_DATA = 'cifar100'
+_PIPELINE = 'input pipeline'
+_PIPELINE_IMAGES = 50_000  # in memory
+_EVALUATED_IMAGES = 1_000  # the validation split
+
+
+def training(config, turns):
+  """Steps of ours and of others."""
+  calls, first = {}, {}
+  for name, make in contenders.training(config).items():
+    began = time.perf_counter()
+    calls[name] = make()
+    calls[name]()
+    first[name] = time.perf_counter() - began
+  seconds = turns.take(calls)
+  rows = [('training', 'first step', 'ms a step', 'images/s')]
+  rows += [(name, f'{first[name]:.1f} s',
+            *tables.speed(each, config.batch_size))
+           for name, each in seconds.items()]
+  ratios = tables.ratios('training', seconds, {contenders.OURS: (
+      contenders.STOCK, contenders.TORCH, contenders.TORCH_LAST,
+      contenders.CLUSTERING)})
+  if contenders.PLAIN in seconds:
+    ratios['training, time of ours to that of plain signature'] = (
+        timing.ratios(seconds, contenders.PLAIN, contenders.OURS))
+  return tables.Part(
+      rows, tables.ratio_lines(ratios),
+      {'seconds': seconds, 'first_step_seconds': first, 'ratios': ratios})
+
+
+def inference(config, turns):
+  """Inference of a batch, and of single images."""
+  images, _ = contenders.make_batch(config)
+  networks = contenders.Inference(config)
+  rows, ratios, numbers = [('inference', 'ms a call', 'images/s')], {}, {}
+  for size in dict.fromkeys((config.batch_size, 1)):
+    seconds = turns.take(networks.contenders(images[:size]))
+    rows += [(f'{name}: {size}', *tables.speed(each, size))
+             for name, each in seconds.items()]
+    ratios |= tables.ratios(f'inference of {size}', seconds, {
+        contenders.FOLDED: (
+            contenders.OURS, contenders.STOCK_PREDICT,
+            contenders.STOCK_FUNCTION, contenders.BY_HAND, contenders.TORCH,
+            contenders.TORCH_LAST),
+        contenders.OURS: (contenders.STOCK_FUNCTION,)})
+    numbers[size] = seconds
+  return tables.Part(rows, tables.ratio_lines(ratios),
+                     {'seconds': numbers, 'ratios': ratios})
+
+
+def pipeline(config, turns):
+  """The input pipeline alone, beside the step that it feeds.
+
+  50,000 made-up images in memory are shuffled and augmented as CIFAR's are.
+  """
+  batches = iter(_mock_data(config, _PIPELINE_IMAGES).train_batches(
+      config.batch_size, config.seed))
+  seconds = turns.take({
+      _PIPELINE: lambda: next(batches), **_ours(config)})
+  rows = [('pipeline', 'ms a batch', 'images/s')]
+  rows += [(name, *tables.speed(each, config.batch_size))
+           for name, each in seconds.items()]
+  ratios = tables.ratios(
+      'training', seconds, {_PIPELINE: (contenders.OURS,)})
+  return tables.Part(rows, tables.ratio_lines(ratios),
+                     {'seconds': seconds, 'ratios': ratios})
+
+
+def evaluation(config, turns):
+  """A split evaluated with the weights' averages and with the last ones."""
+  # A tenth of train is validation.
+  data = _mock_data(config, 10 * _EVALUATED_IMAGES)
+  trainer = contenders.make_trainer(config, dict.fromkeys(config.tasks, data))
+
+  def swap():
+    with trainer.ema.applied():
+      pass
+
+  raw, averaged = 'raw weights', 'averaged weights'
+  seconds = turns.take({
+      raw: lambda: trainer.evaluate('validation', weights='raw'),
+      averaged: lambda: trainer.evaluate('validation', weights='ema'),
+      'swapping them alone': swap})
+  rows = [(f'evaluation of {data.num_examples("validation")} images', 'ms')]
+  rows += [(name, tables.milliseconds(each)) for name, each in seconds.items()]
+  ratios = tables.ratios('evaluation', seconds, {averaged: (raw,)})
+  return tables.Part(rows, tables.ratio_lines(ratios),
+                     {'seconds': seconds, 'ratios': ratios})
+
+
+def sizes(config, turns):
+  """Files of a run of one task."""
+  del turns  # nothing is timed
+  trainer = contenders.make_trainer(config)
+  with tempfile.TemporaryDirectory() as directory:
+    checkpoint = checkpoints.Checkpoints(directory).save(
+        0, checkpoints.snapshot(trainer.state()),
+        {'config': config.to_json(), **trainer.metadata()})
+    found = {'checkpoint': checkpoint.stat().st_size,
+             'task file': task_files.save_task(
+                 trainer.model, None, pathlib.Path(directory) / 'x.task')}
+  parameters = trainer.model.parameter_report()
+  rows = [('size', 'bytes')]
+  rows += [(name, f'{size:,}') for name, size in found.items()]
+  line = (f'{parameters["total"]:,} trained parameters, '
+          f'{parameters["statistics"]:,} moving statistics')
+  return tables.Part(rows, [line], {'bytes': found, 'parameters': parameters})
+
+
+def limit(config, turns):
+  """A step against what the machine multiplies and moves.
+
+  The least time of a step is its work by the machine's rate, turn by turn.
+  """
+  costs = benchmark_costs.count(config, contenders.NUM_CLASSES)
+  work = {'arithmetic': costs.flops, 'traffic': costs.num_bytes}
+  machine = benchmark_costs.machine_calls(config.precision)
+  seconds = turns.take({
+      **_ours(config), **{name: call for name, (call, _) in machine.items()}})
+  rows = [('limit', 'of a step', 'machine, a second', 'least ms a step',
+           '% of a step')]
+  numbers = {}
+  for name, unit in (('arithmetic', 'GFLOP'), ('traffic', 'GB')):
+    rates = [machine[name][1] / each for each in seconds[name]]
+    least = [work[name] / rate for rate in rates]
+    percent = [100 * a / b for a, b in zip(least, seconds[contenders.OURS])]
+    rows.append((
+        name, f'{work[name] / 1e9:.3g} {unit}',
+        timing.spread([rate / 1e9 for rate in rates], '.0f') + f' {unit}',
+        tables.milliseconds(least), timing.spread(percent, '.0f')))
+    numbers[name] = {'work': work[name], 'rates': rates, 'percent': percent}
+  step = tables.milliseconds(seconds[contenders.OURS])
+  return tables.Part(rows, [f'A step takes {step} ms.'],
+                     {'seconds': seconds, **numbers})
+
+
+def _ours(config):
+  """{name: contender} of our training step."""
+  return {contenders.OURS: contenders.training(config)[contenders.OURS]()}
+
+
+def _mock_data(config, images):
+  """`TaskData` of made-up images in memory."""
+  with mocking.mock_data(images):
+    data = data_pipeline.load_tasks([_DATA], config.model.image_size)[_DATA]
+    data.num_examples('train')
+    data.num_examples('validation')
+  return data
