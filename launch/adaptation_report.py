@@ -3,6 +3,7 @@
 import functools
 
 from launch import adaptation_results
+from launch import feature_plots
 from launch import report_plots
 
 # What is drawn together: title, unit, scale, {label: key of metrics.jsonl}.
@@ -66,3 +67,31 @@ def show(page, run):
           f'{title}, {unit}: {"; ".join(curves)}. Of validation images with '
           'inference statistics, or of training batches; the first steps are '
           'those of pretraining.')
+  features = run.features()
+  if features:
+    _show_features(page, features)
+
+
+def _show_features(page, features):
+  count, target = len(features.before[0]), features.target
+  what, images = f'Embeddings of {target}', f'{count:,} {features.split} images'
+  explained = f'{images} of it; no image of a source was read.'
+  if features.sources:
+    what += ' and of its sources'
+    explained = (
+        f'{images} of it, and of each source as many, if there are so many. A '
+        'target that has come closer lies on the points of the sources, which '
+        'do not change, in the class that is theirs.')
+  page.picture(
+      'features.png',
+      functools.partial(feature_plots.save_features, features),
+      f'{what}. {explained} All panels are of one t-SNE of all their points: '
+      'it keeps neighbours together; large distances in it mean little. '
+      'Classes are predicted ones, by the domain\'s own head or, after moment '
+      'matching, by the mean of both heads; no label was read.')
+  page.picture(
+      'features_linear.png',
+      functools.partial(feature_plots.save_components, features),
+      f'{what}, on their first two principal components. This map is linear: '
+      'what is far apart in it is far apart; what differs in other directions '
+      'is not seen.')

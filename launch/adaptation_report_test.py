@@ -8,6 +8,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from launch import adaptation_features
+from launch import projections
 from launch import report_plots
 from launch import run_records
 from launch import run_report
@@ -55,8 +57,10 @@ class AdaptationReportTest(tf.test.TestCase):
     self.addCleanup(directory.cleanup)
     self.workdir = pathlib.Path(directory.name) / 'run'
 
-  def page(self, **options):
+  def page(self, features=None, **options):
     write_adaptation(self.workdir, **options)
+    if features:
+      adaptation_features.write(self.workdir, features)
     with mock.patch.object(report_plots, 'save_paths'), mock.patch.object(
         report_plots, 'save_tasks'), mock.patch.object(
             report_plots, 'save_distances'):
@@ -69,7 +73,8 @@ class AdaptationReportTest(tf.test.TestCase):
                  'copy:mnist was chosen by information',
                  'Label-free scores over the adaptation'):
       self.assertIn(part, text)
-    for part in ('Oracle', 'collapsed', 'no lines of metrics'):
+    # There is no file of features, as of older runs.
+    for part in ('Oracle', 'collapsed', 'no lines of metrics', 't-SNE'):
       self.assertNotIn(part, text)
     for number in (1, 2, 3):
       self.assertTrue(pictures[f'adaptation{number}.png'].startswith(
@@ -79,6 +84,21 @@ class AdaptationReportTest(tf.test.TestCase):
     text, _ = self.page(alarm=100, labels='trained on labels')
     self.assertIn('collapsed at step 100 and went back to step 50', text)
     self.assertIn('labels of the target were used (trained on labels)', text)
+
+  def test_features(self):
+    rng = np.random.default_rng(0)
+    before, after, source = (
+        (rng.integers(2, size=9), rng.normal(size=(9, 4))) for _ in range(3))
+    features = adaptation_features.Features(
+        'usps', 'test', ('0', '1'), {'mnist': source}, before, after)
+    with mock.patch.object(
+        projections, 'neighbours',
+        lambda x: projections.principal_components(x)[0]):
+      text, pictures = self.page(features)
+    for name in ('features.png', 'features_linear.png'):
+      self.assertTrue(pictures[name].startswith(b'\x89PNG'))
+    self.assertIn('Embeddings of usps and of its sources. 9 test images of '
+                  'it, and of each source as many', text)
 
   def test_unfinished(self):
     text, _ = self.page(finished=False)

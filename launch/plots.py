@@ -7,6 +7,7 @@ matplotlib.use('Agg')  # files, not windows
 from matplotlib import pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
+from mixture_modules import self_organization  # noqa: E402
 from mixture_modules import signatures  # noqa: E402
 
 plt.rcParams['text.parse_math'] = False  # a task's name is no formula
@@ -40,7 +41,7 @@ def plot_signature(mixtures, ax, vmin=0.0, vmax=1.0):
   ax.set_yticks(range(templates), range(1, templates + 1))
   ax.set_ylabel('template k')
   # The strongest template of each layer, so that it reads without colours.
-  ax.scatter(range(layers), xi.argmax(-1), s=6, color='white',
+  ax.scatter(range(layers), self_organization.strongest(xi), s=6, color='white',
              edgecolors='black', linewidths=0.5)
   return image
 

@@ -32,6 +32,8 @@ class PlotsTest(parameterized.TestCase):
     figure, ax = plt.subplots()
     self.addCleanup(plt.close, figure)
     image = plots.plot_signature(np.array([[-2.0, 1.0]]), ax, -2, 2)
+    dots, = ax.collections
+    np.testing.assert_array_equal(dots.get_offsets(), [[0, 0]])
     orange, violet = image.cmap(image.norm([-2.0, 2.0]))[:, :3]
     self.assertGreater(orange[0], orange[2] + 0.3)
     self.assertGreater(violet[2], violet[1] + 0.2)

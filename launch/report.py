@@ -3,6 +3,10 @@
     python -m launch.report --workdir=runs/digits
     python -m launch.report --workdir=runs/table5
 
+Of tables there are pages of 1, 5, 6 and 8, whose runs stand in ROW/seedN; the
+others (transfers and adaptations, whose runs stand deeper) have their text,
+table.md or tableN.md, and a page of each run.
+
 Reads only what the run wrote, finished or not: no model is built, no data is
 needed. Writes PNG files and index.html, which holds all of them and can be
 sent to someone, into the directory report/ of --workdir.
@@ -66,14 +70,29 @@ def write_report(workdir):
   else:
     raise ValueError(
         f'Expected a run ({records.RUN}) or a table of runs '
-        f'({table_report.CELLS}) in {workdir}, received '
-        f'{"a directory" if workdir.is_dir() else "a path"} with neither: give '
-        'the --workdir of launch.train or launch.reproduce.')
+        f'({table_report.CELLS}: Tables 1, 5, 6 and 8) in {workdir}, received '
+        f'{"a directory" if workdir.is_dir() else "a path"} with neither: '
+        f'{_what_instead(workdir)}.')
   directory.mkdir(exist_ok=True)
   files.write(directory / _PAGE, page.html().encode(errors='replace'))
   for name, data in page.pictures.items():
     files.write(directory / name, data)
   return directory / _PAGE
+
+
+def _what_instead(workdir):
+  """What to do where there is neither a run nor such a table."""
+  places = [f'{"*/" * depth}seed*/{records.RUN}' for depth in range(5)]
+  runs = [path for place in places for path in sorted(workdir.glob(place))]
+  if not runs:
+    return ('give the --workdir of a run, or of launch.reproduce for one of '
+            'these tables')
+  texts = sorted(workdir.glob('table*.md'))
+  names = ' and '.join(str(path) for path in texts)
+  return ('there are runs, but in other places, as those of transfers and '
+          'adaptations are, whose tables have no page. '
+          + (f'Read {names}, or give' if texts else 'Give')
+          + f' the --workdir of a single run, such as {runs[0].parent}')
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from mixture_modules import self_organization
 _LINES = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9',
           '#000000')
 _STYLES = ('-', '--', ':')
+_OURS = ('-', '-.', ':')  # the paper's is '--'
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _AREAS = ('#332288', '#88ccee', '#117733', '#ddcc77', '#cc6677', '#aa4499',
           '#44aa99', '#999933', '#882255')
@@ -41,12 +42,14 @@ def plot_tasks(mixtures, ax):
   Returns:
     The drawn image, `[tasks, L, 3]`.
   """
-  rows = {task: np.asarray(xi) for task, xi in mixtures.items()}
+  rows = {task: self_organization.as_shares(xi)
+          for task, xi in mixtures.items()}
   numbers = {task: number for number, task in enumerate(rows)}
   sharing = self_organization.sharing(rows)
   canvas = np.ones([len(rows), len(sharing), 3])
   for layer, groups in enumerate(sharing):
-    templates = [int(np.mean([rows[task][layer] for task in group], 0).argmax())
+    templates = [int(self_organization.strongest(
+        np.mean([rows[task][layer] for task in group], 0)))
                  for group in groups]
     for text, template, group in zip(
         _texts(groups, templates), templates, groups):
@@ -212,8 +215,8 @@ def save_curves(panels, title, path, xlabel=_STEP):
 def plot_path(steps, mixtures, ax):
   """A signature over training: a line of the picture for each layer.
 
-  The lighter, the larger the layer's largest mixture weight; a dot where its
-  strongest template changed.
+  The lighter, the larger the layer's largest share of the mixture; a dot where
+  its strongest template changed.
 
   Args:
     steps: `n` training steps, growing.
@@ -224,15 +227,15 @@ def plot_path(steps, mixtures, ax):
     The drawn mesh, for a colour bar.
   """
   xi = np.asarray(mixtures)
-  largest = self_organization.max_weights(xi)  # [n, L]
-  # From each record to the next; the last one is as wide as the one before.
-  edges = [*steps, 2 * steps[-1] - steps[-2]]
+  largest = self_organization.max_shares(xi)  # [n, L]
+  steps = np.asarray(steps)  # each stands for half the way to those beside it
+  edges = [steps[0], *(steps[1:] + steps[:-1]) / 2, steps[-1]]
   layers = np.arange(largest.shape[1] + 1) + 0.5
   mesh = ax.pcolormesh(edges, layers, largest.T, cmap='cividis',
                        vmin=1 / max(2, xi.shape[-1]), vmax=1)
   sequences = self_organization.strongest(xi)
   when, layer = np.nonzero(sequences[1:] != sequences[:-1])
-  ax.scatter(np.asarray(steps)[when + 1], layer + 1, s=7, color='white',
+  ax.scatter(steps[when + 1], layer + 1, s=7, color='white',
              edgecolors='black', linewidths=0.5, zorder=3)
   _number_layers(ax.yaxis, largest.shape[1])
   ax.set_xlim(edges[0], edges[-1])
@@ -268,44 +271,49 @@ def save_paths(steps, paths, path):
   figure.supxlabel('training step', fontsize=10)
   figure.supylabel('layer (input above, logits below)', fontsize=10)
   figure.colorbar(mesh, ax=axes, aspect=5 * height,
-                  label='largest mixture weight')
+                  label='largest share of the mixture weights')
   figure.suptitle(
       'Path of the signatures: the lighter, the closer a layer is to one '
       'template\n(dots: its strongest template changed)', fontsize=10)
   plots.save(figure, path)
 
 
-def plot_accuracy(cells, counts, ax):
+def plot_accuracy(cells, series, ax):
   """Accuracy over L, a line for each K, the paper's beside ours (Figure 4).
 
   Args:
     cells: Of each {'templates': K, 'layers': L, 'paper': percent or None,
-      'top1': percent of each of our runs}.
-    counts: All K of the picture, which decide colours and marks.
+      'label': which of several commands, or '', 'top1': percent of each of
+      our runs}.
+    series: All (K, label) of the picture, sorted; they decide colours, marks
+      and styles.
     ax: Axes to draw on.
 
   Returns:
     {(K, whose): drawn line}; ours have bars from the least to the largest.
   """
   drawn = {}
-  for number, templates in enumerate(sorted(counts)):
+  counts, labels = (sorted(set(each)) for each in zip(*series))
+  for number, (templates, label) in enumerate(series):
+    color = _LINES[counts.index(templates) % len(_LINES)]
+    marker = _MARKERS[number % len(_MARKERS)]
     own = sorted((c for c in cells if c['templates'] == templates),
                  key=lambda c: c['layers'])
-    color, marker = (
-        each[number % len(each)] for each in (_LINES, _MARKERS))
-    paper = [(c['layers'], c['paper']) for c in own if c['paper'] is not None]
-    if paper:
+    # Several commands have one figure of the paper.
+    paper = {c['layers']: c['paper'] for c in own if c['paper'] is not None}
+    if paper and (templates, 'paper') not in drawn:
       drawn[templates, 'paper'], = ax.plot(
-          *zip(*paper), '--', color=color, marker=marker, linewidth=1,
+          *zip(*paper.items()), '--', color=color, marker=marker, linewidth=1,
           markerfacecolor='white')
-    ours = [c for c in own if c['top1']]
+    ours = [c for c in own if c['label'] == label and c['top1']]
     if ours:
       middle = np.array([np.median(c['top1']) for c in ours])
-      drawn[templates, 'ours'] = ax.errorbar(
+      drawn[templates, f'ours ({label})' if label else 'ours'] = ax.errorbar(
           [c['layers'] for c in ours], middle,
           [middle - [min(c['top1']) for c in ours],
            [max(c['top1']) for c in ours] - middle], color=color,
-          marker=marker, capsize=3)
+          marker=marker, capsize=3,
+          linestyle=_OURS[labels.index(label) % len(_OURS)])
   layers = sorted({c['layers'] for c in cells})
   ax.set_xscale('log', base=2)
   ax.set_xticks(layers, layers)
@@ -326,15 +334,17 @@ def save_accuracy(kinds, path):
   figure, axes = plt.subplots(
       1, len(kinds), squeeze=False, sharey=True, layout='constrained',
       figsize=(max(6.5, 2.6 * len(kinds) + 0.8), 4.2))
-  counts = {cell['templates'] for cells in kinds.values() for cell in cells}
+  series = sorted({(cell['templates'], cell['label'])
+                   for cells in kinds.values() for cell in cells})
   drawn = {}
   for ax, (kind, cells) in zip(axes[0], kinds.items()):
-    drawn.update(plot_accuracy(cells, counts, ax))
+    drawn.update(plot_accuracy(cells, series, ax))
     ax.set_title(kind, fontsize=9)
   axes[0, 0].set_ylabel('top-1 accuracy, %')
   figure.legend(
       [drawn[key] for key in sorted(drawn)],
       [f'K = {templates}, {whose}' for templates, whose in sorted(drawn)],
-      loc='outside lower center', ncols=len(counts), fontsize=8)
+      loc='outside lower center', fontsize=8,
+      ncols=min(4, len({templates for templates, _ in drawn})))
   figure.suptitle('Accuracy over the number of layers', fontsize=10)
   plots.save(figure, path)

@@ -57,6 +57,26 @@ class ReportPlotsTest(parameterized.TestCase):
                      ['1', '1a', '1a', '1b', '1b'])
     self.assertEmpty(ax.patches)
 
+  def test_strongest_template_may_be_negative(self):
+    ax = self.make_axes()
+    xi = np.array([[-3.0, 1.0], [0.5, 2.0]])  # linear, [L, K]
+    image = report_plots.plot_tasks(
+        {'a': xi, 'b': 2 * xi, 'c': xi * [[-1, 1]]}, ax)
+    texts = {(round(text.get_position()[1]), round(text.get_position()[0])):
+             text.get_text() for text in ax.texts}
+    self.assertEqual(texts, {(0, 0): '1', (1, 0): '1', (2, 0): '1',
+                             (0, 1): '2', (1, 1): '2', (2, 1): '2'})
+    # a and b differ in scale alone, c in a sign that matters.
+    canvas = image.get_array()
+    np.testing.assert_array_equal(canvas[0], canvas[1])
+    self.assertLess(canvas[0, 0].sum() + 0.5, canvas[2, 0].sum())
+
+  def test_path_of_linear_mixtures(self):
+    ax = self.make_axes()
+    mesh = report_plots.plot_path(
+        [0, 10], [[[-3.0, 1.0]], [[2.0, 2.0]]], ax)  # [n, L, K]
+    np.testing.assert_allclose(mesh.get_array(), [[0.75, 0.5]])
+
   def test_texts_are_readable(self):
     templates = len(report_plots._AREAS)
     ax = self.make_axes()
@@ -143,7 +163,7 @@ class ReportPlotsTest(parameterized.TestCase):
     np.testing.assert_allclose(
         mesh.get_array(), self_organization.max_weights(mixtures).T)
     self.assertEqual(mesh.get_clim(), (0.5, 1))
-    self.assertEqual(ax.get_xlim(), (0, 200))
+    self.assertEqual(ax.get_xlim(), (0, 150))
     self.assertGreater(*ax.get_ylim())  # the input is above
     _, dots = ax.collections
     np.testing.assert_array_equal(dots.get_offsets(), [[100, 1], [150, 1]])
@@ -163,10 +183,11 @@ class ReportPlotsTest(parameterized.TestCase):
   def test_accuracy(self):
     ax = self.make_axes()
     drawn = report_plots.plot_accuracy([
-        {'templates': 4, 'layers': 16, 'paper': 66.7, 'top1': [60, 61, 64]},
-        {'templates': 4, 'layers': 8, 'paper': 65.1, 'top1': []},
-        {'templates': 8, 'layers': 16, 'paper': None, 'top1': [50]}],
-                                       {2, 4, 8}, ax)
+        {'templates': 4, 'layers': 16, 'paper': 66.7, 'label': '',
+         'top1': [60, 61, 64]},
+        {'templates': 4, 'layers': 8, 'paper': 65.1, 'label': '', 'top1': []},
+        {'templates': 8, 'layers': 16, 'paper': None, 'label': '',
+         'top1': [50]}], [(2, ''), (4, ''), (8, '')], ax)
     self.assertCountEqual(
         drawn, [(4, 'paper'), (4, 'ours'), (8, 'ours')])
     np.testing.assert_array_equal(
@@ -181,8 +202,22 @@ class ReportPlotsTest(parameterized.TestCase):
     self.assertEqual([t.get_text() for t in ax.get_xticklabels()],
                      ['8', '16'])
 
+  def test_accuracy_of_several_commands(self):
+    ax = self.make_axes()
+    cells = [{'templates': 4, 'layers': 16, 'paper': 66.7, 'label': label,
+              'top1': [top1]} for label, top1 in (('', 60), ('--x=1', 50))]
+    drawn = report_plots.plot_accuracy(cells, [(4, ''), (4, '--x=1')], ax)
+    self.assertCountEqual(
+        drawn, [(4, 'paper'), (4, 'ours'), (4, 'ours (--x=1)')])
+    one, other = (drawn[4, whose].lines[0] for whose in (
+        'ours', 'ours (--x=1)'))
+    self.assertEqual(one.get_color(), other.get_color())
+    self.assertNotEqual(one.get_marker(), other.get_marker())
+    self.assertNotEqual(one.get_linestyle(), other.get_linestyle())
+    np.testing.assert_array_equal(other.get_xydata(), [[16, 50]])
+
   def test_picture_of_accuracy(self):
-    cells = [{'templates': k, 'layers': layers, 'paper': 60 + k,
+    cells = [{'templates': k, 'layers': layers, 'paper': 60 + k, 'label': '',
               'top1': [50 + k]} for k in (2, 16) for layers in (8, 32)]
     figure, picture = self.draw(report_plots.save_accuracy, {
         'cyclic': cells[:2], 'mixture': cells})

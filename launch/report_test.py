@@ -96,6 +96,19 @@ class ReportTest(parameterized.TestCase):
         ValueError, 'Expected --workdir'):
       report.main(['report'])
 
+  @parameterized.parameters(
+      (('table.md',), 'Read .*/table.md, or give the --workdir'),
+      (('table3.md', 'table4.md'), 'Read .*/table3.md and .*/table4.md, or g'),
+      ((), r'have no page\. Give the --workdir of a'))
+  def test_tables_without_a_page(self, texts, message):
+    run = self.directory / 'bank' / 'usps' / 'best-mixture' / 'seed0'
+    toy_records.write_run(run, {'one': np.eye(2)})
+    for name in texts:
+      (self.directory / name).write_text('text')
+    with self.assertRaisesRegex(
+        ValueError, fr'Tables 1, 5, 6 and 8\).*{message}.*, such as {run}'):
+      report.write_report(self.directory)
+
   @parameterized.parameters('report', 'report/mine.txt')
   def test_foreign_files_are_not_overwritten(self, name):
     workdir = self.directory / 'run'

@@ -5,13 +5,16 @@ import numpy as np
 from mixture_modules import self_organization
 from mixture_modules import signatures
 
+SHARES = ('Weights of tanh and linear signatures have no sum: this is of '
+          'shares of them, p = xi / sum |xi|.')
 DISTANCES = ('Mean total-variation distance between signatures, 0 shared, 1 '
              'disjoint: first quarter of the layers below the diagonal, last '
              'quarter above.')
 EDITS = ('Change: points of top-1 against the trained network. Layers: which '
          'of the trained ones. Signature: the strongest template of each.')
 BETWEEN = ('Both tasks compute with (1 - t) times the signature of the first '
-           'and t times that of the second, each with its own norms and head.')
+           'and t times that of the second, each with its own statistics and '
+           'head (and gamma and beta where they are private).')
 
 
 def collect(network, split, weights, steps, seconds):
@@ -29,7 +32,8 @@ def collect(network, split, weights, steps, seconds):
     'examples': number, 'own_parameters': number, 'max_xi': mean over layers
     of the largest mixture weight, 'signature': notation, 'classes',
     'mixtures': `[L, K]`, and, of a pool, 'members': {data set: {'top1',
-    'loss', 'examples'}}}},
+    'loss', 'examples'}}, and, where another than its own head predicts,
+    'own_head': the same of that}},
     'distances': [{'tasks': pair, 'total_variation': one for each layer}],
     'parameters': {part: number}, 'steps', 'seconds', 'split', 'weights'}.
   """
@@ -37,7 +41,8 @@ def collect(network, split, weights, steps, seconds):
   mixtures = network.mixtures()
   for name, result in tasks.items():
     result['own_parameters'] = network.model.own_parameters(name)
-    result['max_xi'] = float(mixtures[name].max(-1).mean())
+    result['max_xi'] = float(
+        self_organization.max_weights(mixtures[name]).mean())
     result['signature'] = signatures.notation(mixtures[name])
     result['classes'] = network.model.task(name).num_classes
     result['mixtures'] = mixtures[name].round(6).tolist()
@@ -74,7 +79,10 @@ def format_table(results):
     rows.append((name, f'{result["top1"]:.2%}', f'{result["loss"]:.4f}',
                  f'{result["examples"]:,}', f'{result["own_parameters"]:,}',
                  f'{result["max_xi"]:.3f}'))
-    for member, part in result.get('members', {}).items():
+    parts = dict(result.get('members', {}))
+    if 'own_head' in result:
+      parts['own head'] = result['own_head']
+    for member, part in parts.items():
       rows.append((f'  {member}', f'{part["top1"]:.2%}', f'{part["loss"]:.4f}',
                    f'{part["examples"]:,}', '', ''))
   total = results['parameters']['total']
@@ -88,7 +96,20 @@ def format_distances(results):
   """A matrix of how far apart tasks' signatures are, as `distance_rows`."""
   between = {tuple(pair['tasks']): pair['total_variation']
              for pair in results['distances']}
-  return f'{align(distance_rows(results["tasks"], between))}\n{DISTANCES}'
+  caption = with_shares(DISTANCES, {
+      name: task['mixtures'] for name, task in results['tasks'].items()})
+  return f'{align(distance_rows(results["tasks"], between))}\n{caption}'
+
+
+def with_shares(caption, mixtures):
+  """A caption that says where `self_organization.as_shares` was needed.
+
+  Args:
+    caption: What it says of a softmax.
+    mixtures: {task: `[L, K]` mixture weights}.
+  """
+  is_all = all(map(signatures.is_softmax, mixtures.values()))
+  return caption if is_all else f'{caption} {SHARES}'
 
 
 def distance_rows(names, between):

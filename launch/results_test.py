@@ -1,6 +1,7 @@
 """Tests of results and of the tables shown."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -73,7 +74,7 @@ class ResultsTest(tf.test.TestCase):
 
   def test_distances(self):
     found = {
-        'tasks': {'a': {}, 'b': {}, 'c': {}},
+        'tasks': {name: {'mixtures': np.eye(8).tolist()} for name in 'abc'},
         'distances': [
             {'tasks': ['a', 'b'], 'total_variation': [0.1] * 2 + [0.5] * 6},
             {'tasks': ['a', 'c'], 'total_variation': [0.2] * 6 + [0.6] * 2},
@@ -84,6 +85,20 @@ class ResultsTest(tf.test.TestCase):
     self.assertEqual(rows[2], ['1', 'a', '0.50', '0.60'])
     self.assertEqual(rows[3], ['2', 'b', '0.10', '0.00'])
     self.assertEqual(rows[4], ['3', 'c', '0.20', '0.50'])
+
+  def test_largest_weight_may_be_negative(self):
+    network = mock.Mock()
+    network.evaluate.return_value = {'one': {'top1': 0.5}}
+    network.mixtures.return_value = {'one': np.array([[-3.0, 1.0], [0.5, 0]])}
+    found = results.collect(network, 'test', 'ema', 1, 2)
+    self.assertEqual(found['tasks']['one']['max_xi'], 1.75)
+    self.assertEqual(found['tasks']['one']['signature'], '1-1')
+
+  def test_captions_of_weights_without_a_sum(self):
+    softmax, linear = np.eye(2), np.array([[-3.0, 1.0]])
+    self.assertEqual(results.with_shares('x', {'a': softmax}), 'x')
+    self.assertEqual(results.with_shares('x', {'a': softmax, 'b': linear}),
+                     f'x {results.SHARES}')
 
   def test_edits(self):
     task = {'loss': 1.5, 'mixtures': np.eye(3).tolist(), 'examples': 9}

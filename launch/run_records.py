@@ -5,14 +5,19 @@ import shlex
 
 import numpy as np
 
+from launch import adaptation_features
 from mixture_modules import signatures
 from trainers import records
 
 # What is read of each file.
 _RESULTS = {'tasks', 'parameters', 'split', 'weights', 'steps', 'seconds'}
-_TASK = {'mixtures', 'top1', 'loss', 'examples', 'own_parameters'}
+_SCORES = ('top1', 'loss', 'examples')
+_TASK = {'mixtures', *_SCORES, 'own_parameters'}
 _BETWEEN = {'lines', 'split', 'weights', 'statistics', 'steps'}
 _EDITS = {'trained', 'edits', 'split', 'weights', 'statistics', 'steps'}
+# Where they are there at all.
+_DICTIONARIES = ('tasks', 'edits', 'lines', 'parameters', 'initial', 'transfer',
+                 'adaptation')
 
 
 class Run:
@@ -27,8 +32,10 @@ class Run:
     results: Content of results.json, or None.
     metrics: Lines of metrics.jsonl.
     path: Lines of signatures.jsonl.
-    mixtures: {task: `[L, K]`} of the results, else of the last line of
-      signatures.jsonl; empty if there is none.
+    mixtures: {task: `[L, K]`} of all tasks of the model: of the results and,
+      of tasks without any, of the last line of signatures.jsonl; empty if
+      there is neither.
+    own: Names of the tasks that this run trains or evaluates, of `mixtures`.
     model: The configuration of the model.
     is_trained: Whether the signatures were trained, not fixed.
     edits: Contents of edits-*.json, which `launch.evaluate` leaves.
@@ -39,23 +46,32 @@ class Run:
   """
 
   def __init__(self, workdir):
-    workdir = pathlib.Path(workdir)
+    self._workdir = workdir = pathlib.Path(workdir)
     self.name = workdir.resolve().name
     self.run = records.read_run(workdir)
     self.results = None
     if (workdir / records.RESULTS).exists():
       self.results = read_results(workdir / records.RESULTS)
-    self.metrics = records.read_lines(workdir / records.METRICS)
-    self.path = records.read_lines(workdir / records.SIGNATURES)
-    for line in self.path:
-      _check(line, {'step', 'mixtures'}, workdir / records.SIGNATURES)
-    self.mixtures = {}
-    if self.results:
-      self.mixtures = {name: np.array(task['mixtures'])
-                       for name, task in self.results['tasks'].items()}
-    elif self.path:
-      self.mixtures = {name: np.array(xi)
-                       for name, xi in self.path[-1]['mixtures'].items()}
+    self.metrics = read_metrics(workdir / records.METRICS)
+    self.path = read_signatures(workdir / records.SIGNATURES)
+    found = self.results['tasks'] if self.results else {}
+    last = self.path[-1]['mixtures'] if self.path else found
+    if set(found) - set(last):
+      raise ValueError(
+          f'Expected the tasks {list(found)} of {records.RESULTS} in '
+          f'{workdir / records.SIGNATURES}, received {list(last)}: restore '
+          'the file of that run.')
+    self.mixtures = {
+        name: np.array(found[name]['mixtures'] if name in found else last[name])
+        for name in last}
+    if len({xi.shape for xi in self.mixtures.values()}) > 1:
+      raise ValueError(
+          f'Expected signatures of one shape in {workdir}, received '
+          f'{sorted({xi.shape for xi in self.mixtures.values()})} in '
+          f'{records.RESULTS} and {records.SIGNATURES}: restore the files.')
+    tasks = found or self.run['config'].get('tasks') or ()
+    self.own = ([name for name in self.mixtures if name in tasks]
+                or list(self.mixtures))
     self.model = self.run['config'].get('model', {})
     self.is_trained = self.model.get('signature') in signatures.TRAINED
     self.edits = [read_edits(path)
@@ -75,6 +91,14 @@ class Run:
       return self.results['seconds']
     return max((line.get('seconds', 0) for line in self.metrics), default=0)
 
+  def dataset(self, task):
+    """Name of a task's data set; None if the records do not know it."""
+    return self.run.get('data', {}).get(task, {}).get('dataset', task)
+
+  def features(self):
+    """`adaptation_features.Features` of an adaptation, or None."""
+    return adaptation_features.read(self._workdir)
+
   def curve(self, key, scale=1):
     """(steps, values) of the lines of metrics that have a key."""
     points = [(line['step'], scale * line[key])
@@ -86,18 +110,48 @@ class Run:
     last = [line for line in self.metrics
             if any(key.startswith('validation/') for key in line)][-1:]
     return {name: {key: line[f'validation/{name}/{key}']
-                   for key in ('top1', 'loss', 'examples')}
+                   for key in _SCORES}
             for line in last for name in self.mixtures
-            if f'validation/{name}/top1' in line}
+            if {f'validation/{name}/{key}' for key in _SCORES} <= set(line)}
 
 
 def read_results(path):
   """What `results.collect` wrote; a clear error if it is damaged."""
   found = records.read_json(path)
   _check(found, _RESULTS, path)
+  _check(found['parameters'], {'total'}, path)
   for task in found['tasks'].values():
     _check(task, _TASK, path)
+    for part in task.get('members', {}).values():
+      _check(part, set(_SCORES), path)
+  for task in found.get('initial', {}).values():
+    _check(task, set(_SCORES), path)
+  _check_mixtures({name: task['mixtures'] for name, task
+                   in found['tasks'].items()}, path)
   return found
+
+
+def read_metrics(path):
+  """Lines of metrics.jsonl, all numbers; a clear error if one is not."""
+  lines = records.read_lines(path)
+  for number, line in enumerate(lines, 1):
+    wrong = [name for name, value in line.items()
+             if not isinstance(value, (int, float))]
+    if wrong:
+      raise ValueError(
+          f'Expected numbers in {path}, line {number}, received {wrong[0]!r}: '
+          f'{line[wrong[0]]!r}: restore the file, or take the line out.')
+  return lines
+
+
+def read_signatures(path):
+  """Lines of signatures.jsonl, of one shape; a clear error if one is not."""
+  lines = records.read_lines(path)
+  for number, line in enumerate(lines, 1):
+    where = f'{path}, line {number}'
+    _check(line, {'step', 'mixtures'}, where)
+    _check_mixtures(line['mixtures'], where, lines[0]['mixtures'])
+  return lines
 
 
 def read_edits(path):
@@ -106,6 +160,8 @@ def read_edits(path):
   _check(found, _EDITS, path)
   for network in (found['trained'], *found['edits'].values()):
     _check(network, {'layers', 'tasks'}, path)
+    for task in network['tasks'].values():
+      _check(task, {'top1', 'signature'}, path)
     # Changes are against the trained network.
     _check(found['trained']['tasks'], set(network['tasks']), path)
   return found
@@ -120,16 +176,41 @@ def read_between(path):
     for point in line['points']:
       _check(point, {'t', 'tasks'}, path)
       _check(point['tasks'], set(line['between']), path)
+      for task in point['tasks'].values():
+        _check(task, {'top1', 'loss', 'signature'}, path)
   return found
 
 
-def _check(found, names, path):
+def _check(found, names, where):
   if (not isinstance(found, dict) or names - set(found)
       or not all(isinstance(found.get(name, {}), dict)
-                 for name in ('tasks', 'edits', 'lines'))):
+                 for name in _DICTIONARIES)):
     raise ValueError(
-        f'Expected {sorted(names)} in {path}, received a file that is damaged '
+        f'Expected {sorted(names)} in {where}, received a file that is damaged '
         'or of another version: restore it, or move it away.')
+
+
+def _check_mixtures(mixtures, where, like=None):
+  """Checks {task: `[L, K]`}: one shape, and tasks and shape as in `like`."""
+  shapes, first = ({name: _shape(xi) for name, xi in each.items()}
+                   if isinstance(each, dict) else {}
+                   for each in (mixtures, like or mixtures))
+  if (len(set(shapes.values())) != 1 or None in shapes.values()
+      or shapes != first):
+    tasks = f', of the tasks {list(first)} as in line 1' if like else ''
+    raise ValueError(
+        f'Expected mixtures [L, K] of one shape in {where}{tasks}, received '
+        f'{shapes} (None: no such array): restore the file, or take the line '
+        'out.')
+
+
+def _shape(xi):
+  """[L, K] of a list of equal rows of numbers; of anything else None."""
+  try:
+    found = np.asarray(xi, 'float64')
+  except (TypeError, ValueError):
+    return None
+  return found.shape if found.ndim == 2 and found.size else None
 
 
 def facts(run):

@@ -69,6 +69,69 @@ class RunRecordsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "'mixtures'.* another version"):
       run_records.Run(self.workdir)
 
+  @parameterized.parameters(
+      (records.METRICS, '{"loss": 1}', 'object with a step'),
+      (records.METRICS, '7', 'object with a step'),
+      (records.METRICS, '{"step": 7, "loss": "x"}', "numbers.*'loss': 'x'"),
+      (records.SIGNATURES, '{"step": 7}', 'mixtures'),
+      (records.SIGNATURES, '{"step": 7, "mixtures": []}', 'mixtures'),
+      (records.SIGNATURES, '{"step": 7, "mixtures": {"a": [[1]], "b": [[1]]}}',
+       'of the tasks .*one'),
+      (records.SIGNATURES, '{"step": 7, "mixtures": {"one": [[1, 0], [1]], '
+       '"two": [[0, 1], [1, 0]]}}', 'one shape'))
+  def test_damaged_lines_are_refused_by_number(self, name, line, message):
+    toy_records.write_run(self.workdir, _MIXTURES)
+    first, *rest = (self.workdir / name).read_text().splitlines()
+    (self.workdir / name).write_text('\n'.join([first, line, *rest]))
+    with self.assertRaisesRegex(ValueError, message) as caught:
+      run_records.Run(self.workdir)
+    self.assertIn(f'{name}, line 2', str(caught.exception))
+
+  def change_results(self, change):
+    toy_records.write_run(self.workdir, _MIXTURES)
+    results = records.read_json(self.workdir / records.RESULTS)
+    change(results)
+    records.write_json(self.workdir / records.RESULTS, results)
+
+  def test_other_damaged_results_are_refused(self):
+    self.change_results(lambda results: results['parameters'].pop('total'))
+    with self.assertRaisesRegex(ValueError, "'total'.* in .*results.json"):
+      run_records.Run(self.workdir)
+
+  def test_ragged_mixtures_are_refused(self):
+    self.change_results(
+        lambda results: results['tasks']['two']['mixtures'][0].append(1))
+    with self.assertRaisesRegex(ValueError, 'one shape in .*results.json'):
+      run_records.Run(self.workdir)
+
+  def test_signatures_of_another_run_are_refused(self):
+    self.change_results(
+        lambda results: results['tasks'].update(new=results['tasks']['one']))
+    with self.assertRaisesRegex(ValueError, "'new'.* in .*signatures.jsonl"):
+      run_records.Run(self.workdir)
+
+  def test_signatures_of_another_shape_are_refused(self):
+    def shorten(results):
+      for task in results['tasks'].values():
+        task['mixtures'].pop()
+
+    self.change_results(lambda results: (
+        shorten(results), results['tasks'].pop('two')))
+    with self.assertRaisesRegex(ValueError, r'\(2, 2\), \(3, 2\)'):
+      run_records.Run(self.workdir)
+
+  def test_tasks_without_results(self):
+    self.change_results(lambda results: results['tasks'].pop('one'))
+    run = run_records.Run(self.workdir)
+    self.assertEqual(list(run.mixtures), ['one', 'two'])
+    self.assertEqual(run.own, ['two'])
+    np.testing.assert_array_equal(run.mixtures['one'], _MIXTURES['one'])
+    self.assertEqual(run.dataset('one'), 'one')
+    run.run['data'] = {'one': {'dataset': 'mnist+blur'}, 'two': {
+        'dataset': None}}
+    self.assertEqual((run.dataset('one'), run.dataset('two')),
+                     ('mnist+blur', None))
+
   def test_edits_are_read_and_checked(self):
     toy_records.write_run(self.workdir, _MIXTURES)
     edits = {'trained': {'layers': [1], 'tasks': {}}, 'edits': {},
@@ -80,14 +143,18 @@ class RunRecordsTest(parameterized.TestCase):
     for damage in ([], {**edits, 'edits': 3}, {**edits, 'trained': {}},
                    {**edits, 'edits': {'reverse': {'layers': []}}},
                    {**edits, 'edits': {'reverse': {
-                       'layers': [1], 'tasks': {'not trained': {}}}}}):
+                       'layers': [1], 'tasks': {'not trained': {
+                           'top1': 0.5, 'signature': '1'}}}}},
+                   {**edits, 'edits': {'reverse': {
+                       'layers': [1], 'tasks': {'one': {}}}}}):
       records.write_json(path, damage)
       with self.assertRaisesRegex(ValueError, 'edits-test.* that is damaged'):
         run_records.Run(self.workdir)
 
   def test_lines_between_are_read_and_checked(self):
     toy_records.write_run(self.workdir, _MIXTURES)
-    point = {'t': 0.0, 'tasks': {'one': {}, 'two': {}}}
+    task = {'top1': 0.5, 'loss': 1.0, 'signature': '1-2'}
+    point = {'t': 0.0, 'tasks': {'one': task, 'two': task}}
     line = {'between': ['one', 'two'], 'points': [point]}
     found = {'lines': {'one to two': line}, 'split': 'test', 'weights': 'ema',
              'statistics': 'moved', 'steps': 120}
@@ -97,7 +164,11 @@ class RunRecordsTest(parameterized.TestCase):
     for damage in ([], {**found, 'lines': []},
                    {**found, 'lines': {'one to two': {'points': []}}},
                    {**found, 'lines': {'one to two': {
-                       **line, 'points': [{'t': 0.0, 'tasks': {'one': {}}}]}}}):
+                       **line, 'points': [{'t': 0.0, 'tasks': {
+                           'one': task}}]}}},
+                   {**found, 'lines': {'one to two': {
+                       **line, 'points': [{'t': 0.0, 'tasks': {
+                           'one': task, 'two': {'top1': 0.5}}}]}}}):
       records.write_json(path, damage)
       with self.assertRaisesRegex(ValueError, 'between-.* that is damaged'):
         run_records.Run(self.workdir)

@@ -11,6 +11,8 @@ from launch import plots
 from launch import report_plots
 from launch import results
 from launch import run_records
+from launch import sharing_report
+from launch import transfer_report
 from mixture_modules import self_organization
 from mixture_modules import signatures
 from trainers import records
@@ -30,6 +32,8 @@ def make_page(run):
       summary='All settings', text=True)
   page.heading('Results')
   _show_results(page, run)
+  if transfer_report.is_transfer(run):
+    transfer_report.show(page, run)
   if adaptation_report.is_adaptation(run):
     adaptation_report.show(page, run)
   else:
@@ -39,7 +43,7 @@ def make_page(run):
     _show_signatures(page, run)
   if len(run.mixtures) > 1:
     page.heading('What the tasks share')
-    _show_sharing(page, run)
+    sharing_report.show(page, run)
   if run.edits:
     page.heading('Edited signatures')
     for edits in run.edits:
@@ -91,14 +95,24 @@ def _introduce(page, run):
         notice=True)
   if run.mixtures:
     layers, templates = next(iter(run.mixtures.values())).shape
-    names = list(run.mixtures)
-    parameters = (f', {run.results["parameters"]["total"]:,} trained '
-                  'parameters' if run.results else '')
+    names = ', '.join(run.mixtures)
+    if len(run.own) < len(run.mixtures):
+      names += f'; of this run: {", ".join(run.own)}'
     page.paragraph(
-        f'{len(names)} {"tasks" if len(names) > 1 else "task"} '
-        f'({", ".join(names)}) on a bank of K = {templates} templates, '
-        f'L = {layers} layers{parameters}; {run.steps():,} steps in '
+        f'{len(run.mixtures)} {"tasks" if len(run.mixtures) > 1 else "task"} '
+        f'({names}) on a bank of K = {templates} templates, '
+        f'L = {layers} layers{_parameters(run)}; {run.steps():,} steps in '
         f'{run_records.duration(run.seconds())}.')
+
+
+def _parameters(run):
+  if not run.results:
+    return ''
+  total = f', {run.results["parameters"]["total"]:,} parameters'
+  for facts in (run.results.get(kind) for kind in ('transfer', 'adaptation')):
+    if facts and 'tuned_parameters' in facts:  # not of older versions
+      total += f', of which {facts["tuned_parameters"]:,} were tuned'
+  return total
 
 
 def _flat(config, prefix=''):
@@ -123,12 +137,19 @@ def _show_results(page, run):
   if not tasks:
     page.paragraph('Nothing has been evaluated yet.')
     return
+  # An adaptation has a table of its own for that.
+  initial = (run.results.get('initial', {})
+             if transfer_report.is_transfer(run) else {})
   rows = [('task', 'top-1, %', 'loss, nats', 'examples', 'own parameters')]
   for name, task in tasks.items():
     own = task.get('own_parameters')
     rows.append((*_scores(name, task), '' if own is None else f'{own:,}'))
     for member, part in task.get('members', {}).items():
       rows.append((*_scores(f'    {member}', part), ''))
+    if name in initial:
+      rows.append((*_scores('    initial', initial[name]), ''))
+  rows += [(name, 'not evaluated here', '', '', '') for name in run.mixtures
+           if name not in tasks]
   page.table(rows, caption)
   if run.results:
     page.table(
@@ -151,7 +172,7 @@ def _show_curves(page, run):
       ('top1', 'top-1 accuracy, %', 100, 'linear')):
     training, validation = (
         {name: run.curve(f'{prefix}{name}/{key}', scale)
-         for name in run.mixtures} for prefix in ('', 'validation/'))
+         for name in run.own} for prefix in ('', 'validation/'))
     panels.append((label, axis, training, validation))
   if not any(steps for steps, _ in panels[0][2].values()):
     page.paragraph('There are no lines of metrics to draw yet.')
@@ -175,27 +196,37 @@ def _show_signatures(page, run):
       f'strongest template of a layer. From the {source}.' + (
           ' Negative weights are orange.' if any(
               np.min(xi) < 0 for xi in run.mixtures.values()) else ''))
-  page.table(measures(run.mixtures), (
+  page.table(measures(run.mixtures, run.path), results.with_shares(
       'max xi > 0.9: number of such layers. Entropy 0: one template a layer, '
       f'{math.log(len(next(iter(run.mixtures.values()))[0])):.2f}: all alike. '
       'The rest is of the sequence of strongest templates. Runs per template: '
       '1 if each stands in one uninterrupted run. Growth: rank correlation of '
       'a run\'s length with its place, 1 if they grow towards the tail; a '
       'dash if all are of one length. Progressive: one run each, none shorter '
-      'than the one before, the last longer than the first.'))
+      'than the one before, the last longer than the first. Last change: the '
+      'step of the last record whose strongest templates are other than those '
+      'of the record before; never: they are those of the start.',
+      run.mixtures))
   page.table(_sequences(run.mixtures), text=True)
-  page.table(_layers(run.mixtures), (
-      'Largest mixture weight / entropy in nats.'), summary='Each layer')
+  page.table(_layers(run.mixtures), results.with_shares(
+      'Largest mixture weight / entropy in nats.', run.mixtures),
+             summary='Each layer')
   _show_path(page, run)
 
 
-def measures(mixtures):
-  """A table of measures of self-organisation, one line for each task."""
+def measures(mixtures, path=()):
+  """A table of measures of self-organisation, one line for each task.
+
+  Args:
+    mixtures: {task: `[L, K]` mixture weights}.
+    path: Lines of signatures.jsonl, which have all of these tasks.
+  """
   rows = [('signature', 'mean max xi', 'max xi > 0.9', 'mean entropy, nats',
-           'templates used', 'runs per template', 'growth', 'progressive')]
+           'templates used', 'runs per template', 'growth', 'progressive',
+           'last change of strongest (step)')]
   for name, xi in mixtures.items():
     sequence = self_organization.strongest(xi).tolist()
-    largest = self_organization.max_weights(xi)
+    largest = self_organization.max_shares(xi)
     growth = self_organization.growth(sequence)
     rows.append((
         name, f'{largest.mean():.3f}',
@@ -204,8 +235,18 @@ def measures(mixtures):
         f'{len(set(sequence))} of {len(xi[0])}',
         f'{self_organization.runs_per_template(sequence):.2f}',
         '–' if math.isnan(growth) else f'{growth:+.2f}',
-        'yes' if self_organization.is_progressive(sequence) else 'no'))
+        'yes' if self_organization.is_progressive(sequence) else 'no',
+        _last_change(path, name)))
   return rows
+
+
+def _last_change(path, name):
+  if len(path) < 2:
+    return '–'
+  step = self_organization.last_change(
+      [line['step'] for line in path],
+      [line['mixtures'][name] for line in path])
+  return 'never' if step is None else f'{step:,}'
 
 
 def _sequences(mixtures):
@@ -220,7 +261,7 @@ def _sequences(mixtures):
 def _layers(mixtures):
   columns = [
       [f'{largest:.2f} / {entropy:.2f}' for largest, entropy in zip(
-          self_organization.max_weights(xi), self_organization.entropies(xi))]
+          self_organization.max_shares(xi), self_organization.entropies(xi))]
       for xi in mixtures.values()]
   return [('layer', *mixtures),
           *((str(layer), *cells) for layer, cells
@@ -240,78 +281,24 @@ def _show_path(page, run):
   lines = run.path[::-every][::-1]
   steps = [line['step'] for line in lines]
   paths = {name: np.array([line['mixtures'][name] for line in lines])
-           for name in run.mixtures}
+           for name in run.own}
   page.picture(
       'path.png', functools.partial(report_plots.save_paths, steps, paths),
-      'Path of the signatures over training. Each line is a layer, the input '
-      'above; the lighter, the closer it is to one template; dots mark where '
-      'its strongest template changed. From the raw weights'
-      + (f', one record in {every}.' if every > 1 else '.'))
+      results.with_shares(
+          'Path of the signatures over training. Each line is a layer, the '
+          'input above; the lighter, the closer it is to one template; dots '
+          'mark where its strongest template changed. From the raw weights'
+          + (f', one record in {every}.' if every > 1 else '.'), run.mixtures))
   page.picture(
       'organisation.png', functools.partial(
           report_plots.save_curves, [
               (label, 'linear', {name: (steps, measure(path).mean(-1))
                                  for name, path in paths.items()}, {})
               for label, measure in (
-                  ('mean over layers of max xi', self_organization.max_weights),
+                  ('mean over layers of max xi', self_organization.max_shares),
                   ('mean entropy, nats', self_organization.entropies))],
           'Self-organisation over training'),
-      'Self-organisation over training. On the left the largest mixture '
-      'weight, 1 for one template a layer; on the right the entropy, 0 then.')
-
-
-def _show_sharing(page, run):
-  page.picture(
-      'tasks.png', functools.partial(report_plots.save_tasks, run.mixtures),
-      'Tasks side by side (Figure 2). Numbers and colours are the strongest '
-      'templates of each layer. Full colour: the layer is shared with another '
-      'task of the same number and letter, that is, the total variation '
-      'between any two of their mixtures is at most '
-      f'{self_organization.SHARED}; pale: shared with none; dashed frame: '
-      'shared by all tasks.')
-  page.table(_groups(run.mixtures), (
-      'Tasks in brackets share these layers; neighbouring layers that are '
-      'shared alike stand in one line.'), summary='Who shares which layer',
-             text=True)
-  between = self_organization.distances(run.mixtures)
-  page.table(results.distance_rows(list(run.mixtures), between),
-             results.DISTANCES)
-  kinds = {'all pairs': list(between)}
-  if any('+' in name for name in run.mixtures) and not any(
-      name.startswith('pool:') for name in run.mixtures):
-    kinds = self_organization.pairs_by_kind({
-        name: (name.partition('+')[0], name.partition('+')[2])
-        for name in run.mixtures})
-  means = {kind: np.mean([between[pair] for pair in pairs], 0)
-           for kind, pairs in kinds.items()}
-  page.picture(
-      'distances.png', functools.partial(report_plots.save_distances, means),
-      'Distance between signatures over the layers. Mean total variation '
-      'between the mixtures of two tasks, 0 if they are the same, 1 if they '
-      'have no template in common.' + (
-          ' The paper found, in Figure 2b, that tasks of the same augmentation '
-          'share early layers, and tasks of the same data set late ones.'
-          if len(kinds) > 1
-          else ''))
-  rows = [('pairs of tasks', 'number', 'first quarter', 'last quarter',
-           'all layers')]
-  for kind, values in means.items():
-    early, late = self_organization.early_late(values)
-    rows.append((kind, str(len(kinds[kind])), f'{early:.3f}', f'{late:.3f}',
-                 f'{values.mean():.3f}'))
-  page.table(rows, 'Mean total variation.')
-
-
-def _groups(mixtures):
-  sharing = [[group for group in groups if len(group) > 1]
-             for groups in self_organization.sharing(mixtures)]
-  rows = [('layers', 'shared by')]
-  first = 1
-  for groups, length in self_organization.runs(sharing):
-    last = first + length - 1
-    rows.append((
-        str(first) if length == 1 else f'{first} to {last}',
-        'all' if groups and len(groups[0]) == len(mixtures) else
-        '  '.join(f'[{", ".join(group)}]' for group in groups) or 'none'))
-    first = last + 1
-  return rows
+      results.with_shares(
+          'Self-organisation over training. On the left the largest mixture '
+          'weight, 1 for one template a layer; on the right the entropy, 0 '
+          'then.', run.mixtures))

@@ -11,6 +11,7 @@ import numpy as np
 
 from launch import plots
 from launch import report_plots
+from launch import results
 from launch import run_records
 from launch import run_report
 from launch import toy_records
@@ -24,7 +25,8 @@ _MIXTURES = {'mnist': np.eye(3)[[0, 1, 1, 2, 2, 2]],
 
 class RunReportTest(absltest.TestCase):
 
-  def make_page(self, mixtures, edit=lambda run: None, **changes):
+  def make_page(self, mixtures, edit=lambda run: None, results_change=None,
+                **changes):
     """Text of the page of a made-up run, and what its pictures were given."""
     drawn = {}
     for module, name in (
@@ -39,6 +41,10 @@ class RunReportTest(absltest.TestCase):
     with tempfile.TemporaryDirectory() as directory:
       workdir = pathlib.Path(directory) / 'run'
       toy_records.write_run(workdir, mixtures, **changes)
+      if results_change:
+        found = records.read_json(workdir / records.RESULTS)
+        results_change(found)
+        records.write_json(workdir / records.RESULTS, found)
       run = run_records.Run(workdir)
     edit(run)
     page = run_report.make_page(run)
@@ -52,14 +58,14 @@ class RunReportTest(absltest.TestCase):
         'tasks.png', 'distances.png'])
     for expected in (
         'Run run', '4 tasks (mnist, mnist+blur, kmnist, kmnist+blur)',
-        'K = 3 templates, L = 6 layers, 5,678 trained parameters; 120 steps',
+        'K = 3 templates, L = 6 layers, 5,678 parameters; 120 steps',
         'command|python -m launch.train \'--preset=<digits>\'',
         'with uncommitted changes', 'keras 3.15.1', 'x86_64, 2 cores',
         'model.num_layers|6', 'mnist+blur|50.00|0.4000|1,234|77',
         'test split, ema weights, after 120 steps',
         # max xi, entropy, templates used, runs per template, growth.
-        'mnist|1.000|6 of 6|0.000|3 of 3|1.00|+1.00|yes',
-        'kmnist|1.000|6 of 6|0.000|2 of 3|3.00|–|no',
+        'mnist|1.000|6 of 6|0.000|3 of 3|1.00|+1.00|yes|50',
+        'kmnist|1.000|6 of 6|0.000|2 of 3|3.00|–|no|50',
         'mnist|1-2-2-3-3-3|1 2 3', '1|1.00 / 0.00|1.00 / 0.00',
         # Who shares which layer.
         '1 to 2|[mnist, kmnist] [mnist+blur, kmnist+blur]',
@@ -107,6 +113,49 @@ class RunReportTest(absltest.TestCase):
     self.assertIn('1 to 2|all', text)
     self.assertIn('all pairs|1|0.000|0.000|0.000', text)
     self.assertNotIn('Figure 2b', text)
+
+  def test_linear_signatures_are_measured_as_shares(self):
+    xi = np.array([[-6.0, 2.0], [3.0, 3.0]])
+    text, drawn, _ = self.make_page({'a': xi, 'b': 2 * xi}, signature='linear')
+    for expected in (
+        # max xi, above 0.9, entropy.
+        'a|0.625|0 of 2|0.628|', '1|0.75 / 0.56|0.75 / 0.56',
+        '2|0.50 / 0.69|0.50 / 0.69', '2 b|0.00|',
+        'Negative weights are orange', results.SHARES):
+      self.assertIn(expected, text)
+    kinds, = drawn['save_distances']
+    np.testing.assert_allclose(kinds['all pairs'], [0, 0])
+    (_, _, largest, _), _ = drawn['save_curves'][0]
+    self.assertAlmostEqual(largest['b'][1][-1], 0.625)
+
+  def test_transfer(self):
+    def tune(results):
+      del results['tasks']['mnist']
+      results.update(
+          initial={'usps': {'top1': 0.25, 'loss': 0.5, 'examples': 7}},
+          transfer={
+              'from': 'runs/digits', 'task': 'usps', 'name': 'usps',
+              'init': 'learned', 'copied': None, 'scored_by': 'path',
+              'scores': {'mnist': 0.75}, 'coefficients': {'mnist': 1.0},
+              'statistics': 'reestimate', 'head': 'shared',
+              'head_shared_with': ['mnist'], 'tune': ['mixture'],
+              'tuned_parameters': 4, 'own_parameters': 77,
+              'train_examples': 1_000, 'examples_per_class': None})
+
+    text, drawn, _ = self.make_page(
+        {'mnist': np.eye(2), 'usps': np.eye(2)}, results_change=tune,
+        arguments=['--from=runs/digits'])
+    for expected in (
+        '2 tasks (mnist, usps; of this run: usps) on a bank',
+        '5,678 parameters, of which 4 were tuned',
+        'usps|50.00|0.4000|1,234|77', 'initial|25.00|0.5000|7|',
+        'mnist|not evaluated here|||', 'first signature|learned',
+        'tuned parameters|4', 'head|shared, shared with mnist',
+        'training images|1,000', 'mnist|75.00|1.0000', '1 mnist||0.00'):
+      self.assertIn(expected, text)
+    self.assertNotIn('copied from', text)
+    _, paths = drawn['save_paths']
+    self.assertEqual(list(paths), ['usps'])
 
   def test_fixed_signature(self):
     text, drawn, page = self.make_page(

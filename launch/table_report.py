@@ -6,7 +6,8 @@
 import dataclasses
 import functools
 import pathlib
-import statistics
+import re
+import shlex
 
 from launch import html_page
 from launch import paper_tables
@@ -14,28 +15,43 @@ from launch import plots
 from launch import report_plots
 from launch import run_records
 from launch import run_report
+from launch import table_runs
 from launch import table_text
 from trainers import records
 
 CELLS = f'ROW/seedN/{records.RUN}'
 _KINDS = ('cyclic', 'sequential', 'random', 'mixture')  # Table 5's order
+_FIGURE_4 = (5, 6, None)  # tables whose rows differ in K, L and signature alone
+_SEEN = ('num_templates', 'num_layers', 'signature')  # in columns of their own
 
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-  """A row of the table and its runs.
+  """Runs of one command, in a row of the table.
 
   Args:
-    name: As the paper has it, else the name of its directory.
+    directory: Its name, without that of the command.
     table: Number of the paper's table, or None.
     paper: The paper's figure in percent, or None.
-    runs: {directory's name, such as seed0: `run_records.Run`}.
+    flags: Those of the command that the paper's row does not decide.
+    label: What of them tells the command from others of the page.
+    line: `table_text.Line` of the finished runs, or None.
+    runs: {directory's name, such as seed0: `run_records.Run`}, finished or
+      not.
   """
 
-  name: str
+  directory: str
   table: int | None
   paper: float | None
+  flags: tuple
+  label: str
+  line: table_text.Line | None
   runs: dict
+
+  @property
+  def name(self):
+    """As the paper has it, else of the directory; and the command's label."""
+    return self.directory + f' ({self.label})' * bool(self.label)
 
   @property
   def model(self):
@@ -48,15 +64,25 @@ class _Row:
     return {'softmax': 'mixture'}.get(
         self.model['signature'], self.model['signature'])
 
+  @property
+  def point(self):
+    """What is to be its own in Figure 4."""
+    return (self.model['num_templates'], self.model['num_layers'], self.kind,
+            self.label)
+
   def top1(self):
     """Percent of each run that is finished, ascending."""
-    return sorted(_top1(run) for run in self.runs.values() if run.results)
+    if not self.line:
+      return []
+    task, = self.line.first['tasks']
+    return sorted(self.line.top1(task))
 
 
 def find_cells(workdir):
   """Directories of the runs of a table; none if `workdir` holds no table."""
   return sorted(path.parent for path in
-                pathlib.Path(workdir).glob(f'*/seed*/{records.RUN}'))
+                pathlib.Path(workdir).glob(f'*/seed*/{records.RUN}')
+                if re.fullmatch(r'seed\d+', path.parent.name))
 
 
 def make_page(name, cells):
@@ -73,7 +99,7 @@ def make_page(name, cells):
     names = {row.name.replace('/', '_') for row in table.rows}
     if table.columns and any(cell.parent.name in names for cell in cells):
       return _page_of_tasks(table, cells[0].parents[1])
-  rows = _read(cells)
+  rows, strangers = _read(cells)
   numbers = {row.table for row in rows}
   table = None
   if len(numbers) == 1:
@@ -84,7 +110,10 @@ def make_page(name, cells):
   _show_accuracy(page, rows)
   page.table(_rows(rows), (
       'Top-1 on the test split, averaged weights, over the runs that are '
-      'finished.'))
+      'finished. Runs of another command stand in a row of their own; in '
+      'brackets what it has that not all commands of the page have.'))
+  if strangers:
+    page.paragraph(table_text.left_out(strangers))
   _show_signatures(page, rows)
   page.heading('Cells')
   page.table(_cells(rows), (
@@ -117,32 +146,66 @@ def _page_of_tasks(table, workdir):
 
 
 def _read(cells):
-  """The rows of a table, by K, L and signature."""
-  runs = {}
+  """Rows of a table, by K, L and signature; paths that are none of its."""
+  directories = {}
   for path in cells:
     run = run_records.Run(path)
-    if len(run.mixtures) > 1:
+    tasks = list(run.results['tasks'] if run.results else run.mixtures)
+    if len(tasks) > 1:
       raise ValueError(
           f'Expected runs of one task in a table, received {path} with '
-          f'{list(run.mixtures)}: give the directory of that run alone.')
-    runs.setdefault(path.parent.name, {})[path.name] = run
-  rows = [_Row(*_identify(name, next(iter(own.values()))), own)
-          for name, own in runs.items()]
+          f'{tasks}: give the directory of that run alone.')
+    directories.setdefault(path.parent, {})[path.name] = run
+  rows, strangers = [], []
+  for directory, runs in directories.items():
+    own, foreign = _read_row(directory, runs)
+    rows += own
+    strangers += foreign
+  for number, row in enumerate(rows):
+    # Without what all have: the label says what makes it another command.
+    rows[number] = dataclasses.replace(row, label=shlex.join(
+        flag for flag in row.flags
+        if not all(flag in other.flags for other in rows)))
   return sorted(rows, key=lambda row: (
       row.model['num_templates'], row.model['num_layers'],
-      _KINDS.index(row.kind) if row.kind in _KINDS else len(_KINDS)))
+      _KINDS.index(row.kind) if row.kind in _KINDS else len(_KINDS),
+      row.label)), strangers
 
 
-def _identify(directory, run):
-  """Name, number of the paper's table and its figure, of a row."""
-  given = set(run.run['argv'])
-  matches = [(row.name, number, row.paper)
-             for number, table in paper_tables.TRAINED.items()
-             for row in table.rows
-             if row.name.replace('/', '_') == directory
-             and set(row.flags) <= given]
+def _read_row(directory, runs):
+  """A `_Row` for each command of a directory, and paths of strangers."""
+  name, number, paper, flags = _identify(directory.name, runs.values())
+  lines, foreign = table_text.read_lines(directory, flags)
+  commands = {}  # {command: {directory's name: run}}
+  for seed, run in runs.items():
+    if set(flags) <= set(run.run['argv']):
+      commands.setdefault(
+          table_text.command(run.run), {})[seed] = run
+    elif directory / seed not in foreign:
+      foreign.append(directory / seed)
+  lines = {table_text.command(next(iter(line.runs.values()))): line
+           for line in lines}
+  rows = [_Row(
+      name, number, paper,
+      tuple(flag for flag in command if flag not in flags
+            and table_runs.flag_name(flag) not in _SEEN),
+      '', lines.get(command), own) for command, own in commands.items()]
+  return rows, foreign
+
+
+def _identify(directory, runs):
+  """Name, number of the paper's table, its figure and the flags of a row."""
+  given = [set(run.run['argv']) for run in runs]
+  matches = [
+      (sum(set(row.flags) <= flags for flags in given), number, row)
+      for number, table in paper_tables.TRAINED.items() for row in table.rows
+      if row.name.replace('/', '_') == directory]
   # Rows of Table 6 have all the flags of Table 5, and one more.
-  return matches[-1] if matches else (directory, None, None)
+  count, number, row = max(
+      matches, key=lambda match: match[:2], default=(0, None, None))
+  if not count:
+    return directory, None, None, ()
+  return row.name, number, row.paper, row.flags
 
 
 def _runs(rows):
@@ -171,18 +234,30 @@ def _introduce(page, rows):
 
 
 def _show_accuracy(page, rows):
+  tasks = {task for row in rows if row.line for task in row.line.first['tasks']}
+  if ({row.table for row in rows} - set(_FIGURE_4) or len(tasks) > 1
+      or len({row.point for row in rows}) < len(rows)
+      or any(_has_source(run) for _, run in _runs(rows))):
+    return  # they differ in more than Figure 4 shows
   kinds = {}
   for row in rows:
     kinds.setdefault(row.kind, []).append({
         'templates': row.model['num_templates'],
         'layers': row.model['num_layers'], 'paper': row.paper,
-        'top1': row.top1()})
+        'label': row.label, 'top1': row.top1()})
   page.picture(
       'accuracy.png', functools.partial(report_plots.save_accuracy, kinds),
       'Accuracy over the number of layers L (Figure 4). A panel for each kind '
-      'of signature, a colour and mark for each number of templates K. Filled: '
-      'ours, the median of the seeds with a bar from the least to the largest; '
-      'hollow and dashed: the paper\'s figure.')
+      'of signature, a colour for each number of templates K, a mark and a '
+      'style of line for each command. Filled: ours, the median of the seeds '
+      'with a bar from the least to the largest; hollow and dashed: the '
+      'paper\'s figure.')
+
+
+def _has_source(run):
+  """Whether it began from another run's model."""
+  return any(table_runs.flag_name(argument) == 'from'
+             for argument in run.run['argv'][1:])
 
 
 def _rows(rows):
@@ -190,13 +265,12 @@ def _rows(rows):
             'seeds', 'parameters')]
   for row in rows:
     top1 = row.top1()
-    ours = ' / '.join(f'{value:.1f}' for value in (
-        top1[0], statistics.median(top1), top1[-1])) if top1 else '–'
     done = [run for run in row.runs.values() if run.results]
     lines.append((
         row.name, str(row.model['num_templates']),
         str(row.model['num_layers']), row.kind,
-        '–' if row.paper is None else f'{row.paper:.1f}', ours,
+        '–' if row.paper is None else f'{row.paper:.1f}',
+        table_text.spread(top1) if top1 else '–',
         f'{len(done)} of {len(row.runs)}',
         f'{done[0].results["parameters"]["total"]:,}' if done else '–'))
   return lines
@@ -223,14 +297,17 @@ def _show_signatures(page, rows):
       run.is_trained and len(run.mixtures) for run in row.runs.values())]
   if trained:
     page.heading('Signatures')
-  for row in trained:
+  for number, row in enumerate(trained, 1):
     mixtures = {name: xi for name, run in row.runs.items()
                 for xi in run.mixtures.values()}
+    alone = not any(_has_source(run) for run in row.runs.values())
+    directory = row.directory.replace('/', '_')
     page.picture(
-        f'signatures_{row.name.replace("/", "_")}.png', functools.partial(
+        f'signatures{number}_{directory}.png', functools.partial(
             plots.save_signatures, mixtures,
             title=f'Trained signatures of {row.name}\n'
             '(dots mark the strongest template)'),
         f'Signatures of {row.name} (Figure 3). Columns are layers, lines are '
-        'templates; the darker, the larger the mixture weight. Templates of '
-        'different seeds have nothing to do with each other.')
+        'templates; the darker, the larger the mixture weight.' + (
+            ' Templates of different seeds have nothing to do with each other.'
+            if alone and len(mixtures) > 1 else ''))

@@ -26,8 +26,8 @@ class TableReportTest(parameterized.TestCase):
     self.addCleanup(directory.cleanup)
     self.workdir = pathlib.Path(directory.name)
 
-  def write_cell(self, number, name, seed, **changes):
-    """Writes a cell where `launch.reproduce` has it."""
+  def write_cell(self, number, name, seed, *flags, **changes):
+    """Writes a cell where `launch.reproduce` has it, with flags besides."""
     row, = (row for row in paper_tables.TRAINED[number].rows
             if row.name == name)
     templates, layers, kind = name.split('/')
@@ -37,7 +37,7 @@ class TableReportTest(parameterized.TestCase):
     toy_records.write_run(
         self.workdir / name.replace('/', '_') / f'seed{seed}',
         {'cifar100': np.eye(int(templates))[list(sequence)]},
-        arguments=row.flags,
+        arguments=[*row.flags, f'--seed={seed}', *flags],
         signature='softmax' if kind == 'mixture' else kind, **changes)
 
   def make_page(self):
@@ -67,7 +67,7 @@ class TableReportTest(parameterized.TestCase):
     for expected in (
         paper_tables.TRAINED[5].title, *paper_tables.TRAINED[5].notes,
         'Unfinished: 4 of the 5 runs that were begun have results.',
-        '2/8/cyclic|2|8|cyclic|61.6|50.0 / 50.0 / 50.0|1 of 1|5,678',
+        '2/8/cyclic|2|8|cyclic|61.6|50.0|1 of 1|5,678',
         '4/16/random|4|16|random|65.1|–|0 of 1|–',
         '4/16/mixture|4|16|mixture|66.4|62.0 / 63.0 / 66.0|3 of 3|5,678',
         '4/16/mixture, seed1|120|61\N{NO-BREAK SPACE}s|62.00|62.00|1.000|'
@@ -76,15 +76,69 @@ class TableReportTest(parameterized.TestCase):
       self.assertIn(expected, text)
     self.assertEqual(drawn['accuracy'], {
         'cyclic': [
-            {'templates': 2, 'layers': 8, 'paper': 61.6, 'top1': [50]}],
+            {'templates': 2, 'layers': 8, 'paper': 61.6, 'label': '',
+             'top1': [50]}],
         'random': [
-            {'templates': 4, 'layers': 16, 'paper': 65.1, 'top1': []}],
-        'mixture': [{'templates': 4, 'layers': 16, 'paper': 66.4,
+            {'templates': 4, 'layers': 16, 'paper': 65.1, 'label': '',
+             'top1': []}],
+        'mixture': [{'templates': 4, 'layers': 16, 'paper': 66.4, 'label': '',
                      'top1': [62, 63, 66]}]})
     self.assertEqual(list(drawn), [
         'accuracy', 'Trained signatures of 4/16/mixture'])
     self.assertEqual(list(drawn['Trained signatures of 4/16/mixture']),
                      ['seed0', 'seed1', 'seed2'])
+
+  def test_commands_have_rows_of_their_own(self):
+    for seed, top1 in ((0, 0.66), (1, 0.64)):
+      self.write_cell(5, '4/16/mixture', seed, top1=top1)
+    for seed, top1 in ((2, 0.5), (3, 0.48)):
+      self.write_cell(5, '4/16/mixture', seed, '--clustering=0.001', top1=top1)
+    self.write_cell(5, '4/16/mixture', 4, '--clustering=0.001', finished=False)
+    self.write_cell(5, '4/16/mixture', 5, '--epochs=1', finished=False)
+    for seed, finished in ((6, True), (7, False)):
+      toy_records.write_run(
+          self.workdir / '4_16_mixture' / f'seed{seed}', {'mine': np.eye(2)},
+          finished=finished, arguments=['--preset=small'])
+    text, drawn = self.make_page()
+    for expected in (
+        '4/16/mixture|4|16|mixture|66.4|64.0 / 65.0 / 66.0|2 of 2|',
+        '4/16/mixture (--clustering=0.001)|4|16|mixture|66.4|'
+        '48.0 / 49.0 / 50.0|2 of 3|',
+        '4/16/mixture (--epochs=1)|4|16|mixture|66.4|–|0 of 1|',
+        '4/16/mixture (--clustering=0.001), seed4|100|'):
+      self.assertIn(expected, text)
+    self.assertRegex(text, 'Left out, as other.*mixture/seed6, .*/seed7')
+    self.assertNotIn('seed6|', text)
+    cells = drawn['accuracy']['mixture']
+    self.assertEqual(
+        [(cell['label'], cell['top1']) for cell in cells],
+        [('', [64, 66]), ('--clustering=0.001', [48, 50]), ('--epochs=1', [])])
+    self.assertEqual(
+        {title: list(runs) for title, runs in drawn.items()
+         if title != 'accuracy'},
+        {'Trained signatures of 4/16/mixture': ['seed0', 'seed1'],
+         'Trained signatures of 4/16/mixture (--clustering=0.001)': [
+             'seed2', 'seed3', 'seed4'],
+         'Trained signatures of 4/16/mixture (--epochs=1)': ['seed5']})
+
+  def test_no_figure_4_of_what_differs_otherwise(self):
+    for seed, source in enumerate(('runs/a', 'runs/b')):
+      toy_records.write_run(
+          self.workdir / 'mine' / f'seed{seed}', {'one': np.eye(2)},
+          arguments=[f'--from={source}/seed{seed}'])
+    text, drawn = self.make_page()
+    self.assertNotIn('accuracy', drawn)
+    self.assertLen(drawn, 2)
+    self.assertNotIn('nothing to do with each other', text)
+
+  def test_rows_of_several_data_sets_have_no_figure_4(self):
+    for row in ('one', 'two'):
+      toy_records.write_run(
+          self.workdir / row / 'seed0', {row: np.eye(2)},
+          arguments=[f'--tasks={row}'])
+    text, drawn = self.make_page()
+    self.assertNotIn('accuracy', drawn)
+    self.assertIn('two (--tasks=two)|2|2|mixture|–|50.0|1 of 1', text)
 
   def test_table_6_is_not_table_5(self):
     self.write_cell(6, '4/16/sequential', 0)

@@ -158,14 +158,22 @@ def read_lines(directory, flags=()):
     if not set(flags) <= set(run['argv']):
       foreign.append(path)
       continue
-    command = tuple(table_runs.comparable(table_runs.without_seed(
-        table_runs.deciding(run['argv'][1:]))))
-    line = groups.setdefault(command, Line({}, {}, {}))
+    line = groups.setdefault(command(run), Line({}, {}, {}))
     line.runs[seed] = run
     line.results[seed] = records.read_json(path / records.RESULTS)
     if table_runs.is_evaluated(path, TRAINING):
       line.training[seed] = records.read_json(path / TRAINING)
   return list(groups.values()), foreign
+
+
+def command(run):
+  """What decides a run's numbers apart from the seed, as a tuple of flags.
+
+  Args:
+    run: Content of run.json.
+  """
+  return tuple(table_runs.comparable(table_runs.without_seed(
+      table_runs.deciding(run['argv'][1:]))))
 
 
 def how(line, module='launch.train'):
@@ -175,13 +183,13 @@ def how(line, module='launch.train'):
   commits = dict.fromkeys(
       (run['commit'] or 'unknown')[:7] + '+' * bool(run['dirty'])
       for run in runs)
-  command = shlex.join(table_runs.deciding(runs[0]['argv'][1:]))
+  text = shlex.join(table_runs.deciding(runs[0]['argv'][1:]))
   return [
       ', '.join(map(str, line.runs)), f'{line.first["steps"]:,}',
       run_records.duration(statistics.median(
           results['seconds'] for results in line.results.values())),
       f'{line.first["parameters"]["total"]:,}', ', '.join(commits),
-      f'`python -m {module} {command}`']
+      f'`python -m {module} {text}`']
 
 
 def spread(values, form='.1f'):
@@ -211,9 +219,14 @@ def end_notes(lines, foreign):
   if any(run['kind'] == 'smoke' for run in runs):
     notes.append(_SMOKE)
   if foreign:
-    notes.append('Left out, as other commands than the row\'s made them: '
-                 f'{", ".join(str(path) for path in foreign)}.')
+    notes.append(left_out(foreign))
   return notes
+
+
+def left_out(foreign):
+  """A footnote on the paths of runs that are none of a table's."""
+  return ('Left out, as other commands than the row\'s made them: '
+          f'{", ".join(str(path) for path in foreign)}.')
 
 
 def markdown(title, header, rows, notes):

@@ -29,13 +29,52 @@ def max_weights(mixtures):
   return np.abs(mixtures).max(-1)
 
 
+def as_shares(mixtures):
+  """Mixtures on the scale of a softmax, with their signs.
+
+      p[l, k] = xi[l, k] / sum_j |xi[l, j]|
+
+  Weights of tanh and linear signatures have no sum, and batch norm undoes
+  their scale: what is said of all kinds alike is said of p. The weights of a
+  softmax and of fixed signatures are shares already and stay as they are.
+
+  Args:
+    mixtures: `[.., L, K]` mixture weights of one signature.
+
+  Returns:
+    Array of the same shape; the sizes of a row sum to 1, or are all 0.
+
+  Source: our choice.
+  """
+  mixtures = np.asarray(mixtures)
+  if signatures.is_softmax(mixtures):
+    return mixtures
+  mixtures = np.asarray(mixtures, 'float64')
+  sizes = np.abs(mixtures).sum(-1, keepdims=True)
+  return mixtures / np.maximum(sizes, 1e-12)
+
+
+def max_shares(mixtures):
+  """Largest share of each layer, `max_k |p[l, k]|` of `as_shares`.
+
+  Args:
+    mixtures: `[.., L, K]` mixture weights of one signature.
+
+  Returns:
+    `[.., L]` array from 1/K (all alike) to 1 (one template alone); of a
+    softmax the same as `max_weights`.
+
+  Source: our choice, for ablations beside the softmax.
+  """
+  return max_weights(as_shares(mixtures))
+
+
 def entropies(mixtures):
   """Entropy of each layer's mixture, in nats.
 
-      H[l] = -sum_k p[l, k] log p[l, k]
-      p[l, k] = |xi[l, k]| / sum_j |xi[l, j]|
+      H[l] = -sum_k |p[l, k]| log |p[l, k]|
 
-  For a softmax, p is xi itself; tanh and linear mixtures may be negative.
+  p is of `as_shares`, of a softmax xi itself.
 
   Args:
     mixtures: `[L, K]` mixture weights.
@@ -45,14 +84,32 @@ def entropies(mixtures):
 
   Source: section 3.2; p is our choice.
   """
-  sizes = np.abs(np.asarray(mixtures, 'float64'))
-  p = sizes / np.maximum(sizes.sum(-1, keepdims=True), 1e-12)
+  p = np.abs(np.asarray(as_shares(mixtures), 'float64'))
   return np.maximum(-(p * np.log(np.maximum(p, 1e-12))).sum(-1), 0.0)
 
 
 def strongest(mixtures):
   """Strongest template of each layer, from 0: `argmax_k |xi[l, k]|`."""
   return np.abs(mixtures).argmax(-1)
+
+
+def last_change(steps, mixtures):
+  """When a layer's strongest template last became another one.
+
+  Args:
+    steps: `n` training steps, growing.
+    mixtures: `[n, L, K]` mixture weights at these steps.
+
+  Returns:
+    The first of the steps with today's sequence of strongest templates; None
+    if it is that of the start.
+
+  Source: our choice, to tell a signature that organised itself from one that
+  was drawn to the templates it began with.
+  """
+  sequences = strongest(mixtures)  # [n, L]
+  changed, = np.nonzero((sequences[1:] != sequences[:-1]).any(-1))
+  return steps[changed[-1] + 1] if len(changed) else None
 
 
 def runs(sequence):
@@ -124,15 +181,18 @@ def is_progressive(sequence):
 def distances(mixtures):
   """Total variation between the signatures of every two tasks.
 
+  Of `as_shares`, so that it is 1 at most: where templates are disjoint, or
+  their weights opposite.
+
   Args:
     mixtures: {task: `[L, K]` mixture weights}.
 
   Returns:
     {(one, other): `[L]` array}, pairs in the order of the tasks.
   """
-  return {(one, other): signatures.total_variation(
-      mixtures[one], mixtures[other])
-          for one, other in itertools.combinations(mixtures, 2)}
+  shares = {name: as_shares(xi) for name, xi in mixtures.items()}
+  return {(one, other): signatures.total_variation(shares[one], shares[other])
+          for one, other in itertools.combinations(shares, 2)}
 
 
 def sharing(mixtures, threshold=SHARED):

@@ -23,6 +23,30 @@ class SelfOrganizationTest(parameterized.TestCase):
     np.testing.assert_array_equal(
         self_organization.strongest([[0.2, 0.8], [0.6, 0.4]]), [1, 0])
 
+  def test_shares(self):
+    xi = np.array([[-3.0, 1.0], [0.0, 0.0], [0.5, 0.5]])
+    np.testing.assert_allclose(
+        self_organization.as_shares(xi), [[-0.75, 0.25], [0, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(
+        self_organization.max_shares(xi), [0.75, 0, 0.5])
+    np.testing.assert_allclose(
+        self_organization.max_shares([xi, 7 * xi]), [[0.75, 0, 0.5]] * 2)
+    # Those of a softmax are not touched.
+    np.testing.assert_array_equal(self_organization.as_shares(_ROWS), _ROWS)
+
+  def test_last_change(self):
+    one, other = [[0.6, 0.4], [0.7, 0.3]], [[0.6, 0.4], [0.2, 0.8]]
+    for path, expected in (
+        ([one, one, one], None), ([one, other, other], 10),
+        ([one, other, one], 30), ([-1 * np.array(one), one, one], None)):
+      self.assertEqual(
+          self_organization.last_change([0, 10, 30], path), expected)
+
+  def test_distances_of_tanh_and_linear(self):
+    between = self_organization.distances({
+        'a': [[-3.0, 1.0], [2.0, 0.0]], 'b': [[-6.0, 2.0], [-5.0, 0.0]]})
+    np.testing.assert_allclose(between['a', 'b'], [0, 1])
+
   def test_entropies_of_tanh_and_linear(self):
     found = self_organization.entropies([[-3.0, 3.0], [0.0, 0.0]])
     np.testing.assert_allclose(found, [math.log(2), 0], atol=1e-9)

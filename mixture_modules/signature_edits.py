@@ -111,7 +111,9 @@ def _copy(rows, layer, source):
 
 
 def _harden(rows):
-  return [row._replace(mixture=signatures.harden(row.mixture)) for row in rows]
+  # Together: all rows show whether it is a softmax, a single one does not.
+  hard = signatures.harden(np.stack([row.mixture for row in rows]))
+  return [row._replace(mixture=xi) for row, xi in zip(rows, hard)]
 
 
 # Of each edit: the function (rows, *numbers) -> rows, and what numbers mean.

@@ -55,6 +55,12 @@ class SignatureEditsTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(layers, [0, 2, 3])
     self.assertAllEqual(xi, signatures.harden(_XI)[[0, 2, 3]])
 
+  def test_harden_sees_all_rows(self):
+    xi = np.array([[-0.9, 0.2], [0.25, 0.75]])  # tanh; the second by chance
+    _, hard = signature_edits.apply('harden', xi)
+    self.assertAllEqual(hard, [[-0.9, 0], [0, 0.75]])
+    self.assertAllEqual(hard, signatures.harden(xi))
+
   @parameterized.named_parameters(
       ('unknown', 'rotate:1', "Unknown edit 'rotate:1'. Expected one of "
        'swap:LAYER:LAYER, reverse, shuffle:SEED, '),

@@ -262,9 +262,14 @@ def harden(mixtures):
   mixtures = np.asarray(mixtures)
   alone = np.eye(mixtures.shape[-1], dtype=mixtures.dtype)[
       np.abs(mixtures).argmax(-1)]
-  sums = mixtures.sum(-1)
-  is_softmax = (mixtures >= 0).all() and np.abs(sums - 1).max() < 1e-3
-  return alone if is_softmax else alone * mixtures
+  return alone if is_softmax(mixtures) else alone * mixtures
+
+
+def is_softmax(mixtures):
+  """Whether all rows of `[.., L, K]` are shares: not negative, of sum 1."""
+  mixtures = np.asarray(mixtures)
+  return bool((mixtures >= 0).all()
+              and np.abs(mixtures.sum(-1) - 1).max() < 1e-3)
 
 
 def mean_mixture(signatures, coefficients):

@@ -165,6 +165,12 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLess(xi.max(), 0.99)
     self.assertAllEqual(signatures.harden(hard), hard)
 
+  def test_is_softmax(self):
+    self.assertTrue(signatures.is_softmax([[0.25, 0.75], [1, 0]]))
+    self.assertTrue(signatures.is_softmax([[[0.25, 0.75]], [[1, 0]]]))
+    self.assertFalse(signatures.is_softmax([[0.25, 0.75], [1.5, -0.5]]))
+    self.assertFalse(signatures.is_softmax([[0.25, 0.75], [0.5, 0.6]]))
+
   def test_harden_without_a_simplex_keeps_the_strongest_weight(self):
     xi = np.array([[-0.95, 0.0, 0.01], [0.2, 3.2, -1.0]])
     self.assertAllEqual(

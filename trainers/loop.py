@@ -18,6 +18,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules import self_organization
 from trainers import checkpoints
 from trainers import progress
 from trainers import records
@@ -263,7 +264,8 @@ class _Loop:
     self._last_log = (done, now)
     mixtures = self._trainer.mixtures()
     for name, xi in mixtures.items():
-      scalars[f'{name}/max_xi'] = float(xi.max(-1).mean())
+      scalars[f'{name}/max_xi'] = float(
+          self_organization.max_weights(xi).mean())
     self._writer.scalars(done, {
         **scalars, 'images_per_second': round(speed, 1),
         'seconds': round(self.seconds(), 2)})

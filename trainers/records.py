@@ -258,21 +258,42 @@ def _append(path, value):
 
 
 def read_lines(path):
-  """The values of a JSON-lines file; a last line cut short is left out."""
+  """The lines of metrics or signatures; a last one cut short is left out.
+
+  Args:
+    path: A file that `Writer` makes; it may be missing.
+
+  Returns:
+    List of dictionaries, each with its 'step'.
+
+  Raises:
+    ValueError: If another line than the last is damaged, or one is foreign.
+  """
   path = pathlib.Path(path)
+  lines = path.read_bytes().splitlines() if path.exists() else []
   values = []
-  if path.exists():
-    for line in path.read_text().splitlines():
-      try:
-        values.append(json.loads(line))
-      except ValueError:
-        break
+  for number, line in enumerate(lines, 1):
+    try:
+      value = json.loads(line)
+    except ValueError as error:
+      if number == len(lines):
+        break  # a write that was cut off
+      raise ValueError(_damage(path, number, error)) from error
+    if not isinstance(value, dict) or not isinstance(value.get('step'), int):
+      raise ValueError(_damage(path, number, 'none with a step'))
+    values.append(value)
   return values
+
+
+def _damage(path, number, what):
+  return (f'Expected a JSON object with a step in {path}, line {number}, '
+          f'received a damaged line ({what}): restore the file, or take the '
+          'line out.')
 
 
 def _keep_until(path, step):
   # A run that begins again writes its step 0 again.
-  lines = [v for v in read_lines(path) if step and v['step'] <= step]
+  lines = [v for v in read_lines(path) if v['step'] <= step] if step else []
   files.write(
       path, ''.join(json.dumps(line) + '\n' for line in lines).encode())
   return lines

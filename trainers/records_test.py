@@ -164,6 +164,17 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     path.write_text('{"step": 1}\n{"step": 2}\n{"st')
     self.assertEqual(records.read_lines(path), [{'step': 1}, {'step': 2}])
 
+  @parameterized.parameters(
+      ('{"st\n{"step": 2}\n',), ('\n{"step": 2}\n',),
+      ('[1]\n{"step": 2}\n',), ('{"loss": 1}\n',), ('{"step": "2"}',),
+      ('\xff\n{"step": 2}\n',))
+  def test_other_bad_lines_are_refused_by_number(self, damage):
+    path = self.workdir.parents[1] / 'x.jsonl'
+    path.write_bytes(b'{"step": 1}\n' + damage.encode('latin1'))
+    with self.assertRaisesRegex(
+        ValueError, 'object with a step in .*x.jsonl, line 2, received'):
+      records.read_lines(path)
+
 
 class WriterTest(tf.test.TestCase):
 
@@ -233,6 +244,16 @@ class WriterTest(tf.test.TestCase):
       writer.scalars(1, {'loss': 1.0})
     self.assertLen(self.assertSameNumbers(), 1)
     self.assertLen(records.read_lines(self.workdir / records.SIGNATURES), 1)
+
+  def test_refuses_to_resume_over_damaged_lines(self):
+    path = self.workdir / records.METRICS
+    path.write_text('{"step": 5}\n{"st\n{"step": 10}\n')
+    before = path.read_bytes()
+    with self.assertRaisesRegex(ValueError, 'metrics.jsonl, line 2'):
+      records.Writer(self.workdir, start_step=10)
+    self.assertEqual(path.read_bytes(), before)
+    records.Writer(self.workdir)  # removes all lines
+    self.assertEqual(path.read_bytes(), b'')
 
   def test_disabled_writes_nothing(self):
     writer = records.Writer(self.workdir, enabled=False)
