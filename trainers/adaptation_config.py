@@ -92,6 +92,11 @@ class AdaptationConfig:
         raise ValueError(f'{name} must be one of {values}, received '
                          f'{getattr(self, name)!r}.')
     target_network.check_tune(self.tune)
+    if self.method == 'adda' and 'output_adapter' in self.tune:
+      raise ValueError(
+          'The discriminator of adda sees the features before the output '
+          'adapter, which it cannot train: leave output_adapter out of tune, '
+          'or use another method.')
     self._check_sources()
     self._check_numbers()
 

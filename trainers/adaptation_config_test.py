@@ -31,6 +31,7 @@ class AdaptationConfigTest(parameterized.TestCase, tf.test.TestCase):
       ({'score': 'accuracy'}, 'score must be one of'),
       ({'choose': 'first'}, 'choose must be one of'),
       ({'moment_features': 'logits'}, 'moment_features must be one of'),
+      ({'tune': ('mixture', 'output_adapter')}, 'which it cannot train'),
       ({'source_free': True}, 'adda needs images of the sources'),
       ({'source_free': True, 'method': 'im', 'score': 'domain_accuracy'},
        'domain_accuracy needs images'),
