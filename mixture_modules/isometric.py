@@ -162,7 +162,7 @@ class IsometricModel(keras.Model):
     mixed = self.bank.resolve(task.signature)  # L x {slot: parameter}
     norms = task_norms.Norms(self, task, mixed, training)
     x = self._adapt_input(images, task, norms)
-    features = self._body(x, mixed, norms)
+    features = self._body(x, mixed, norms, training)
     embedding = self._adapt_output(features, task, norms)
     if move_statistics:
       norms.commit()
@@ -175,11 +175,12 @@ class IsometricModel(keras.Model):
     x = adapter(ops.cast(images, self.compute_dtype))
     return self.activation(norms(x, 'input'))
 
-  def _body(self, x, mixed, norms):
+  def _body(self, x, mixed, norms, training):
     original = x if self.config.original_input else None
     for layer, mixture in enumerate(mixed):
       norm = norms.of_layer(layer)
-      x = self.block(x, mixture=mixture, norm=norm, original=original)
+      x = self.block(x, mixture=mixture, norm=norm, original=original,
+                     training=training)
     return x
 
   def _adapt_output(self, x, task, norms):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mixture_modules import compiled_activations
 from mixture_modules import mixture_conv
 from mixture_modules import mixture_depthwise
 from mixture_modules import mixture_se
@@ -28,6 +29,8 @@ class IsometricBlock(keras.layers.Layer):
       'depthwise' and 'project'.
     original: Optional `[batch, height, width, c]`, the input adapter's
       output (Table 6).
+    training: Whether to compute as is fastest in training; no value depends
+      on it.
 
   Returns:
     `[batch, height, width, c]`.
@@ -40,6 +43,7 @@ class IsometricBlock(keras.layers.Layer):
     super().__init__(autocast=False, **kwargs)
     c, e = config.channels, config.expanded_channels
     self.activation = keras.activations.get(config.activation)
+    self._in_training = compiled_activations.in_training(self.activation)
     # Calls bring their mixture, so the layers need no logits of their own.
     fixed = signatures.Signature(1, config.num_templates, kind='1')
     shared = {'bank': bank, 'signature': fixed, 'dtype': self.dtype_policy}
@@ -61,14 +65,15 @@ class IsometricBlock(keras.layers.Layer):
       if layer is not None:
         layer.build((None, None, None, e))
 
-  def call(self, inputs, mixture, norm, original=None):
+  def call(self, inputs, mixture, norm, original=None, training=False):
     """Runs one residual block."""
+    activation = self._in_training if training else self.activation
     x = inputs = ops.cast(inputs, self.compute_dtype)
     if original is not None:
       original = ops.cast(original, self.compute_dtype)
       x = ops.concatenate([inputs, original], -1)
-    x = self.activation(norm(self.expand(x, mixture=mixture), 'expand'))
-    x = self.activation(norm(self.depthwise(x, mixture=mixture), 'depthwise'))
+    x = activation(norm(self.expand(x, mixture=mixture), 'expand'))
+    x = activation(norm(self.depthwise(x, mixture=mixture), 'depthwise'))
     if self.se is not None:
       x = self.se(x, mixture=mixture)
     return inputs + norm(self.project(x, mixture=mixture), 'project')
