@@ -49,7 +49,7 @@ class CompiledActivationsTest(parameterized.TestCase, tf.test.TestCase):
       ('gpu', tf.config, 'list_physical_devices', lambda kind: [kind]),
       ('backend', keras.backend, 'backend', lambda: 'jax'),
       ('build', compiled_activations, '_hard_swish', lambda: (
-          lambda x: tf.debugging.assert_positive(x))))
+          tf.debugging.assert_positive)))
   def test_stays_where_it_cannot_be_compiled(self, owner, name, found):
     compiled_activations._is_compilable.cache_clear()
     self.addCleanup(compiled_activations._is_compilable.cache_clear)

@@ -109,15 +109,22 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
   def call(self, inputs, mixture=None):
     """Convolves with the mixed kernel."""
     mixture = self._mixture(mixture)
-    outputs = ops.conv(
-        ops.cast(inputs, self.compute_dtype),
-        self._parameter('kernel', mixture), strides=list(self.strides),
-        padding=self.padding, dilation_rate=self.dilation_rate,
-        data_format=self.data_format)
+    inputs = ops.cast(inputs, self.compute_dtype)
+    kernel = self._parameter('kernel', mixture)
+    if self._is_pointwise():
+      outputs = _pointwise(inputs, kernel)
+    else:
+      outputs = ops.conv(
+          inputs, kernel, strides=list(self.strides), padding=self.padding,
+          dilation_rate=self.dilation_rate, data_format=self.data_format)
     if self.use_bias:
       outputs = mixture_layer.add_bias(
           outputs, self._parameter('bias', mixture), self._channel_axis)
     return self.activation(outputs)
+
+  def _is_pointwise(self):
+    return (self.kernel_size == self.strides == (1, 1) and self.groups == 1
+            and self.data_format == 'channels_last')
 
   def get_config(self):
     """Constructor arguments."""
@@ -126,6 +133,13 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
         'dilation_rate', 'groups', 'activation', 'use_bias',
         'kernel_initializer', 'bias_initializer', 'kernel_regularizer',
         'bias_regularizer', 'activity_regularizer'))}
+
+
+def _pointwise(inputs, kernel):
+  """A 1x1 convolution as the matrix product that it is: quicker on CPUs."""
+  shape = ops.shape(inputs)
+  outputs = ops.matmul(ops.reshape(inputs, (-1, shape[-1])), kernel[0, 0])
+  return ops.reshape(outputs, (*shape[:-1], kernel.shape[-1]))
 
 
 def _plain_layer(name, *arguments):
