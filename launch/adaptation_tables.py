@@ -44,15 +44,17 @@ def choose(rows, patterns=None):
           if any(fnmatch.fnmatch(row.name, text) for text in patterns)]
 
 
-def find_banks(given, columns):
+def find_banks(given, columns, needed=paper_adaptations.BANKS):
   """{bank: path} of models that were trained already.
 
   Args:
     given: Text of --from, `BANK=DIR` parted by commas, or None.
     columns: Names of the columns that are to be made.
+    needed: Names of the banks of the rows that are to be made.
 
   Raises:
-    ValueError: If there is no such bank, no finished run, or several columns.
+    ValueError: If there is no such bank, no row that needs it, no finished
+      run, or several columns.
   """
   if not given:
     return {}
@@ -65,6 +67,9 @@ def find_banks(given, columns):
     if bank not in paper_adaptations.BANKS or not path:
       raise ValueError('--from must be BANK=DIR with a bank of '
                        f'{paper_adaptations.BANKS}, received {text!r}.')
+    if bank not in needed:
+      raise ValueError(f'--from names a model of {bank}, which no row of '
+                       '--rows needs: leave it out.')
     transfer_banks.check_finished(path)
     own[bank] = pathlib.Path(path)
   return own
@@ -95,10 +100,10 @@ def make_jobs(rows, column, workdir, seeds, banks=None, targets=None,
   for seed in seeds:
     for bank in dict.fromkeys(row.bank for row in rows):
       path = banks.get(bank)
+      config = run_config.recipe(
+          facts.bank_flags(bank)[0].removeprefix('--preset='))
       if path is None:
         path = transfer_banks.directory(workdir, column, bank, f'seed{seed}')
-        config = run_config.recipe(
-            facts.bank_flags(bank)[0].removeprefix('--preset='))
         jobs.append(table_runs.Job(
             f'{column}, {bank} model, seed {seed}',
             (*facts.bank_flags(bank), *motions, f'--seed={seed}'), path,
@@ -109,7 +114,8 @@ def make_jobs(rows, column, workdir, seeds, banks=None, targets=None,
               (f'--from={path}', f'--target={target}', *row.flags(facts),
                *flags, *motions, f'--seed={seed}'),
               _directory(workdir, column, row, target) / f'seed{seed}',
-              module='launch.adapt', data_dir=data_dir, datasets=(target,))
+              module='launch.adapt', data_dir=data_dir,
+              datasets=(target, *config.tasks))  # sources are evaluated, too
           for row in rows if row.bank == bank for target in targets]
   return jobs
 

@@ -113,6 +113,7 @@ class AdaptationTablesTest(parameterized.TestCase):
     isometric, first = jobs[:2]
     self.assertEqual(isometric.flags, ('--preset=digits_baseline', '--seed=0'))
     self.assertEqual(isometric.datasets, ('pool:digits',))
+    self.assertEqual(first.datasets, ('usps', 'pool:digits'))
     self.assertEqual(first.flags, (
         f'--from={isometric.path}', '--target=usps', '--method=adda',
         '--epochs=3', '--seed=0'))
@@ -129,6 +130,11 @@ class AdaptationTablesTest(parameterized.TestCase):
         self.rows('*/im*'), 'digits', self.workdir, [0, 1], banks)
     self.assertLen(jobs, 2 * (2 + 2))
     self.assertEqual(jobs[-1].flags[0], f'--from={self.workdir / "mine"}')
+
+  def test_a_model_that_no_row_needs_is_refused(self):
+    with self.assertRaisesRegex(ValueError, 'which no row of --rows needs'):
+      adaptation_tables.find_banks(
+          'compositional=x', ['digits'], {'isometric'})
 
   @parameterized.parameters(
       ('compositional=nowhere', ['digits'], 'nowhere'),

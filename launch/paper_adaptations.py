@@ -202,7 +202,8 @@ DOMAIN_TABLES = {
              'compositional': ('compositional/supervised/oracle', 15.46)})),
         ('The paper\'s "finetuning" repeats Table 3\'s adversarial (IA) and '
          'comp. supervised; its source-only of the baseline is 24.75 there.',
-         _DOMAIN_NOTE, _ORACLE_NOTE)),
+         'The column of half-shared weights is ours.', _DOMAIN_NOTE,
+         _ORACLE_NOTE)),
     11: DomainTable(
         'Table 11: Office-Caltech10, accuracy on sources and target '
         '(top-1, %)', 'office', BANKS, {

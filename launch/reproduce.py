@@ -112,7 +112,7 @@ def _check_flags(number):
   if number in paper_transfers.TABLES:
     used |= {'from', 'task'}
   if number in _ADAPTATIONS:
-    used |= {'from', 'target'}
+    used |= {'from'} | ({'target'} if number == 3 else set())
   for flag in flags.FLAGS.flags_by_module_dict()[shared_flags.__name__]:
     if flag.present and flag.name not in used:
       raise ValueError(f'--{flag.name} is not of Table {number}: leave it out.')
@@ -193,8 +193,12 @@ def adaptation_table(number, workdir):
   columns = [table.column] if table else _chosen_columns()
   rows = adaptation_tables.choose(
       table.rows if table else paper_adaptations.ROWS, _ROWS.value)
-  banks = adaptation_tables.find_banks(shared_flags.FROM.value, columns)
+  banks = adaptation_tables.find_banks(
+      shared_flags.FROM.value, columns, {row.bank for row in rows})
   targets = shared_flags.TARGET.value and shared_flags.TARGET.value.split(',')
+  if targets and len(columns) > 1:
+    raise ValueError('--target is of one column, received those of '
+                     f'{", ".join(columns)}: give one with --column.')
   jobs = {}
   for column in columns:
     adaptation_tables.check(rows, column, targets, data_dir)

@@ -185,8 +185,10 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.named_parameters(
       ('column', {'column': 'digit'}, "received \\['digit'\\]"),
       ('seed', {'column': 'digits', 'seed': '1'}, 'give --seeds'),
-      ('data', {'column': 'domainnet'}, 'trained models with --from'),
+      ('data', {'column': 'domainnet'}, 'another --column or --target'),
       ('several', {'from': 'isometric=x'}, 'give one'),
+      ('targets', {'target': 'usps'}, '--target is of one column'),
+      ('target', {'table': '12', 'target': 'usps'}, 'is not of Table 12'),
       ('other_table', {'table': '12', 'column': 'digits'}, 'is of Table 3'),
       ('task', {'task': 'usps'}, '--task is not of Table 3'))
   def test_nothing_is_run_that_an_adaptation_would_refuse(

@@ -243,10 +243,20 @@ def _work(arguments):
 
 
 def without_seed(arguments):
-  """The arguments that all seeds of a row have; each may have its own model."""
-  return [_SEED.sub('/seed', argument) if argument.startswith('--from=')
-          else argument for argument in arguments
-          if flag_name(argument) != 'seed']
+  """The arguments that all seeds of a row have.
+
+  Each seed may have its own model, in a directory of that seed.
+  """
+  seeds = [argument.partition('=')[2] for argument in arguments
+           if flag_name(argument) == 'seed']
+  kept = [argument for argument in arguments if flag_name(argument) != 'seed']
+  if not seeds:
+    return kept
+  own = f'/seed{seeds[0]}'
+  return [f'{argument.rstrip("/").removesuffix(own)}/seed'
+          if argument.startswith('--from=')
+          and argument.rstrip('/').endswith(own) else argument
+          for argument in kept]
 
 
 def _seconds(path):

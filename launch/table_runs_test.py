@@ -151,6 +151,15 @@ class TableRunsTest(parameterized.TestCase):
           self.assertRaisesRegex(ValueError, f'row, seed 0 {message}')):
       job.run()
 
+  def test_a_seed_may_have_its_own_model(self):
+    of_seed = [table_runs.without_seed(
+        (f'--from=runs/x/seed{seed}', '--steps=2', f'--seed={seed}'))
+               for seed in (0, 1)]
+    self.assertEqual(of_seed[0], of_seed[1])
+    of_one = [table_runs.without_seed(
+        ('--from=runs/x/seed0', f'--seed={seed}')) for seed in (1, 2)]
+    self.assertEqual(of_one, [['--from=runs/x/seed0']] * 2)
+
 
 if __name__ == '__main__':
   absltest.main()

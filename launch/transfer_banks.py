@@ -232,7 +232,7 @@ def check_data(jobs, part='rows'):
   ready = [key for key, names in needed.items() if not names & set(faults)]
   without = (f'--{part}={",".join(ready)}' if ready else
              'trained banks with --from, or other new tasks with --task'
-             if part == 'rows' else 'trained models with --from')
+             if part == 'rows' else 'another --column or --target')
   raise ValueError('\n'.join([
       'Expected the data of all that is to be run, of which some is missing; '
       'nothing was run.', *faults.values(),
