@@ -100,8 +100,7 @@ def make_jobs(rows, column, workdir, seeds, banks=None, targets=None,
   for seed in seeds:
     for bank in dict.fromkeys(row.bank for row in rows):
       path = banks.get(bank)
-      config = run_config.recipe(
-          facts.bank_flags(bank)[0].removeprefix('--preset='))
+      config = run_config.recipe(facts.bank_preset(bank))
       if path is None:
         path = transfer_banks.directory(workdir, column, bank, f'seed{seed}')
         jobs.append(table_runs.Job(
@@ -135,8 +134,7 @@ def check(rows, column, targets=None, data_dir=None):
   """
   facts = paper_adaptations.COLUMNS[column]
   for row in rows:
-    base = run_config.recipe(
-        facts.bank_flags(row.bank)[0].removeprefix('--preset='))
+    base = run_config.recipe(facts.bank_preset(row.bank))
     for target in targets or [facts.target]:
       if target in run_config.recipe(facts.preset).tasks:
         raise ValueError(f'--target must be another domain than the sources of '

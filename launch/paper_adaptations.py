@@ -26,12 +26,14 @@ class Column:
   target: str
   oracle: str
 
+  def bank_preset(self, bank):
+    """The preset of one of `BANKS`."""
+    return self.preset + '_baseline' * (bank == 'isometric')
+
   def bank_flags(self, bank):
     """Flags of `launch.train` that make one of `BANKS`."""
-    if bank == 'isometric':
-      return (f'--preset={self.preset}_baseline',)
     half = ('--shared_half=first',) if bank == 'half-shared' else ()
-    return (f'--preset={self.preset}', *half)
+    return (f'--preset={self.bank_preset(bank)}', *half)
 
 
 COLUMNS = {

@@ -6,6 +6,7 @@ import numpy as np
 
 from launch import report_plots
 from launch import results
+from mixture_modules import isometric_config
 from mixture_modules import self_organization
 
 _KINDS = (' The paper found, in Figure 2b, that tasks of the same augmentation '
@@ -25,7 +26,8 @@ def show(page, run):
         'share was given, not found.')
     return
   num_layers = len(next(iter(run.mixtures.values())))
-  imposed = _imposed(run.model.get('shared_half'), num_layers)
+  imposed = isometric_config.shared_rows(
+      run.model.get('shared_half'), num_layers)
   own = np.setdiff1d(np.arange(num_layers), imposed)
   if len(imposed):
     page.paragraph(
@@ -72,14 +74,6 @@ def show(page, run):
                  f'{values[own].mean():.3f}'))
   page.table(rows, results.with_shares(
       'Mean total variation.', run.mixtures) + of)
-
-
-def _imposed(half, num_layers):
-  """Layers, from 0, whose rows all tasks share by construction."""
-  rows = np.arange(num_layers)
-  first = num_layers - num_layers // 2  # own rows are the smaller half
-  return {'first': rows[:first], 'second': rows[-(num_layers // 2):]}.get(
-      half, rows[:0])
 
 
 def _kinds(run):

@@ -207,3 +207,17 @@ PRESETS = {
     # Figure 2b: nine tasks, nine templates.
     'figure2b': {**_SMALL, 'num_templates': 9},
 }
+
+
+def shared_rows(shared_half, num_layers):
+  """Rows of the signatures that all tasks share, a `range` from 0.
+
+  Args:
+    shared_half: 'first', 'second' or None.
+    num_layers: L, number of rows; of an odd number the first half is larger.
+
+  Source: Tables 11 and 12; the odd row is our choice.
+  """
+  middle = num_layers - num_layers // 2
+  return {'first': range(middle), 'second': range(middle, num_layers)}.get(
+      shared_half, range(0))

@@ -5,6 +5,7 @@ before does not know what they have changed: make a new one.
 """
 
 from mixture_modules import detaching
+from mixture_modules import isometric_config
 from mixture_modules import signatures
 from mixture_modules import task_norms
 from mixture_modules import tasks
@@ -185,12 +186,10 @@ def make_signature(model, name, **changes):
 def make_shared_signature(model):
   """The half of the rows that all tasks of a model share."""
   config = model.config
-  rows = config.num_layers // 2
-  if config.shared_half == 'first':
-    rows = config.num_layers - rows  # own rows are the smaller half
-  shared = make_signature(model, 'shared_signature', num_layers=rows)
+  rows = isometric_config.shared_rows(config.shared_half, config.num_layers)
+  shared = make_signature(model, 'shared_signature', num_layers=len(rows))
   if (config.shared_half, config.signature_init) == ('second', 'diagonal'):
     # The last rows: their templates count from the model's first layer.
     whole = make_signature(model, 'whole').mixture_weights()
-    shared.assign(whole[-rows:])
+    shared.assign(whole[rows.start:])
   return shared
