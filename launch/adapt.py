@@ -89,12 +89,11 @@ def main(argv):
   base = (saved_models.parse_config(former['config']) if former else
           adaptation_config.default_run(
               saved.config, asked['method'], asked['target']))
-  run = run_flags.training_from_flags(base)
+  run = run_flags.training_from_flags(base, adaptation_config.UNUSED)
   if smoke and not resume:
     run = run.replace(steps=3, batch_size=8)
-    asked = {'pretraining_steps': 1, **asked}
-    if asked['method'] not in ('adda', 'm3sda'):
-      asked['pretraining_steps'] = 0
+    if asked['method'] not in adaptation_config.SOURCE_FREE:
+      asked = {'pretraining_steps': 1, **asked}
   config = adaptation_flags.adaptation_config_from(
       asked, run.batch_size, saved)
   with mocking.mock_data() if smoke else contextlib.nullcontext():
@@ -164,11 +163,29 @@ def load_data(config, run, saved):
   data_dir = shared_flags.DATA_DIR.value
   data = pipeline.load_tasks(
       [config.target], run.model.image_size, data_dir, run.augmentation)
+  _check_classes(data[config.target], config, saved)
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))
     data.update(saved.load_data(data_dir, config.sources, ('train', 'test')))
   return data, {config.target: data[config.target].describe()}
+
+
+def _check_classes(target, config, saved):
+  """Refuses a target of other classes than the sources', where both are known.
+
+  Their number is checked with the model.
+  """
+  own = target.class_names and list(target.class_names)
+  for source in config.sources:
+    names = saved.tasks[source].get('class_names')
+    if own and names and names != own:
+      differing = sorted(set(own) ^ set(names))[:5]
+      raise ValueError(
+          f'Expected a target of the classes of {source}, received '
+          f'{config.target}, which differs in '
+          f'{", ".join(differing) or "their order"}: adaptation keeps the '
+          'classes; for new ones use launch.transfer.')
 
 
 def _start(model, config, run, data, images, evaluation):

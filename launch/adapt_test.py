@@ -189,6 +189,12 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
        '--method=im', '--smoke', '--tune=mixture'),
       ('--num_layers cannot be given', '--from=BANK', '--target=usps',
        '--method=im', '--smoke', '--num_layers=3'),
+      ('launch.transfer', '--from=BANK', '--target=kmnist', '--method=im',
+       '--smoke'),
+      ('--moment_weight is of m3sda, not of adda', '--from=BANK',
+       '--target=usps', '--method=adda', '--smoke', '--moment_weight=1'),
+      ('--clipnorm is of no use here', '--from=BANK', '--target=usps',
+       '--method=im', '--smoke', '--clipnorm=1'),
       ('Expected a run of launch.adapt', '--workdir=BANK', '--resume'))
   def test_errors(self, message, *flags):
     flags = [flag.replace('BANK', str(self.sources['bank'])).replace(

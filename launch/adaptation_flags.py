@@ -6,6 +6,7 @@ from launch import shared_flags
 from mixture_modules import signatures
 from trainers import adaptation_config
 from trainers import label_free_scores
+from trainers.data import catalog
 
 METHOD = flags.DEFINE_enum(
     'method', None, adaptation_config.METHODS, 'source_only trains nothing; '
@@ -23,8 +24,9 @@ def _define_flags():
       'First moving statistics of the target: copy, with the task that is '
       'copied (default); reestimate, by a pass over unlabelled images.')
   flag['source_batch_size'] = flags.DEFINE_integer(
-      'source_batch_size', None, 'Images of each source in a step. Default: '
-      'of adda their share of --batch_size, of m3sda --batch_size.')
+      'source_batch_size', None, 'Images of each source in a step, of a pool '
+      'of each of its data sets. Default: of adda their share of '
+      '--batch_size, of m3sda --batch_size.')
   flag['source_free'] = flags.DEFINE_bool(
       'source_free', None, 'Read no image of a source, for the records '
       'neither.')
@@ -96,7 +98,12 @@ def options(former=None):
                        + ('the unlabelled data set to adapt to.'
                           if name == 'target' else
                           f'one of {", ".join(adaptation_config.METHODS)}.'))
-  return {**(former or {}), **given}
+  options = {**(former or {}), **given}
+  for name, methods in adaptation_config.OPTIONS_OF.items():
+    if _OPTIONS[name].value is not None and options['method'] not in methods:
+      raise ValueError(f'--{name} is of {" and ".join(methods)}, not of '
+                       f'{options["method"]}: leave it out.')
+  return options
 
 
 def adaptation_config_from(given, batch_size, saved):
@@ -110,7 +117,14 @@ def adaptation_config_from(given, batch_size, saved):
   sources = given.get('sources') or [
       name for name in saved.model.tasks if name != given['target']]
   defaults = adaptation_config.default_options(
-      given['method'], batch_size, len(sources),
+      given['method'], batch_size, _num_domains(saved, sources),
       saved.config.model.signature in signatures.TRAINED)
   return adaptation_config.AdaptationConfig.from_json(
       {**defaults, **given, 'sources': sources})
+
+
+def _num_domains(saved, sources):
+  """Number of data sets of the sources, those in pools included."""
+  names = [saved.tasks.get(source, {}).get('dataset') or source
+           for source in sources]
+  return sum(len(catalog.pool_members(name) or [name]) for name in names)

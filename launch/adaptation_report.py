@@ -11,6 +11,7 @@ from launch import report_plots
 _PICTURES = (
     ('Accuracy over the adaptation', 'accuracy, %', 100, {
         'target, validation': 'validation/T/top1',
+        'sources by the two heads, batches': 'sources/top1',
         'discriminator, batches': 'discriminator/top1',
         'linear discriminator': 'validation/T/domain_accuracy'}),
     ('Label-free scores over the adaptation', 'nats', 1, {

@@ -4,12 +4,15 @@ from keras import ops
 
 from launch import results
 from trainers import checkpoints
+from trainers import target_scores
 
 _SCORES = ('entropy', 'information', 'density', 'domain_accuracy')
-SCORES = ('Scores without labels, on the same images. Entropy: mean entropy of '
-          'the predictions, nats. Information: entropy of the mean prediction '
-          'minus that. Density: soft neighbourhood density, nats. Domain '
-          'accuracy: of a linear discriminator of embeddings, 0.5 is chance.')
+SCORES = ('Scores without labels, on at most '
+          f'{target_scores.MOST_IMAGES:,} of the same images, evenly chosen. '
+          'Entropy: mean entropy of the predictions, nats. Information: '
+          'entropy of the mean prediction minus that. Density: soft '
+          'neighbourhood density, nats. Domain accuracy: of a linear '
+          'discriminator of embeddings, 0.5 is chance.')
 
 
 def others(model, target):

@@ -15,6 +15,8 @@ from launch import table_text
 from launch import transfer_banks
 from trainers import adaptation_config
 from trainers import run_config
+from trainers import saved_models
+from trainers.data import catalog
 from trainers.data import pipeline
 
 _HOW = [name for name in table_text.HOW if name != 'parameters']
@@ -70,9 +72,31 @@ def find_banks(given, columns, needed=paper_adaptations.BANKS):
     if bank not in needed:
       raise ValueError(f'--from names a model of {bank}, which no row of '
                        '--rows needs: leave it out.')
-    transfer_banks.check_finished(path)
     own[bank] = pathlib.Path(path)
+    _check_kind(columns[0], bank, own[bank])
   return own
+
+
+def _check_kind(column, bank, path):
+  """Refuses a model that is not what the rows of a bank are about."""
+  run = transfer_banks.check_finished(path)
+  config = saved_models.parse_config(run['config'])
+  preset = run_config.recipe(
+      paper_adaptations.COLUMNS[column].bank_preset(bank))
+  half = 'first' if bank == 'half-shared' else None
+  expected = preset.model.signature, half, _domains(preset.tasks)
+  found = (config.model.signature, config.model.shared_half,
+           _domains(run.get('data') or config.tasks))
+  if found != expected:
+    raise ValueError(
+        f'Expected the {bank} model of {column}, with signature, shared half '
+        f'and domains {expected}, received {found} in {path}: name another.')
+
+
+def _domains(tasks):
+  """Names of the data sets of tasks, in pools or not, in alphabetical order."""
+  return sorted(name for task in tasks
+                for name in catalog.pool_members(task) or [task])
 
 
 def make_jobs(rows, column, workdir, seeds, banks=None, targets=None,
@@ -140,7 +164,8 @@ def check(rows, column, targets=None, data_dir=None):
         raise ValueError(f'--target must be another domain than the sources of '
                          f'{column}, received {target}.')
       run_flags.training_from_flags(
-          adaptation_config.default_run(base, row.method, target))
+          adaptation_config.default_run(base, row.method, target),
+          adaptation_config.UNUSED)
       pipeline.load_tasks([target], base.model.image_size, data_dir)
 
 
@@ -186,7 +211,7 @@ def table_3(workdir):
 def _cells(line, target, figure):
   facts = [results['adaptation'] for results in line.results.values()]
   before, after = (
-      table_text.spread([100 * tasks[target]['top1'] for tasks in found])
+      table_text.spread([100 * tasks[target]['top1'] for tasks in found], '.2f')
       for found in ([results['initial'] for results in line.results.values()],
                     [results['tasks'] for results in line.results.values()]))
   how = dict(zip(table_text.HOW, table_text.how(line, 'launch.adapt')))
@@ -267,4 +292,4 @@ def _cell(lines, domain):
       tasks.update(task.get('members', {}))
     if domain in tasks:
       values.append(100 * tasks[domain]['top1'])
-  return table_text.spread(values) if values else table_text.NOT_RUN
+  return table_text.spread(values, '.2f') if values else table_text.NOT_RUN

@@ -122,14 +122,36 @@ class AdaptationTablesTest(parameterized.TestCase):
     self.assertLen({job.path for job in jobs}, len(jobs))
     self.assertEqual({job.data_dir for job in jobs}, {'here'})
 
+  def write_model(self, tasks=None, **changes):
+    tasks = tasks or run_config.recipe('digits').tasks
+    toy_records.write_run(
+        self.workdir / 'mine', dict.fromkeys(tasks, np.eye(2)), **changes)
+
   def test_models_of_one_s_own(self):
-    toy_records.write_run(self.workdir / 'mine', {'mnist': np.eye(2)})
+    self.write_model()
     given = f'compositional={self.workdir}/mine'
     banks = adaptation_tables.find_banks(given, ['digits'])
     jobs = adaptation_tables.make_jobs(
         self.rows('*/im*'), 'digits', self.workdir, [0, 1], banks)
     self.assertLen(jobs, 2 * (2 + 2))
     self.assertEqual(jobs[-1].flags[0], f'--from={self.workdir / "mine"}')
+
+  @parameterized.parameters(
+      ('compositional', {'shared_half': 'first'}),
+      ('compositional', {'signature': 'diagonal'}),
+      ('compositional', {'tasks': ['mnist', 'usps']}),
+      ('half-shared', {}), ('isometric', {}))
+  def test_models_of_another_kind_are_refused(self, bank, changes):
+    self.write_model(**changes)
+    with self.assertRaisesRegex(ValueError, f'Expected the {bank} model of'):
+      adaptation_tables.find_banks(f'{bank}={self.workdir}/mine', ['digits'])
+
+  @parameterized.parameters(
+      [['pool:digits']], [None])  # or with statistics of each domain
+  def test_a_baseline_is_pooled_or_not(self, tasks):
+    self.write_model(tasks, signature='diagonal')
+    self.assertIn('isometric', adaptation_tables.find_banks(
+        f'isometric={self.workdir}/mine', ['digits']))
 
   def test_a_model_that_no_row_needs_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'which no row of --rows needs'):
@@ -167,8 +189,9 @@ class AdaptationTablesTest(parameterized.TestCase):
     rows = {(row[0], row[1], row[2]): row[3:] for row in self.make_rows(text)}
     self.assertLen(rows, 7 + 1 + 2 + 2 * 7)
     self.assertEqual(rows['digits', 'usps', 'isometric/adda'][:9], [
-        'Adversarial (IA)', 'none', 'copy:mnist', '60.0 / 65.0 / 70.0',
-        '98.12', '90.0 / 91.0 / 92.0', '64', '0, 1', '120'])
+        'Adversarial (IA)', 'none', 'copy:mnist',
+        '60.00 / 65.00 / 70.00', '98.12', '90.00 / 91.00 / 92.00', '64',
+        '0, 1', '120'])
     own = rows['digits', 'usps_unpadded', 'compositional/im/best']
     self.assertEqual((own[1], own[4]), ('none', '-'))
     missing = rows['office', 'office_caltech10/webcam',
@@ -189,13 +212,13 @@ class AdaptationTablesTest(parameterized.TestCase):
     text = adaptation_tables.domains(table, self.workdir)
     rows = {row[0]: row[1:] for row in self.make_rows(text)}
     self.assertEqual(rows['mnist'],
-                     ['99.14', '99.0', '99.09', '99.0', '99.29', '-'])
-    self.assertEqual(rows['svhn_cropped'][:2], ['54.73', '50.0'])
+                     ['99.14', '99.00', '99.09', '99.00', '99.29', '-'])
+    self.assertEqual(rows['svhn_cropped'][:2], ['54.73', '50.00'])
     self.assertEqual(rows['mnist_corrupted/scale'][:2], ['98.18', '-'])
     self.assertEqual(rows['usps, source-only'],
-                     ['95.77', '75.0', '96.37', '-', '96.05', '-'])
+                     ['95.77', '75.00', '96.37', '-', '96.05', '-'])
     self.assertEqual(rows['usps, source-only, chosen without labels'],
-                     ['-', '-', '-', '75.0', '-', '-'])
+                     ['-', '-', '-', '75.00', '-', '-'])
     self.assertIn('isometric/source_only: 5,678 parameters, seeds 0', text)
 
 

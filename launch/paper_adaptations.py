@@ -139,7 +139,9 @@ TABLE_3_NOTES = (
     'Statistics: the target\'s moving statistics begin as those of the source '
     'that is copied, or (reestimate) come from one pass over its images; in '
     'an adaptation they follow its batches.',
-    'Information maximisation is not in the paper; it reads no source.',
+    'Information maximisation is not in the paper; it learns from no source.',
+    'The baseline\'s sources are one task, but domains of their own to the '
+    'methods that match them: each has as many images in a step.',
     'The target\'s learning rates, lambda, and how long ADDA\'s discriminator '
     'learns alone are not in the paper: those of `launch.adapt` are ours.')
 

@@ -198,11 +198,12 @@ def run_config_from_flags(expand_names, resumed=None, preset='default'):
   return base.replace(**changes)
 
 
-def training_from_flags(base):
+def training_from_flags(base, unused=()):
   """The training of one task, on a model that is there already.
 
   Args:
     base: `RunConfig` that flags which were not given default to.
+    unused: Names of flags that such a training does not read.
 
   Returns:
     `RunConfig`.
@@ -221,6 +222,9 @@ def training_from_flags(base):
     raise ValueError(
         f'--{wrong[0]} cannot be given: the model that is there decides it, or '
         f'its new task does. {remedy}.')
+  wrong = [name for name in unused if flags.FLAGS[name].present]
+  if wrong:
+    raise ValueError(f'--{wrong[0]} is of no use here: leave it out.')
   changes = {name: holder.value for group in (_RUN, _OPTIMIZER)
              for name, holder in group.items() if holder.value is not None}
   if _BATCH_SIZE.value is not None:

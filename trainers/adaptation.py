@@ -51,12 +51,16 @@ class AdaptationTrainer:
     self.model = model
     self.steps = steps
     self._images = images
-    self._sources = sources
+    self._domains = source_domains(sources)
     self._evaluation = evaluation
     self._config = config
     self._run = run
+    domains = {name: name for name in config.sources}
+    if sources:
+      domains = {name: task for name, (task, _) in self._domains.items()}
     self.network = target_network.TargetNetwork(
-        model, config.target, config.sources, config.tune, config.statistics)
+        model, config.target, domains, config.tune, config.statistics,
+        features_only=config.method == 'adda')
     self._method = self._make_method(steps - config.pretraining_steps)
     if self._method.predictor_variables():
       evaluation.predict_with(self._method.predict)
@@ -79,7 +83,7 @@ class AdaptationTrainer:
   def images_per_step(self):
     """Images of all domains in one step."""
     return (self._run.batch_size
-            + len(self._sources) * self._config.source_batch_size)
+            + len(self._domains) * self._config.source_batch_size)
 
   @property
   def is_finished(self):
@@ -107,8 +111,8 @@ class AdaptationTrainer:
     parts = {'target': self._target_batches(start_step), 'sources': {
         name: data.train_batches(
             self._config.source_batch_size, seed, start_step)
-        for name, data in self._sources.items()}}
-    if not self._sources:
+        for name, (_, data) in self._domains.items()}}
+    if not self._domains:
       del parts['sources']
     return iter(tf.data.Dataset.zip(parts).prefetch(1))
 
@@ -155,3 +159,20 @@ class AdaptationTrainer:
   def mixtures(self):
     """{task: mixture weights `[L, K]`} as arrays."""
     return self._evaluation.mixtures()
+
+
+def source_domains(sources):
+  """{domain: (task, `TaskData`)}: the members of a pool are apart.
+
+  A method of several sources matches each; in a pool, batches of the large
+  ones would hide the small.
+
+  Args:
+    sources: {task: `TaskData`}.
+  """
+  domains = {}
+  for task, data in sources.items():
+    for member, part in data.members().items():
+      name = task if len(data.tasks) == 1 else f'{task}/{member}'
+      domains[name] = task, part
+  return domains

@@ -12,6 +12,10 @@ SOURCE_FREE = ('source_only', 'im', 'supervised')
 TARGET_STATISTICS = ('copy', 'reestimate')
 MOMENT_FEATURES = ('embedding', 'body')
 CHOICES = ('last', 'best')
+# Fields of a `RunConfig` that no adaptation reads: it has Adam, no averages.
+UNUSED = ('rho', 'momentum', 'epsilon', 'initial_mean_square', 'clipnorm',
+          'entropy', 'clustering', 'clustering_distance', 'ema_decay',
+          'ema_statistics')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +37,8 @@ class AdaptationConfig:
       the source that `init` copies, or 'reestimate', by one unlabelled pass.
     statistics: Whether they are 'moved' by the target's batches in training,
       or 'kept'.
-    source_batch_size: Images of each source in a step.
+    source_batch_size: Images of each domain of the sources in a step; the
+      members of a pool are domains of their own.
     source_free: Whether no image of a source is read, for the records
       neither.
     network_learning_rate: First learning rate of the discriminator or the
@@ -142,6 +147,16 @@ class AdaptationConfig:
       if not 0 <= getattr(self, name) < math.inf:
         raise ValueError(f'{name} must be finite and not negative, received '
                          f'{getattr(self, name)}.')
+    if self.pretraining_steps and self.method in SOURCE_FREE:
+      raise ValueError(
+          f'{self.method} has nothing to be pretrained, received '
+          f'pretraining_steps={self.pretraining_steps}: leave it out.')
+    first, last = self.network_learning_rate, self.network_final_learning_rate
+    if not 0 <= last <= first < math.inf or not first:
+      raise ValueError(
+          'network_learning_rate must be positive, and '
+          'network_final_learning_rate from 0 to it, received '
+          f'{first} and {last}: give both.')
     if self.choose == 'best' and not self.watch_every:
       raise ValueError('choose=best needs measurements of the score: give '
                        'watch_every a number of steps.')
@@ -206,7 +221,15 @@ _METHOD_OPTIMIZERS = {
 _METHOD_OPTIONS = {
     'adda': {'pretraining_steps': 100},
     'm3sda': {'pretraining_steps': 100, 'network_learning_rate': 1e-4},
+    'supervised': {'watch_every': 0},  # an upper bound is not to be ended
 }
+# Options that are of some methods alone.
+_DOMAINS = ('adda', 'm3sda')
+OPTIONS_OF = {
+    'source_batch_size': _DOMAINS, 'pretraining_steps': _DOMAINS,
+    'network_learning_rate': _DOMAINS,
+    'network_final_learning_rate': _DOMAINS, 'label_smoothing': ('adda',),
+    'moment_weight': ('m3sda',), 'moment_features': ('m3sda',)}
 # Passes over the target: 10 for digits, 20 for DomainNet and 15 there by
 # moments are the paper's (D.2, D.4). Webcam has 300 images.
 _EPOCHS = {'domainnet': 20, 'office': 50}
@@ -231,19 +254,19 @@ def default_run(base, method, target):
       optimizer=optimizers.OptimizerConfig(**_METHOD_OPTIMIZERS[method]))
 
 
-def default_options(method, batch_size, num_sources, trained_signature):
+def default_options(method, batch_size, num_domains, trained_signature):
   """Those fields of `AdaptationConfig` whose default depends on others.
 
   Args:
     method: One of `METHODS`.
     batch_size: Images of the target in a step.
-    num_sources: Number of sources.
+    num_domains: Number of domains of the sources.
     trained_signature: Whether the model's signatures are trained.
 
   Returns:
-    {field: value}. For ADDA the sources share a batch as large as the
-    target's; for M3SDA each has one.
+    {field: value}. For ADDA the sources' domains share a batch as large as
+    the target's; for M3SDA each has one.
   """
-  size = batch_size if method == 'm3sda' else -(-batch_size // num_sources)
+  size = batch_size if method == 'm3sda' else -(-batch_size // num_domains)
   return {'tune': ('mixture',) if trained_signature else ('input_adapter',),
           'source_batch_size': size, **_METHOD_OPTIONS.get(method, {})}

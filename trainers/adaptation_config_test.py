@@ -40,7 +40,10 @@ class AdaptationConfigTest(parameterized.TestCase, tf.test.TestCase):
       ({'label_smoothing': 0.5}, r'label_smoothing must be in \[0, 0.5\)'),
       ({'collapse_classes': 1.0}, r'collapse_classes must be in \[0, 1\)'),
       ({'moment_weight': float('nan')}, 'moment_weight must be finite'),
-      ({'pretraining_steps': -1}, 'pretraining_steps must be finite'))
+      ({'pretraining_steps': -1}, 'pretraining_steps must be finite'),
+      ({'method': 'im', 'pretraining_steps': 5}, 'nothing to be pretrained'),
+      ({'network_learning_rate': 5e-6}, 'to it, received 5e-06 and 1e-05'),
+      ({'network_learning_rate': float('nan')}, 'must be positive, and'))
   def test_refuses(self, options, message):
     with self.assertRaisesRegex(ValueError, message):
       make(**options)
@@ -80,6 +83,10 @@ class AdaptationConfigTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(
           (network.learning_rate, network.final_learning_rate,
            network.schedule), (first, 1e-5, kind))
+
+  def test_the_upper_bound_is_not_ended_early(self):
+    options = adaptation_config.default_options('supervised', 64, 5, True)
+    self.assertEqual(options['watch_every'], 0)
 
   @parameterized.parameters(('adda', 13), ('m3sda', 64), ('im', 13))
   def test_sources_share_a_batch_or_have_their_own(self, method, size):

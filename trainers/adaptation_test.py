@@ -1,6 +1,7 @@
 """Tests of domain adaptation: who moves, who does not, and who sees what."""
 
 import contextlib
+import copy
 import functools
 import tempfile
 from unittest import mock
@@ -9,6 +10,7 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from trainers import adaptation
 from trainers import checkpoints
 from trainers import loop
 from trainers import m3sda
@@ -168,6 +170,25 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(set(batch.get('sources', {})),
                      set() if method == 'im' else set(_SOURCES))
     self.assertEqual(trainer.images_per_step, 8 if method == 'im' else 16)
+
+  def test_members_of_a_pool_are_domains(self):
+    """Each has as many images in a step, encoded by the pool's task."""
+    data = toy_adaptation.make_data()
+    one, two = (data[name] for name in _SOURCES)
+    pool = copy.copy(one)
+    pool.tasks, pool._members = one.tasks + two.tasks, (
+        one._members + two._members)
+    self.assertEqual(
+        list(adaptation.source_domains({'one': one, 'two': two})),
+        ['one', 'two'])
+    domains = adaptation.source_domains({'pool': pool})
+    self.assertEqual(list(domains), ['pool/one', 'pool/two'])
+    for (task, part), source in zip(domains.values(), (one, two)):
+      self.assertEqual(task, 'pool')
+      images, labels = next(iter(part.train_batches(5, seed=0)))
+      expected, others = next(iter(source.train_batches(5, seed=0)))
+      self.assertAllEqual(images, expected)
+      self.assertAllEqual(labels, others)
 
   # Time
 

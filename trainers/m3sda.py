@@ -1,5 +1,7 @@
 """Moment matching for multi-source domain adaptation (sections 4.4, D.4)."""
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 
@@ -42,8 +44,12 @@ class MomentMatching:
     self._heads = [_copy(network.head, seed + number) for number in (1, 2)]
     for copied, weight in zip(self._heads[0].weights, network.head.weights):
       copied.assign(weight)
+    # A and B: two updates a step.
+    network_optimizer = config.network_optimizer(optimizer)
     self._head_optimizer = target_optimizer.adam(
-        config.network_optimizer(optimizer), steps)
+        dataclasses.replace(
+            network_optimizer, warmup_steps=2 * optimizer.warmup_steps),
+        2 * steps)
     self._head_optimizer.build(self._head_variables())
     self._pretraining = keras.optimizers.Adam(_PRETRAINING_RATE)
     self._pretraining.build(self._heads[1].trainable_weights)
@@ -86,7 +92,8 @@ class MomentMatching:
     self._pretraining.apply_gradients(
         zip(tape.gradient(loss, weights), weights))
     return self._report(
-        loss, self._aim(encoded, features, embedding, step), embedding)
+        loss, self._aim(encoded, features, embedding, step), sources, encoded,
+        embedding)
 
   def adapt(self, step, sources, images):
     """One update of the heads on the sources, of the heads, of the target.
@@ -113,7 +120,7 @@ class MomentMatching:
       aim = self._aim(encoded, features, embedding, step)
       objective = aim['loss'] + network.weight_decay()
     self._optimizer.apply(tape.gradient(objective, network.variables))  # C
-    return self._report(cross_entropy / 2, aim, embedding)
+    return self._report(cross_entropy / 2, aim, sources, encoded, embedding)
 
   def _update_heads(self, step, sources, encoded, embedding):
     """Updates A (`embedding` None) and B; returns the cross-entropy."""
@@ -160,8 +167,12 @@ class MomentMatching:
       return tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
     return tf.cast(embedding, tf.float32)
 
-  def _report(self, cross_entropy, aim, embedding):
+  def _report(self, cross_entropy, aim, sources, encoded, embedding):
+    right = [tf.reduce_mean(tf.cast(
+        labels == tf.argmax(self.predict(encoded[name][1]), -1, labels.dtype),
+        tf.float32)) for name, (_, labels) in sources.items()]
     return {**aim, 'sources/loss': cross_entropy,
+            'sources/top1': tf.reduce_mean(right),
             **target_network.batch_scores(
                 self._network.target, self.predict(embedding))}
 

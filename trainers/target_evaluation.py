@@ -81,7 +81,7 @@ class TargetEvaluation:
     sizes = [data.num_examples(split, member)
              for member in range(len(data.tasks))]
     starts = np.cumsum([0, *sizes[:-1]])
-    places = [start + np.arange(min(size, most)) * size // min(size, most)
+    places = [start + target_scores.evenly(size, most)
               for start, size in zip(starts, sizes)]
     found = self._observers[task].observe(
         self._images[task], split, self._batch_size,

@@ -7,8 +7,19 @@ import tensorflow as tf
 
 from mixture_modules import isometric
 from trainers import target_evaluation
+from trainers import target_scores
 from trainers import toy
 from trainers.data import pipeline
+
+
+class EvenlyTest(tf.test.TestCase):
+
+  def test_places_are_as_many_as_asked_for_and_spread(self):
+    self.assertAllEqual(target_scores.evenly(3, 5), [0, 1, 2])
+    self.assertAllEqual(target_scores.evenly(7, 3), [0, 2, 4])
+    places = target_scores.evenly(2007, 2000)  # USPS' test split
+    self.assertLen(set(places), 2000)
+    self.assertBetween(places[-1], 2000, 2006)
 
 
 class FeaturesTest(tf.test.TestCase):

@@ -6,6 +6,7 @@ adapter) and its moving statistics are trained, of a source nothing is.
 
 import tensorflow as tf
 
+from mixture_modules import detaching
 from mixture_modules import tune_scopes
 
 PARTS = ('mixture', 'norm', 'input_adapter', 'output_adapter')
@@ -19,11 +20,14 @@ class TargetNetwork:
     model: `IsometricModel` with the target among its tasks; the parts to be
       tuned are detached, should others share them.
     target: Name of the target's task.
-    sources: Names of the sources' tasks; all share the target's head.
+    domains: {domain of the sources: its task}, several of one task where
+      that is a pool; all tasks share the target's head.
     tune: Which parts of the target are trained, of `PARTS`.
     statistics: 'moved': in training the target is normalised by its batch,
       and its moving statistics follow; 'kept': by its moving statistics,
       which stay as they are.
+    features_only: Whether the body's features alone are looked at: the norms
+      of the output adapter, behind them, are then not among `variables`.
 
   Attributes:
     variables: {name: variable} to be trained, all of them the target's own.
@@ -35,23 +39,30 @@ class TargetNetwork:
   Source: sections 4.4 and D.3.
   """
 
-  def __init__(self, model, target, sources, tune=('mixture',),
-               statistics='moved'):
+  def __init__(self, model, target, domains, tune=('mixture',),
+               statistics='moved', features_only=False):
     check_tune(tune)
     if statistics not in STATISTICS:
       raise ValueError(f'statistics must be one of {STATISTICS}, received '
                        f'{statistics!r}.')
     self.model = model
     self.target = target
-    self.sources = tuple(sources)
+    self._domains = dict(domains)
     self._moved = statistics == 'moved'
     self.head = model.task(target).head
-    for name in sources:
+    for name in self._domains.values():
       if model.task(name).head is not self.head:
         raise ValueError(
             f'Expected the sources to share the head of {target!r}, received '
             f'{name!r} with a head of its own: adapt from tasks of one head.')
     self.variables = tune_scopes.tuned_variables(model, target, tune)
+    affine = model.task(target).affine
+    if features_only and affine:
+      behind = {id(variable) for site, own in affine.values().items()
+                if site in detaching.OUTPUT_SITES for variable in own}
+      self.variables = {name: variable
+                        for name, variable in self.variables.items()
+                        if id(variable) not in behind}
 
   def own_variables(self):
     """{name: variable} of all that may move, statistics included."""
@@ -72,14 +83,14 @@ class TargetNetwork:
         move_statistics=move_statistics)
 
   def encode_sources(self, batches):
-    """{source: (features, embedding)} with inference statistics; constants.
+    """{domain: (features, embedding)} with inference statistics; constants.
 
     Args:
-      batches: {source: (images, labels)}.
+      batches: {domain: (images, labels)}.
     """
     return {
         name: tuple(map(tf.stop_gradient, self.model.encode(
-            images, task=name, training=False)))
+            images, task=self._domains[name], training=False)))
         for name, (images, _) in batches.items()}
 
   def predict(self, embedding):

@@ -52,11 +52,17 @@ class Observer:
       places: Places in the split of the images to look at alone. Default: as
         `most` has it.
     """
-    every = -(-images.num_examples(split) // most)
+    if places is None:
+      places = evenly(images.num_examples(split), most)
     step = self._step()
     found = [step(batch) for batch in images.eval_batches(
-        split, batch_size, every=every, places=places)]
+        split, batch_size, places=places)]
     return tuple(np.concatenate(parts) for parts in zip(*found))
+
+
+def evenly(size, most):
+  """Places of at most so many of `size` images, evenly chosen."""
+  return np.arange(min(size, most)) * size // min(size, most)
 
 
 def observe_sources(observers, sources, split, batch_size):

@@ -6,6 +6,7 @@ epoch), the augmentation of (seed, task, step). So no iterator is ever stored:
 a run that resumes at step s says `start_step=s`.
 """
 
+import copy
 import dataclasses
 import hashlib
 
@@ -87,6 +88,18 @@ class TaskData:
     """
     ends = self._ends(split)
     return int(ends[-1] if member is None else ends[member + 1] - ends[member])
+
+  def members(self):
+    """{name of each pooled data set: `TaskData` of it alone}.
+
+    What has been read of a member's images is shared.
+    """
+    parts = {}
+    for task, member in zip(self.tasks, self._members):
+      part = copy.copy(self)
+      part.name, part.tasks, part._members = task.name, (task,), [member]
+      parts[task.name] = part
+    return parts
 
   def labels(self, split):
     """Returns the labels of 'train', 'validation' or 'test', int32 `[n]`."""
