@@ -9,6 +9,7 @@ import os
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
+import launch  # noqa: E402, F401  # isort: skip, TensorFlow as commands have it
 import tensorflow as tf  # noqa: E402
 
 tf.config.set_logical_device_configuration(

@@ -1,7 +1,7 @@
 """Times training and inference of ours and of others, and says what bounds it.
 
     python -m launch.benchmark
-    python -m launch.benchmark --output=speed.json --processes=5
+    python -m launch.benchmark --output=speed.json --rounds=9 --processes=5
     python -m launch.benchmark --parts=training --num_templates=32
     python -m launch.benchmark --parts= --vary=num_templates:4,8,16,32 \\
         --vary=num_tasks:1,2,3 --vary=precision:float32,mixed_bfloat16
@@ -32,6 +32,7 @@ or processes. "A against B: 1.4" says that A is 1.4 times as fast.
 import os
 import pathlib
 import sys
+import time
 
 from absl import app
 from absl import flags
@@ -48,6 +49,7 @@ from launch import run_flags
 from launch import shared_flags
 from trainers import records
 
+_OUTPUT = 'runs/benchmark-%Y%m%d-%H%M%S.json'
 _PARTS = {part.__name__: part for part in (
     benchmark_parts.training, benchmark_parts.inference,
     benchmark_growth.first_step, benchmark_parts.pipeline,
@@ -74,7 +76,7 @@ def main(argv):
   config = run_flags.run_config_from_flags(list, preset='small').replace(
       tasks=('task',), steps=10_000)
   benchmark_networks.check(config.model)
-  output = shared_flags.OUTPUT.value
+  output = pathlib.Path(shared_flags.OUTPUT.value or time.strftime(_OUTPUT))
   _check_output(output)
   measures = _measures(config)
   tf.get_logger().setLevel('ERROR')  # each network is traced, which it minds
@@ -82,15 +84,17 @@ def main(argv):
   report = {**process, 'config': config.to_json(), 'turns': vars(turns),
             'parts': {}}
   print(_format_process(process))
-  if not benchmark_torch.is_installed():
+  if not benchmark_torch.is_compared():
     print(benchmark_torch.MISSING)
   for name, (measure, subject) in measures.items():
     print(f'{name} ...', file=sys.stderr, flush=True)
     part = measure(subject, turns)
     print('', results.align(part.rows), *part.lines, sep='\n', flush=True)
     report['parts'][name] = part.numbers
-    if output:  # at each part: a later one may fail
-      records.write_json(output, report)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    records.write_json(output, report)  # at each part: a later one may fail
+  if measures:
+    print(f'\nAll numbers: {output}')
 
 
 def _measures(config):
@@ -107,8 +111,8 @@ def _measures(config):
 
 
 def _check_output(path):
-  if path and (os.path.lexists(path)
-               or not pathlib.Path(path).absolute().parent.is_dir()):
+  if os.path.lexists(path) or (shared_flags.OUTPUT.value
+                               and not path.absolute().parent.is_dir()):
     raise ValueError('Expected --output, the name of a new file in a directory '
                      f'that is there; received {path}: choose another.')
 
@@ -117,7 +121,7 @@ def _describe_process():
   process = records.describe_process()
   if hasattr(os, 'getloadavg'):
     process['machine'] += f', load {os.getloadavg()[0]:.1f}'
-  if benchmark_torch.is_installed():
+  if benchmark_torch.is_compared():
     process['torch'] = benchmark_torch.describe()
   return process
 

@@ -21,7 +21,7 @@ from trainers import supervised
 NUM_CLASSES = 100
 OURS, PLAIN = 'ours', 'plain signature'
 CLUSTERING, STOCK = 'with clustering', 'stock Keras'
-TORCH, TORCH_LAST = 'PyTorch', 'PyTorch, channels_last'
+TORCHES = TORCH, TORCH_LAST = 'PyTorch', 'PyTorch, channels_last'
 FOLDED, BY_HAND = 'folded', 'merged by hand'
 STOCK_PREDICT, STOCK_FUNCTION = 'stock Keras, predict', 'stock Keras, function'
 _ALPHA = 1e-3  # no matter which: it is the same work
@@ -69,8 +69,8 @@ def training(config):
         ours_training,
         config.replace(clustering=config.clustering or _ALPHA))
   makers[STOCK] = functools.partial(_stock_training, config)
-  if benchmark_torch.is_installed():
-    for name in (TORCH, TORCH_LAST):
+  if benchmark_torch.is_compared():
+    for name in TORCHES:
       makers[name] = functools.partial(
           benchmark_torch.training_call, config, NUM_CLASSES,
           *make_batch(config), channels_last=name == TORCH_LAST)
@@ -123,23 +123,27 @@ class Inference:
   """Networks of one configuration and the ways to infer with them.
 
   Args:
-    config: `RunConfig`.
+    config: `RunConfig`; all but `ours` are of its first task.
 
   Attributes:
-    model: `IsometricModel` of one task.
+    model: `IsometricModel` of its tasks.
   """
 
   def __init__(self, config):
     self._config = config
     supervised.make_reproducible(config)
-    self.model = isometric.IsometricModel(
-        config.model, {'task': NUM_CLASSES}, seed=config.seed,
-        dtype=config.precision)
+    self.model = self._make_model(config)
+
+  def _make_model(self, config):
+    return isometric.IsometricModel(
+        config.model, dict.fromkeys(config.tasks, NUM_CLASSES),
+        seed=config.seed, dtype=config.precision)
 
   @functools.cached_property
   def folded(self):
-    """The folded network."""
-    return folding.fold(self.model)
+    """The folded network, of all tasks."""
+    first, *others = self._config.tasks
+    return folding.fold(self.model, [first, *others] if others else first)
 
   @functools.cached_property
   def _values(self):
@@ -159,44 +163,51 @@ class Inference:
     return network
 
   def ours(self, images):
-    """{name: contender} of ours, unfolded and folded.
+    """{name: contender} of ours, unfolded and folded, of all tasks.
 
     Args:
       images: Array `[batch, S, S, 3]`.
     """
-    return {OURS: _call(_function(self.model), images),
+    return {OURS: _call(_function(self.model, self._config.tasks), images),
             FOLDED: _call(folding.inference_function(self.folded), images)}
 
   def contenders(self, images):
     """{name: contender}, functions that return logits `[batch, classes]`.
 
-    All have the same weights, and graphs of their own for these images.
+    All have the same weights, but for the plain signature's, and graphs of
+    their own for these images.
 
     Args:
       images: Array `[batch, S, S, 3]`.
     """
     calls = self.ours(images)
+    if self._config.model.signature in signatures.TRAINED:
+      model = self._make_model(plain(self._config))
+      calls[PLAIN] = _call(_function(model, self._config.tasks), images)
     calls[BY_HAND] = _call(benchmark_networks.merged_network(
         self._config.model, self._values), images)
     calls[STOCK_FUNCTION] = _call(_function(self._stock), images)
     calls[STOCK_PREDICT] = functools.partial(
         self._stock.predict, images, batch_size=len(images), verbose=0)
-    if benchmark_torch.is_installed():
-      for name in (TORCH, TORCH_LAST):
+    if benchmark_torch.is_compared():
+      for name in TORCHES:
         calls[name] = benchmark_torch.inference_call(
             self._config, self._make_torch(), images, name == TORCH_LAST)
     return calls
 
 
-def _function(model):
-  """A `tf.function` of a model's own."""
+def _function(model, tasks=()):
+  """A `tf.function` of a model's own, of a task or of several."""
   @tf.function(autograph=False, jit_compile=False)
   def infer(images):
-    return model(images, training=False)
+    if not tasks:
+      return model(images, training=False)
+    outputs = [model(images, task=task, training=False) for task in tasks]
+    return outputs if len(tasks) > 1 else outputs[0]
 
   return infer
 
 
 def _call(function, images):
   images = tf.constant(images)
-  return lambda: function(images).numpy()
+  return lambda: tf.nest.map_structure(np.asarray, function(images))

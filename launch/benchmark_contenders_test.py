@@ -36,9 +36,11 @@ class ContendersTest(parameterized.TestCase, tf.test.TestCase):
     scale = np.abs(expected).max()
     self.assertGreater(np.std(expected, axis=0).max() / scale, 1e-3)
     calls = networks.contenders(images)
+    self.assertEqual(calls.pop(contenders.PLAIN)().shape,
+                     (4, contenders.NUM_CLASSES))  # of weights of its own
     names = {contenders.OURS, contenders.FOLDED, contenders.BY_HAND,
              contenders.STOCK_FUNCTION, contenders.STOCK_PREDICT}
-    if benchmark_torch.is_installed():
+    if benchmark_torch.is_compared():
       names |= {contenders.TORCH, contenders.TORCH_LAST}
     self.assertEqual(set(calls), names)
     for name, call in calls.items():
@@ -56,7 +58,7 @@ class ContendersTest(parameterized.TestCase, tf.test.TestCase):
         model.mixture_logits[0].shape)
     stock = benchmark_networks.stock_network(config, contenders.NUM_CLASSES)
     counts = [sum(np.prod(v.shape) for v in stock.trainable_variables)]
-    if benchmark_torch.is_installed():
+    if benchmark_torch.is_compared():
       network = benchmark_torch.make_network(config, contenders.NUM_CLASSES)
       counts.append(sum(p.numel() for p in network.parameters()))
     self.assertEqual(counts, [expected] * len(counts))
@@ -78,7 +80,7 @@ class ContendersTest(parameterized.TestCase, tf.test.TestCase):
       (plain,) = makers[contenders.PLAIN].args
       self.assertEqual(plain, config.replace(signature='1-2', clustering=0.0))
     self.assertEqual(contenders.TORCH in makers,
-                     benchmark_torch.is_installed())
+                     benchmark_torch.is_compared())
 
   @parameterized.parameters(
       contenders.OURS, contenders.PLAIN, contenders.STOCK, contenders.TORCH,

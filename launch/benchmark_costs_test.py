@@ -28,6 +28,17 @@ class CostsTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(benchmark_costs.image_macs(model.config, 4),
                      (macs[0], sum(macs[1:])))
 
+  def test_gate_by_hand(self):
+    options = {'batch_size': 1, 'num_layers': 1, 'signature': '1',
+               'num_templates': 1}
+    plain, gated = (benchmark_costs.count(toy.make_config(
+        ('task',), use_se=use_se, **options), 4) for use_se in (False, True))
+    e, s, n = 48, 16, 4
+    self.assertEqual(gated.macs - plain.macs, 3 * 2 * e * s)
+    parameters = 2 * e * s + s + e
+    self.assertEqual(gated.num_bytes - plain.num_bytes,
+                     4 * (9 * e * n + 10 * parameters))
+
   def test_small_network_by_hand(self):
     config = toy.make_config(('task',), batch_size=1, num_layers=1,
                              signature='1', num_templates=1)

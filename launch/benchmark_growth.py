@@ -27,7 +27,7 @@ def first_step(config, turns):
   asked = {f'ours, {count} task(s)': (with_tasks(config, count),
                                       contenders.OURS) for count in counts}
   asked[contenders.STOCK] = config, contenders.STOCK
-  if benchmark_torch.is_installed():
+  if benchmark_torch.is_compared():
     asked[contenders.TORCH] = config, contenders.TORCH
   found = _in_processes(asked, turns)
   rows = [('first step', 's', 'peak MB', 'MB before')]
@@ -105,7 +105,9 @@ def variation(varied, turns):
            ('peak memory, MB', *(f'{_megabytes(runs):.0f}'
                                  for runs in found.values()))]
   lines, fits = [], {}
-  if varied.field != 'precision' and len(found) > 2:  # two lie on any
+  if varied.field == 'precision':
+    lines = ['Folded networks compute in float32.']
+  elif len(found) > 2:  # two lie on any
     lines, fits = _fit(varied.field, found, {
         **{f'{kind}, ms': [1e3 * statistics.median(turn)
                            for turn in each.values()]
@@ -117,7 +119,8 @@ def variation(varied, turns):
 
 
 def _make_calls(config):
-  """{kind: contender} of a value."""
+  """{kind: contender} of a value; of several tasks, inference is of all."""
+  config = config.replace(clustering=0.0)
   images, _ = contenders.make_batch(config)
   infer = contenders.Inference(config).ours(images)
   return {_MIXED: contenders.ours_training(config),

@@ -38,7 +38,7 @@ class GrowthTest(parameterized.TestCase):
   @parameterized.parameters(True, False)
   def test_first_step(self, has_torch):
     with mock.patch.object(
-        benchmark_torch, 'is_installed', lambda: has_torch):
+        benchmark_torch, 'is_compared', lambda: has_torch):
       part = benchmark_growth.first_step(_config(), _TURNS)
     self.assertEqual(part.rows[2], (
         'ours, 2 task(s)', '8.0 / 8.0 / 8.0', '120', '10'))

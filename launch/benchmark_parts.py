@@ -6,7 +6,6 @@ takes a `RunConfig` of one task and `Turns`, and gives a `Part`.
 
 import pathlib
 import tempfile
-import time
 
 from launch import benchmark_contenders as contenders
 from launch import benchmark_costs
@@ -20,21 +19,18 @@ from trainers.data import pipeline as data_pipeline
 _DATA = 'cifar100'
 _PIPELINE = 'input pipeline'
 _PIPELINE_IMAGES = 50_000  # in memory
+_DRAWN_BATCHES = 300  # in a call
 _EVALUATED_IMAGES = 1_000  # the validation split
 
 
 def training(config, turns):
   """Steps of ours and of others."""
-  calls, first = {}, {}
-  for name, make in contenders.training(config).items():
-    began = time.perf_counter()
-    calls[name] = make()
-    calls[name]()
-    first[name] = time.perf_counter() - began
+  calls = {name: make() for name, make in contenders.training(config).items()}
+  for call in calls.values():
+    call()  # traces it
   seconds = turns.take(calls)
-  rows = [('training', 'first step', 'ms a step', 'images/s')]
-  rows += [(name, f'{first[name]:.1f} s',
-            *tables.speed(each, config.batch_size))
+  rows = [('training', 'ms a step', 'images/s')]
+  rows += [(name, *tables.speed(each, config.batch_size))
            for name, each in seconds.items()]
   ratios = tables.ratios('training', seconds, {contenders.OURS: (
       contenders.STOCK, contenders.TORCH, contenders.TORCH_LAST,
@@ -44,7 +40,7 @@ def training(config, turns):
         timing.ratios(seconds, contenders.PLAIN, contenders.OURS))
   return tables.Part(
       rows, tables.ratio_lines(ratios),
-      {'seconds': seconds, 'first_step_seconds': first, 'ratios': ratios})
+      {'seconds': seconds, 'ratios': ratios})
 
 
 def inference(config, turns):
@@ -59,12 +55,15 @@ def inference(config, turns):
     ratios |= tables.ratios(f'inference of {size}', seconds, {
         contenders.FOLDED: (
             contenders.OURS, contenders.STOCK_PREDICT,
-            contenders.STOCK_FUNCTION, contenders.BY_HAND, contenders.TORCH,
-            contenders.TORCH_LAST),
-        contenders.OURS: (contenders.STOCK_FUNCTION,)})
+            contenders.STOCK_FUNCTION, contenders.BY_HAND,
+            *contenders.TORCHES),
+        contenders.OURS: (contenders.PLAIN, contenders.STOCK_FUNCTION)})
     numbers[size] = seconds
-  return tables.Part(rows, tables.ratio_lines(ratios),
-                     {'seconds': numbers, 'ratios': ratios})
+  lines = tables.ratio_lines(ratios)
+  if config.precision != 'float32':
+    lines.append(f'Folded networks compute in float32, ours in '
+                 f'{config.precision}.')
+  return tables.Part(rows, lines, {'seconds': numbers, 'ratios': ratios})
 
 
 def pipeline(config, turns):
@@ -74,8 +73,13 @@ def pipeline(config, turns):
   """
   batches = iter(_mock_data(config, _PIPELINE_IMAGES).train_batches(
       config.batch_size, config.seed))
-  seconds = turns.take({
-      _PIPELINE: lambda: next(batches), **_ours(config)})
+
+  def draw():  # so many that those which lie ready do not count
+    for _ in range(_DRAWN_BATCHES):
+      next(batches)
+
+  seconds = turns.take({_PIPELINE: draw, **_ours(config)})
+  seconds[_PIPELINE] = [each / _DRAWN_BATCHES for each in seconds[_PIPELINE]]
   rows = [('pipeline', 'ms a batch', 'images/s')]
   rows += [(name, *tables.speed(each, config.batch_size))
            for name, each in seconds.items()]

@@ -37,7 +37,6 @@ class PartsTest(tf.test.TestCase):
     self.assertAllClose(
         ratios['training, time of ours to that of plain signature'],
         [a / b for a, b in zip(seconds['ours'], seconds['plain signature'])])
-    self.assertEqual(set(part.numbers['first_step_seconds']), set(names))
 
   def test_inference(self):
     names = (contenders.OURS, contenders.FOLDED, contenders.STOCK_PREDICT)
@@ -61,8 +60,9 @@ class PartsTest(tf.test.TestCase):
         for other in ('ours', 'stock Keras, predict')])
 
   def test_pipeline(self):
-    with mock.patch.multiple(benchmark_parts, _PIPELINE_IMAGES=50,
-                             _ours=lambda _: {contenders.OURS: lambda: 1.0}):
+    with mock.patch.multiple(
+        benchmark_parts, _PIPELINE_IMAGES=50, _DRAWN_BATCHES=3,
+        _ours=lambda _: {contenders.OURS: lambda: 1.0}):
       part = benchmark_parts.pipeline(_config(), _TURNS)
     self.assertEqual([row[0] for row in part.rows],
                      ['pipeline', 'input pipeline', 'ours'])

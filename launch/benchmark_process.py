@@ -64,12 +64,15 @@ def _serve():
   import tensorflow as tf
 
   from launch import benchmark_contenders
+  from launch import benchmark_torch
   from trainers import run_config
 
   request = json.load(sys.stdin)
   config = run_config.RunConfig.from_json(request['config'])
   make = benchmark_contenders.training(config)[request['contender']]
   tf.constant(0)  # TensorFlow starts up
+  if request['contender'] in benchmark_contenders.TORCHES:
+    benchmark_torch.describe()  # and PyTorch
   before = peak_bytes()
   began = time.perf_counter()
   step = make()

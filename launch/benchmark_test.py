@@ -26,17 +26,18 @@ def _part(name, fails=False):
   return measure
 
 
-def _run(**values):
+def _run(output=None, **values):
   """What the command prints."""
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
-  output = io.StringIO()
-  with (flagsaver.flagsaver(**values), contextlib.redirect_stdout(output),
+  printed = io.StringIO()
+  with (flagsaver.flagsaver(output=output, **values),
+        contextlib.redirect_stdout(printed),
         mock.patch.dict(benchmark._PARTS, {
             'training': _part('training'), 'limit': _part('limit'),
             'sizes': _part('sizes', fails=True)})):
     benchmark.main([''])
-  return output.getvalue()
+  return printed.getvalue()
 
 
 class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
@@ -59,10 +60,17 @@ class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLessEqual({'versions', 'machine', 'commit'}, set(report))
 
   def test_variation_is_a_part(self):
-    with mock.patch.object(
-        benchmark.benchmark_growth, 'variation', _part('varied')):
+    directory = self.get_temp_dir() + '/by/itself'
+    with (mock.patch.object(
+        benchmark.benchmark_growth, 'variation', _part('varied')),
+          mock.patch.object(benchmark, '_OUTPUT', directory + '/%Y.json')):
       printed = _run(parts=[], vary=['num_templates:2,4', 'num_tasks:1,2'])
     self.assertEqual(printed.count('varied: 1.0'), 2)
+    # JSON is beside it, also where no file was named.
+    path = printed.splitlines()[-1].removeprefix('All numbers: ')
+    self.assertStartsWith(path, directory + '/2')
+    with open(path) as file:
+      self.assertLen(json.load(file)['parts'], 2)
 
   def test_what_was_found_stays_when_a_part_fails(self):
     path = self.get_temp_dir() + '/speed.json'
@@ -85,7 +93,7 @@ class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(True, False)
   def test_says_whether_there_is_pytorch(self, installed):
     with mock.patch.multiple(
-        benchmark_torch, is_installed=lambda: installed,
+        benchmark_torch, is_compared=lambda: installed,
         describe=lambda: {'version': '9.9', 'threads': 2}):
       printed = _run(parts=[])
     self.assertEqual(benchmark_torch.MISSING in printed, not installed)

@@ -1,28 +1,44 @@
 """The same network in PyTorch, eager; PyTorch is the extra `benchmark`.
 
-Nothing here needs PyTorch at import: ask `is_installed` first.
+Nothing here needs PyTorch at import: ask `is_compared` first.
 """
 
 import contextlib
 import importlib.util
+import sys
 
 import numpy as np
+import tensorflow as tf
 
 from launch import benchmark_networks
 
-MISSING = ('PyTorch is not installed, and left out: '
-           "`pip install -e '.[benchmark]'` adds it.")
+MISSING = ('PyTorch is left out: it is not installed '
+           "(`pip install -e '.[benchmark]'`), or TensorFlow uses a GPU, which "
+           'these comparisons do not.')
 
 
-def is_installed():
-  """Whether PyTorch can be imported."""
-  return importlib.util.find_spec('torch') is not None
+def is_compared():
+  """Whether PyTorch is installed, and TensorFlow is on the CPU, as it is."""
+  return (importlib.util.find_spec('torch') is not None
+          and not tf.config.get_visible_devices('GPU'))
+
+
+def _import_torch():
+  """PyTorch without Triton, which eager does not need on a CPU.
+
+  Its LLVM and TensorFlow's do not go together: where PyTorch's optimisers
+  load it, the process crashes (PyTorch 2.14, TensorFlow 2.21).
+  """
+  if 'torch' not in sys.modules:
+    sys.modules.setdefault('triton', None)  # importing it is an ImportError
+  import torch
+
+  return torch
 
 
 def describe():
   """{'version', 'threads'} of PyTorch."""
-  import torch
-
+  torch = _import_torch()
   return {'version': torch.__version__, 'threads': torch.get_num_threads()}
 
 
@@ -37,8 +53,7 @@ def make_network(config, num_classes):
     `torch.nn.Module` from images `[batch, 3, S, S]` to logits
     `[batch, classes]`. Its arrays stand in the order of computation.
   """
-  from torch import nn
-
+  nn = _import_torch().nn
   c, e = config.channels, config.expanded_channels
   c1, c2 = config.adapter_filters
 
@@ -87,8 +102,7 @@ def load_values(network, values):
     network: As from `make_network`.
     values: As from `benchmark_networks.resolved_values`.
   """
-  import torch
-
+  torch = _import_torch()
   targets = (tensor for name, tensor in network.state_dict().items()
              if not name.endswith('num_batches_tracked'))
   arrays = (array for layer in values for array in layer)
@@ -120,8 +134,7 @@ def training_call(config, num_classes, images, labels, channels_last=False):
   Returns:
     Function of nothing that does a step and returns its loss.
   """
-  import torch
-
+  torch = _import_torch()
   network, images = _place(
       make_network(config.model, num_classes), images, channels_last)
   network.train()
@@ -160,8 +173,7 @@ def inference_call(config, network, images, channels_last=False):
   Returns:
     Function of nothing that returns logits `[batch, classes]`.
   """
-  import torch
-
+  torch = _import_torch()
   network, images = _place(network, images, channels_last)
   network.eval()
 
@@ -174,8 +186,7 @@ def inference_call(config, network, images, channels_last=False):
 
 def _place(network, images, channels_last):
   """(network, images `[batch, 3, S, S]`) in one memory format."""
-  import torch
-
+  torch = _import_torch()
   form = torch.channels_last if channels_last else torch.contiguous_format
   images = torch.from_numpy(np.asarray(images).transpose(0, 3, 1, 2))
   return (network.to(memory_format=form),
@@ -183,8 +194,7 @@ def _place(network, images, channels_last):
 
 
 def _precision(config):
-  import torch
-
+  torch = _import_torch()
   if config.precision == 'float32':
     return contextlib.nullcontext()
   return torch.autocast('cpu', torch.bfloat16)

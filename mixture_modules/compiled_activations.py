@@ -10,6 +10,8 @@ import functools
 
 import keras
 
+from mixture_modules import tracing
+
 
 def in_training(activation):
   """What training is to compute for an activation.
@@ -36,10 +38,11 @@ def _is_compilable():
     return False
   import tensorflow as tf  # only here: other backends do without
 
-  if tf.config.list_physical_devices('GPU'):
+  if tf.config.get_visible_devices('GPU'):
     return False
   try:
-    _hard_swish()(tf.zeros([1]))
+    with tf.init_scope():  # now, not in a graph that is being traced
+      _hard_swish()(tf.zeros([1]))
   except tf.errors.OpError:  # a TensorFlow without XLA
     return False
   return True
@@ -67,4 +70,6 @@ def _hard_swish():
     x = tf.convert_to_tensor(x)
     return forward(x), functools.partial(backward, x)
 
-  return hard_swish
+  # Gradients are registered for ever, with the graph that they are in: in one
+  # of its own that is no training step.
+  return tracing.TracedOnce(hard_swish)

@@ -1,6 +1,8 @@
 """Tests of the compiled hard-swish."""
 
+import gc
 from unittest import mock
+import weakref
 
 from absl.testing import parameterized
 import keras
@@ -41,22 +43,36 @@ class CompiledActivationsTest(parameterized.TestCase, tf.test.TestCase):
     for size in (2, 0, 5):
       self.assertAllClose(gradient(tf.zeros([size, 3])), np.full((size, 3), .5))
 
+  def test_step_is_free_once_it_is_not_used(self):
+    @tf.function(autograph=False)
+    def step(x):
+      return tf.gradients(self.act(x), x)[0]
+
+    graph = weakref.ref(step.get_concrete_function(tf.zeros([7, 2])).graph)
+    del step
+    gc.collect()
+    self.assertIsNone(graph())
+
   def test_others_stay(self):
     self.assertIs(compiled_activations.in_training(keras.activations.relu),
                   keras.activations.relu)
 
   @parameterized.named_parameters(
-      ('gpu', tf.config, 'list_physical_devices', lambda kind: [kind]),
+      ('gpu', tf.config, 'get_visible_devices', lambda kind: [kind]),
       ('backend', keras.backend, 'backend', lambda: 'jax'),
       ('build', compiled_activations, '_hard_swish', lambda: (
           tf.debugging.assert_positive)))
   def test_stays_where_it_cannot_be_compiled(self, owner, name, found):
     compiled_activations._is_compilable.cache_clear()
     self.addCleanup(compiled_activations._is_compilable.cache_clear)
+
+    @tf.function(autograph=False)
+    def stays():  # a graph is where it is asked first
+      return compiled_activations.in_training(
+          keras.activations.hard_swish) is keras.activations.hard_swish
+
     with mock.patch.object(owner, name, found):
-      self.assertIs(
-          compiled_activations.in_training(keras.activations.hard_swish),
-          keras.activations.hard_swish)
+      self.assertTrue(stays())
 
 
 if __name__ == '__main__':

@@ -81,9 +81,7 @@ def fold(model, task=None, rescale=False, probabilities=False,
             f'{tasks_lib.layer_name(name)}_')(x, probabilities)
         for name in _check_names(task)}
     name = 'tasks'
-  plain = keras.Model(images, outputs, name=name)
-  plain.jit_compile = False  # `predict`: XLA is several times slower on a CPU
-  return plain
+  return keras.Model(images, outputs, name=name)
 
 
 def inference_function(model):
@@ -246,7 +244,8 @@ def _check_names(names):
 
 def _check_folded(model, task, rescale, probabilities, image_size):
   """Raises ValueError unless a model is folded, and as it is asked for."""
-  if (not isinstance(model, keras.Model) or not getattr(model, 'inputs', None)
+  if (not isinstance(model, keras.Model)
+      or len(getattr(model, 'inputs', None) or ()) != 1
       or not all(type(layer) in _PLAIN for layer in model.layers)):
     raise ValueError(
         'Expected an IsometricModel, or what fold made of one, received '

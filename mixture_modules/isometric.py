@@ -16,10 +16,12 @@ from mixture_modules import growing
 from mixture_modules import isometric_block
 from mixture_modules import isometric_config
 from mixture_modules import mixed_batches
+from mixture_modules import normalization
 from mixture_modules import parameters
 from mixture_modules import task_lifecycle
 from mixture_modules import task_norms
 from mixture_modules import template_bank
+from mixture_modules import tracing
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -70,6 +72,7 @@ class IsometricModel(keras.Model):
     self.bank = template_bank.TemplateBank(config.num_templates, name='bank')
     self.block = isometric_block.IsometricBlock(
         config, self.bank, name='block', dtype=self.dtype_policy)
+    self._traced_layer = tracing.TracedOnce(self._layer)
     self.activation = keras.activations.get(config.activation)
     self.input_adapter = adapters.input_adapter(config, self.dtype_policy)
     self.output_adapter = adapters.output_adapter(config, self.dtype_policy)
@@ -178,10 +181,34 @@ class IsometricModel(keras.Model):
   def _body(self, x, mixed, norms, training):
     original = x if self.config.original_input else None
     for layer, mixture in enumerate(mixed):
-      norm = norms.of_layer(layer)
-      x = self.block(x, mixture=mixture, norm=norm, original=original,
-                     training=training)
+      x, statistics = self._traced_layer(
+          x, mixture, norms.of_layer(layer), original, bool(training))
+      norms.collect(statistics)
     return x
+
+  def _layer(self, x, mixture, norms, original, training):
+    """One layer of the body, whose parameters all come as arguments.
+
+    Args:
+      x: `[batch, h, w, c]`.
+      mixture: {slot: parameter}.
+      norms: {site: (gamma, beta, mean, variance)}, each `[channels]`.
+      original: The input adapter's output, or None.
+      training: Whether to use batch statistics.
+
+    Returns:
+      (outputs, {site: [mean, variance]} that were used).
+    """
+    statistics = {}
+
+    def norm(x, site):
+      y, *statistics[site] = normalization.batch_norm(
+          x, *norms[site], self.config.norm_epsilon, training)
+      return y
+
+    x = self.block(x, mixture=mixture, norm=norm, original=original,
+                   training=training)
+    return x, statistics
 
   def _adapt_output(self, x, task, norms):
     first, second = task.output_adapter or self.output_adapter

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mixture_modules import isometric
 from mixture_modules import isometric_config
+from mixture_modules import normalization
 from mixture_modules import rearranging
 from mixture_modules import signature_edits
 from mixture_modules import task_norms
@@ -52,8 +53,14 @@ def direct_logits(model, name, layers, mixtures):
            for slot, theta in templates.items()}
     own = task_norms.Norms(
         model, task, [row] * model.config.num_layers, training=False)
+    parameters = own.of_layer(layer)
+
+    def norm(x, site, parameters=parameters):
+      return normalization.batch_norm(
+          x, *parameters[site], model.config.norm_epsilon, training=False)[0]
+
     x = model.block(
-        x, mixture=row, norm=own.of_layer(layer),
+        x, mixture=row, norm=norm,
         original=original if model.config.original_input else None)
   first, second = model.output_adapter
   x = model.activation(norms(first(x), 'hidden'))

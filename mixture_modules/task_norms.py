@@ -145,19 +145,23 @@ class Norms:
     return list(zip(_rows(site, statistics.mean[site]),
                     _rows(site, statistics.variance[site])))
 
-  def __call__(self, x, site, layer=0):
-    """Normalises the output of a site; `layer` counts those of the body."""
-    gamma, beta = self._affine[site][layer]
-    mean, variance = self._moving[site][layer]
+  def __call__(self, x, site):
+    """Normalises the output of a site of the adapters."""
     y, *statistics = normalization.batch_norm(
-        x, gamma, beta, mean, variance, self._config.norm_epsilon,
-        self._training)
-    self._batch[site].append(statistics)
+        x, *self._affine[site][0], *self._moving[site][0],
+        self._config.norm_epsilon, self._training)
+    self.collect({site: statistics})
     return y
 
   def of_layer(self, layer):
-    """The function `(tensor, site) -> tensor` that a block is called with."""
-    return lambda x, site: self(x, site, layer)
+    """{site of the body: (gamma, beta, mean, variance)} of one layer."""
+    return {site: (*self._affine[site][layer], *self._moving[site][layer])
+            for site in BODY_SITES}
+
+  def collect(self, statistics):
+    """Keeps {site: [mean, variance]} of the batch; of layers, in order."""
+    for site, values in statistics.items():
+      self._batch[site].append(values)
 
   def commit(self):
     """Moves the task's statistics towards the batch's, in training."""

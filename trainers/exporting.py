@@ -137,14 +137,14 @@ def compare_folded(model, plain, tasks, images):
 
 
 def compare(expected, received, name, tolerance=_TOLERANCE):
-  """The largest difference between outputs; an error if they do not agree.
+  """The largest difference between outputs; an error if any do not agree.
 
   Args:
     expected: Array, or {output: array}.
     received: The same; one of a single output may name it.
     name: What gave them, for the message.
-    tolerance: Largest difference allowed, as a share of the largest output,
-      or of 1 where outputs are smaller.
+    tolerance: Largest difference allowed, as a share of the largest number of
+      the same output, or of 1 where that is smaller.
 
   Raises:
     ValueError: If outputs differ in names or shapes, or by more.
@@ -161,17 +161,17 @@ def compare(expected, received, name, tolerance=_TOLERANCE):
   if shapes[0] != shapes[1]:
     raise ValueError(f'Expected outputs {shapes[0]} of the {name}, received '
                      f'{shapes[1]}.')
-  expected, received = (
-      np.concatenate([np.ravel(outputs[key]) for key in expected])
-      for outputs in (expected, received))
-  difference = float(np.max(np.abs(expected - received)))
-  largest = float(np.max(np.abs(expected)))
-  if not difference <= tolerance * max(1, largest):
-    raise ValueError(
-        f'Expected outputs of the {name} that differ by at most {tolerance:g} '
-        f'of the largest, {largest:.3g}, received a difference of '
-        f'{difference:.3g}: nothing was written.')
-  return difference
+  differences = []
+  for key, value in expected.items():
+    array, other = np.asarray(value), np.asarray(received[key])
+    differences.append(float(np.max(np.abs(array - other))))
+    largest = float(np.max(np.abs(array)))
+    if not differences[-1] <= tolerance * max(1, largest):
+      raise ValueError(
+          f'Expected {key} of the {name} to differ by at most {tolerance:g} of '
+          f'the largest, {largest:.3g}, received a difference of '
+          f'{differences[-1]:.3g}: nothing was written.')
+  return max(differences)
 
 
 def _write_keras(model, path):

@@ -101,6 +101,10 @@ class ExportingTest(parameterized.TestCase, tf.test.TestCase):
         exporting.compare(50 * ones, {'any': 50 * ones + 4e-3}, 'x'), 4e-3)
     with self.assertRaisesRegex(ValueError, 'difference of 0.02'):
       exporting.compare({'a': ones}, {'a': ones + 2e-2}, 'x')
+    # An output is not excused by another, larger one.
+    with self.assertRaisesRegex(ValueError, 'Expected b of the x to differ'):
+      exporting.compare({'a': 50 * ones, 'b': 0.02 * ones},
+                        {'a': 50 * ones, 'b': 0.016 * ones}, 'x')
     with self.assertRaisesRegex(ValueError, 'difference of nan'):
       exporting.compare(ones, ones * np.nan, 'x')
     for other in ({'b': ones}, {'a': ones[:1]}):
