@@ -21,6 +21,7 @@ task of 100 classes; images are made up. Parts:
     evaluation  with averaged weights and with raw ones
     sizes       of a checkpoint and of a task file
     limit       multiply-adds and bytes of a step against the machine's rates
+    profile     which operations a step spends its time in
 
 --vary adds a part over values of a field, with straight lines through the
 figures of three or more. All of a part live in one process and take turns, so
@@ -41,6 +42,7 @@ import tensorflow as tf
 from launch import benchmark_growth
 from launch import benchmark_networks
 from launch import benchmark_parts
+from launch import benchmark_profile
 from launch import benchmark_timing
 from launch import benchmark_torch
 from launch import entry
@@ -53,7 +55,8 @@ _OUTPUT = 'runs/benchmark-%Y%m%d-%H%M%S.json'
 _PARTS = {part.__name__: part for part in (
     benchmark_parts.training, benchmark_parts.inference,
     benchmark_growth.first_step, benchmark_parts.pipeline,
-    benchmark_parts.evaluation, benchmark_parts.sizes, benchmark_parts.limit)}
+    benchmark_parts.evaluation, benchmark_parts.sizes, benchmark_parts.limit,
+    benchmark_profile.profile)}
 _PART_NAMES = flags.DEFINE_list(
     'parts', list(_PARTS), 'What is measured.')
 _VARY = flags.DEFINE_multi_string(
