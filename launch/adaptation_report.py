@@ -1,6 +1,7 @@
 """What a report says of an adaptation, from its records (sections 4.4, D)."""
 
 import functools
+import statistics
 
 from launch import adaptation_results
 from launch import feature_plots
@@ -24,6 +25,9 @@ _PICTURES = (
         'heads on sources': 'sources/loss', 'discrepancy': 'discrepancy',
         'moments, target': 'moments/target',
         'moments, sources': 'moments/sources'}))
+
+
+_UNCHANGED = 'sources, test: they do not change'
 
 
 def is_adaptation(run):
@@ -61,6 +65,8 @@ def show(page, run):
     curves = {label: run.curve(key.replace('T/', f'{asked["target"]}/'), scale)
               for label, key in keys.items()}
     curves = {label: curve for label, curve in curves.items() if curve[0]}
+    if curves and number == 1 and run.results:
+      curves.update(_line_of_sources(run.results, curves))
     if curves:
       page.picture(
           f'adaptation{number}.png', functools.partial(
@@ -71,6 +77,18 @@ def show(page, run):
   features = run.features()
   if features:
     _show_features(page, features)
+
+
+def _line_of_sources(results, curves):
+  """{label: their mean accuracy, in percent, at the first and last step}."""
+  target = results['adaptation']['target']
+  top1 = [task['top1'] for name, task in results['tasks'].items()
+          if name != target]
+  steps = [step for steps, _ in curves.values() for step in steps]
+  if not top1:  # none was read
+    return {}
+  return {_UNCHANGED: ((min(steps), max(steps)),
+                       (100 * statistics.mean(top1),) * 2)}
 
 
 def _show_features(page, features):

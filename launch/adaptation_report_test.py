@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from launch import adaptation_features
+from launch import adaptation_report
 from launch import projections
 from launch import report_plots
 from launch import run_records
@@ -71,6 +72,7 @@ class AdaptationReportTest(tf.test.TestCase):
     text, pictures = self.page()
     for part in ('80.00%', '70.00%', 'best (result)', 'domain accuracy',
                  'copy:mnist was chosen by information',
+                 'linear discriminator; sources, test: they do not change',
                  'Label-free scores over the adaptation'):
       self.assertIn(part, text)
     # There is no file of features, as of older runs.
@@ -103,7 +105,17 @@ class AdaptationReportTest(tf.test.TestCase):
   def test_unfinished(self):
     text, _ = self.page(finished=False)
     self.assertIn('90.00', text)
+    self.assertNotIn('sources, test', text)
     self.assertNotIn('no lines of metrics', text)
+
+  def test_sources_are_a_line(self):
+    results = {'adaptation': {'target': 'c'}, 'tasks': {
+        'a': {'top1': 0.9}, 'b': {'top1': 0.8}, 'c': {'top1': 0.1}}}
+    curves = {'one': ((5, 7), (1, 1)), 'other': ((2, 6), (1, 1))}
+    (line,) = adaptation_report._line_of_sources(results, curves).values()
+    np.testing.assert_allclose(line, ((2, 7), (85, 85)))
+    del results['tasks']['a'], results['tasks']['b']
+    self.assertEmpty(adaptation_report._line_of_sources(results, curves))
 
 
 if __name__ == '__main__':
