@@ -30,6 +30,7 @@ head beside them. To all else that reads --workdir (fold, transfer, tasks,
 import contextlib
 import dataclasses
 import sys
+import types
 
 from absl import app
 from absl import flags
@@ -116,6 +117,8 @@ def adapt(config, run, saved, source, workdir, former, kind):
   begun = config.target in model.tasks and saved.workdir == workdir
   if not begun:
     target_start.check(model, config, images)
+    _check_classes(data[config.target], config, saved)
+    config.network_optimizer(run.optimizer)  # checks its rates
   records.claim(workdir, decides, kind, resume, {**saved.tasks, **facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(run)
@@ -163,7 +166,6 @@ def load_data(config, run, saved):
   data_dir = shared_flags.DATA_DIR.value
   data = pipeline.load_tasks(
       [config.target], run.model.image_size, data_dir, run.augmentation)
-  _check_classes(data[config.target], config, saved)
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))
@@ -172,20 +174,12 @@ def load_data(config, run, saved):
 
 
 def _check_classes(target, config, saved):
-  """Refuses a target of other classes than the sources', where both are known.
-
-  Their number is checked with the model.
-  """
-  own = target.class_names and list(target.class_names)
-  for source in config.sources:
-    names = saved.tasks[source].get('class_names')
-    if own and names and names != own:
-      differing = sorted(set(own) ^ set(names))[:5]
-      raise ValueError(
-          f'Expected a target of the classes of {source}, received '
-          f'{config.target}, which differs in '
-          f'{", ".join(differing) or "their order"}: adaptation keeps the '
-          'classes; for new ones use launch.transfer.')
+  """Refuses a target of other classes than the sources', where known."""
+  pipeline.check_same_classes([target, *(
+      types.SimpleNamespace(
+          name=name, num_classes=target.num_classes,
+          class_names=tuple(saved.tasks[name].get('class_names') or ()))
+      for name in config.sources)])
 
 
 def _start(model, config, run, data, images, evaluation):

@@ -57,7 +57,7 @@ def _define_flags():
       'the result: the last (default), or the best by the label-free score.')
   flag['watch_every'] = flags.DEFINE_integer(
       'watch_every', None, 'Steps between measurements of the label-free '
-      'score; 0: never. Default: 50.')
+      'score; 0: never. Default: 50, of supervised 0.')
   flag['collapse_drop'] = flags.DEFINE_float(
       'collapse_drop', None, 'By how much the score may be worse than its best '
       'before the adaptation ends and goes back. Default: 0.1.')
@@ -99,10 +99,12 @@ def options(former=None):
                           if name == 'target' else
                           f'one of {", ".join(adaptation_config.METHODS)}.'))
   options = {**(former or {}), **given}
+  holders = {**_OPTIONS, 'statistics': _MOVE_STATISTICS}
   for name, methods in adaptation_config.OPTIONS_OF.items():
-    if _OPTIONS[name].value is not None and options['method'] not in methods:
-      raise ValueError(f'--{name} is of {" and ".join(methods)}, not of '
-                       f'{options["method"]}: leave it out.')
+    if name in given and options['method'] not in methods:
+      raise ValueError(
+          f'--{holders[name].name} is of {", ".join(methods)}, not of '
+          f'{options["method"]}: leave it out.')
   return options
 
 
@@ -127,4 +129,4 @@ def _num_domains(saved, sources):
   """Number of data sets of the sources, those in pools included."""
   names = [saved.tasks.get(source, {}).get('dataset') or source
            for source in sources]
-  return sum(len(catalog.pool_members(name) or [name]) for name in names)
+  return len(catalog.data_sets(names))

@@ -84,19 +84,17 @@ def _check_kind(column, bank, path):
   preset = run_config.recipe(
       paper_adaptations.COLUMNS[column].bank_preset(bank))
   half = 'first' if bank == 'half-shared' else None
-  expected = preset.model.signature, half, _domains(preset.tasks)
-  found = (config.model.signature, config.model.shared_half,
-           _domains(run.get('data') or config.tasks))
+  names = [facts.get('dataset') or name for name, facts
+           in (run.get('data') or dict.fromkeys(config.tasks, {})).items()]
+  expected, found = (
+      (model.signature, shared_half, sorted(catalog.data_sets(tasks)))
+      for model, shared_half, tasks in (
+          (preset.model, half, preset.tasks),
+          (config.model, config.model.shared_half, names)))
   if found != expected:
     raise ValueError(
         f'Expected the {bank} model of {column}, with signature, shared half '
         f'and domains {expected}, received {found} in {path}: name another.')
-
-
-def _domains(tasks):
-  """Names of the data sets of tasks, in pools or not, in alphabetical order."""
-  return sorted(name for task in tasks
-                for name in catalog.pool_members(task) or [task])
 
 
 def make_jobs(rows, column, workdir, seeds, banks=None, targets=None,

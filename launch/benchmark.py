@@ -80,7 +80,7 @@ def main(argv):
       tasks=('task',), steps=10_000)
   benchmark_networks.check(config.model)
   output = pathlib.Path(shared_flags.OUTPUT.value or time.strftime(_OUTPUT))
-  _check_output(output)
+  _claim(output, is_given=bool(shared_flags.OUTPUT.value))
   measures = _measures(config)
   tf.get_logger().setLevel('ERROR')  # each network is traced, which it minds
   process = _describe_process()
@@ -94,7 +94,6 @@ def main(argv):
     part = measure(subject, turns)
     print('', results.align(part.rows), *part.lines, sep='\n', flush=True)
     report['parts'][name] = part.numbers
-    output.parent.mkdir(parents=True, exist_ok=True)
     records.write_json(output, report)  # at each part: a later one may fail
   if measures:
     print(f'\nAll numbers: {output}')
@@ -113,9 +112,10 @@ def _measures(config):
   return measures
 
 
-def _check_output(path):
-  if os.path.lexists(path) or (shared_flags.OUTPUT.value
-                               and not path.absolute().parent.is_dir()):
+def _claim(path, is_given):
+  if not is_given:
+    path.parent.mkdir(parents=True, exist_ok=True)
+  if os.path.lexists(path) or not path.absolute().parent.is_dir():
     raise ValueError('Expected --output, the name of a new file in a directory '
                      f'that is there; received {path}: choose another.')
 
@@ -137,7 +137,8 @@ def _format_process(process):
         **process['torch'])
   commit = (process['commit'] or 'unknown')[:12]
   changed = ', changed' if process['dirty'] else ''
-  return (f'{process["machine"]}, {process["device"]}; {versions}; '
+  return (f'{process["machine"]}, {process["device"]}, oneDNN '
+          f'{process["onednn"]}; {versions}; '
           f'commit {commit}{changed}')
 
 

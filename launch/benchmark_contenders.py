@@ -123,7 +123,7 @@ class Inference:
   """Networks of one configuration and the ways to infer with them.
 
   Args:
-    config: `RunConfig`; all but `ours` are of its first task.
+    config: `RunConfig`; of one task, but for `ours`.
 
   Attributes:
     model: `IsometricModel` of its tasks.

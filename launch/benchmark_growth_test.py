@@ -85,8 +85,9 @@ class GrowthTest(parameterized.TestCase):
     self.assertLen(part.numbers['seconds']['inference'][3], 3)
 
   @parameterized.parameters(
-      'precision:float32,mixed_bfloat16', 'batch_size:4,8')
-  def test_no_line(self, text):
+      ('precision:float32,mixed_bfloat16',
+       ['Folded networks compute in float32.']), ('batch_size:4,8', []))
+  def test_no_line(self, text, lines):
     varied = benchmark_growth.Variation.parse(text, _config())
     with (mock.patch.object(
         benchmark_growth, '_make_calls',
@@ -94,7 +95,7 @@ class GrowthTest(parameterized.TestCase):
           mock.patch.object(timing.Turns, 'take', lambda _, calls: {
               key: [1.0] for key in calls})):
       part = benchmark_growth.variation(varied, _TURNS)
-    self.assertEmpty(part.lines)
+    self.assertEqual(part.lines, lines)
 
   def test_parse(self):
     config = _config()

@@ -2,6 +2,7 @@
 
 import collections
 import pathlib
+import re
 import tempfile
 
 import tensorflow as tf
@@ -11,18 +12,20 @@ from launch import benchmark_contenders as contenders
 from launch import benchmark_tables as tables
 
 _MOST_ROWS = 20
+_XLA_KERNEL = re.compile(r'[\w.\-]+fusion')
+_OPERATION = re.compile(r'[^:]+:(\w+)')
 
 
 def profile(config, turns):
-  """Operations of our step, by the time of all threads together."""
-  step = contenders.ours_training(config)
+  """Operations of our step, by their time from begin to end."""
+  step = contenders.training(config)[contenders.OURS]()
   found = operations(step, turns.rounds)
   total = sum(ms for _, ms in found.values())
   rows = [('operation', 'calls a step', 'ms a step', '% of all')]
   rows += [(name, f'{calls:.0f}', f'{ms:.2f}', f'{100 * ms / total:.1f}')
            for name, (calls, ms) in list(found.items())[:_MOST_ROWS]]
-  line = (f'All: {total:.1f} ms, of all threads together. Names that end in '
-          'fusion are kernels compiled by XLA.')
+  line = (f'All: {total:.1f} ms, from begin to end of each: some run at once. '
+          'Names that end in fusion are kernels compiled by XLA.')
   return tables.Part(rows, [line], {'operations': found})
 
 
@@ -56,8 +59,8 @@ def operations(call, steps):
 
 def _operation(event):
   """The type of the operation that an event is of, or None."""
-  if event.endswith('fusion'):
+  if _XLA_KERNEL.fullmatch(event):
     return event
-  # TensorFlow has NODE:TYPE; the rest is of the runtime.
-  name, _, kind = event.rpartition(':')
-  return kind if name and kind.isidentifier() else None
+  # TensorFlow has NODE:TYPE; CLASS::METHOD and the rest are of its runtime.
+  found = _OPERATION.fullmatch(event)
+  return found and found[1]

@@ -53,7 +53,7 @@ class Turns:
           call()
           count += 1
         seconds[name].append((time.perf_counter() - began) / count)
-      order.reverse()  # whoever is far from another is near it next time
+      order.reverse()  # a drift is against another one next time
     return seconds
 
 

@@ -105,7 +105,8 @@ class AdaptationTrainer:
     """The endless batches from `start_step` on, one dictionary a step.
 
     Returns:
-      Iterator of {'target': images, 'sources': {source: (images, labels)}}.
+      Iterator of {'target': images, 'sources': {domain: (images, labels)}},
+      domains as of `source_domains`.
     """
     seed = self._run.seed
     parts = {'target': self._target_batches(start_step), 'sources': {

@@ -151,12 +151,9 @@ class AdaptationConfig:
       raise ValueError(
           f'{self.method} has nothing to be pretrained, received '
           f'pretraining_steps={self.pretraining_steps}: leave it out.')
-    first, last = self.network_learning_rate, self.network_final_learning_rate
-    if not 0 <= last <= first < math.inf or not first:
-      raise ValueError(
-          'network_learning_rate must be positive, and '
-          'network_final_learning_rate from 0 to it, received '
-          f'{first} and {last}: give both.')
+    if not 0 < self.network_learning_rate < math.inf:
+      raise ValueError('network_learning_rate must be positive and finite, '
+                       f'received {self.network_learning_rate}.')
     if self.choose == 'best' and not self.watch_every:
       raise ValueError('choose=best needs measurements of the score: give '
                        'watch_every a number of steps.')
@@ -176,8 +173,16 @@ class AdaptationConfig:
 
     Args:
       optimizer: That of the target, whose schedule it has, too.
+
+    Raises:
+      ValueError: If the last learning rate is not from 0 to the first.
     """
     constant = optimizer.schedule == 'constant'
+    first, last = self.network_learning_rate, self.network_final_learning_rate
+    if not (constant or 0 <= last <= first):
+      raise ValueError('network_final_learning_rate must be from 0 to '
+                       f'network_learning_rate, received {last} and {first}: '
+                       'give both.')
     return dataclasses.replace(
         optimizer, learning_rate=self.network_learning_rate,
         final_learning_rate=(
@@ -225,7 +230,11 @@ _METHOD_OPTIONS = {
 }
 # Options that are of some methods alone.
 _DOMAINS = ('adda', 'm3sda')
+_TRAINED = METHODS[1:]
 OPTIONS_OF = {
+    **dict.fromkeys((
+        'tune', 'statistics', 'choose', 'watch_every', 'collapse_drop',
+        'collapse_patience', 'collapse_classes'), _TRAINED),
     'source_batch_size': _DOMAINS, 'pretraining_steps': _DOMAINS,
     'network_learning_rate': _DOMAINS,
     'network_final_learning_rate': _DOMAINS, 'label_smoothing': ('adda',),

@@ -42,8 +42,7 @@ class AdaptationConfigTest(parameterized.TestCase, tf.test.TestCase):
       ({'moment_weight': float('nan')}, 'moment_weight must be finite'),
       ({'pretraining_steps': -1}, 'pretraining_steps must be finite'),
       ({'method': 'im', 'pretraining_steps': 5}, 'nothing to be pretrained'),
-      ({'network_learning_rate': 5e-6}, 'to it, received 5e-06 and 1e-05'),
-      ({'network_learning_rate': float('nan')}, 'must be positive, and'))
+      ({'network_learning_rate': float('nan')}, 'must be positive and finite'))
   def test_refuses(self, options, message):
     with self.assertRaisesRegex(ValueError, message):
       make(**options)
@@ -83,6 +82,15 @@ class AdaptationConfigTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(
           (network.learning_rate, network.final_learning_rate,
            network.schedule), (first, 1e-5, kind))
+
+  def test_network_rates_fall(self):
+    config = make(network_learning_rate=5e-6)
+    run = adaptation_config.default_run(
+        run_config.recipe('digits'), 'adda', 'usps')
+    with self.assertRaisesRegex(ValueError, 'received 1e-05 and 5e-06: give'):
+      config.network_optimizer(run.optimizer)
+    constant = run.replace(schedule='constant').optimizer
+    self.assertEqual(config.network_optimizer(constant).learning_rate, 5e-6)
 
   def test_the_upper_bound_is_not_ended_early(self):
     options = adaptation_config.default_options('supervised', 64, 5, True)

@@ -69,7 +69,7 @@ class AdversarialAdaptation:
 
     Args:
       step: Scalar integer tensor; not used.
-      sources: {source: (images, labels)}; the labels are not used.
+      sources: {domain: (images, labels)}; the labels are not used.
       images: `[b, H, W, 3]` of the target.
 
     Returns:

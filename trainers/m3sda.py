@@ -103,7 +103,7 @@ class MomentMatching:
 
     Args:
       step: Scalar integer tensor, for dropout.
-      sources: {source: (images, labels)}.
+      sources: {domain: (images, labels)}.
       images: `[b, H, W, 3]` of the target.
 
     Returns:

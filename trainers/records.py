@@ -177,7 +177,8 @@ def describe_process():
           'python': platform.python_version(), 'tensorflow': tf.__version__,
           'keras': keras.__version__, 'numpy': np.__version__},
       'device': f'{len(devices)} x {getattr(devices[0], "name", devices[0])}',
-      'machine': f'{platform.machine()}, {os.cpu_count()} cores'}
+      'machine': f'{platform.machine()}, {os.cpu_count()} cores',
+      'onednn': os.environ.get('TF_ENABLE_ONEDNN_OPTS', 'by default')}
 
 
 def _commit():

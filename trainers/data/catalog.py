@@ -100,6 +100,11 @@ def group_target(name):
   return target and '+'.join((target, *suffixes))
 
 
+def data_sets(names):
+  """Returns the names of all data sets of tasks, those of pools one by one."""
+  return [member for name in names for member in pool_members(name) or (name,)]
+
+
 def pool_members(name):
   """Returns the names of the tasks that a pool consists of.
 
