@@ -262,7 +262,10 @@ def domains(table, workdir):
     cells = [f'{target}, {heading}']
     for bank in table.banks:
       name, figure = own.get(bank, (None, None))
-      cells += [_figure(figure), _cell(found.get(name, ()), target)]
+      lines = found.get(name, ())
+      if name and rows[name].method != 'source_only':
+        lines = lines[:1]  # other flags, other figures
+      cells += [_figure(figure), _cell(lines, target)]
     body.append(cells)
   used = [line for lines in found.values() for line in lines]
   made = [f'{name}: {line.first["parameters"]["total"]:,} parameters, seeds '
@@ -280,14 +283,14 @@ def _figure(figure):
 
 
 def _cell(lines, domain):
-  """Top-1 of a task, or of a pool's member, of the first command's seeds."""
-  if not lines:
-    return table_text.NOT_RUN
-  values = []
-  for results in lines[0].results.values():
-    tasks = dict(results['tasks'])
-    for task in results['tasks'].values():
-      tasks.update(task.get('members', {}))
-    if domain in tasks:
-      values.append(100 * tasks[domain]['top1'])
-  return table_text.spread(values, '.2f') if values else table_text.NOT_RUN
+  """Top-1 of a task, or of a pool's member, of all seeds."""
+  values = {}
+  for line in lines:
+    for seed, results in line.results.items():
+      tasks = dict(results['tasks'])
+      for task in results['tasks'].values():
+        tasks.update(task.get('members', {}))
+      if domain in tasks:
+        values[seed] = 100 * tasks[domain]['top1']
+  return (table_text.spread(values.values(), '.2f') if values
+          else table_text.NOT_RUN)

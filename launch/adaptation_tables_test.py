@@ -221,6 +221,18 @@ class AdaptationTablesTest(parameterized.TestCase):
                      ['-', '-', '-', '75.00', '-', '-'])
     self.assertIn('isometric/source_only: 5,678 parameters, seeds 0', text)
 
+  def test_domains_have_the_seeds_of_all_commands(self):
+    for seed, flags_of_run in ((0, ['--batch_size=8']), (1, [])):
+      jobs = adaptation_tables.make_jobs(
+          self.rows('isometric/source_only'), 'digits', self.workdir, [seed],
+          flags=flags_of_run)
+      self.finish(jobs[-1], 0.7 + 0.1 * seed, mnist=0.9)
+    text = adaptation_tables.domains(
+        paper_adaptations.DOMAIN_TABLES[12], self.workdir)
+    rows = {row[0]: row[1:] for row in self.make_rows(text)}
+    self.assertEqual(rows['usps, source-only'][1], '70.00 / 75.00 / 80.00')
+    self.assertEqual(rows['mnist'][1], '90.00 / 90.00 / 90.00')
+
 
 if __name__ == '__main__':
   absltest.main()
