@@ -25,8 +25,6 @@ _PICTURES = (
         'heads on sources': 'sources/loss', 'discrepancy': 'discrepancy',
         'moments, target': 'moments/target',
         'moments, sources': 'moments/sources'}))
-
-
 _UNCHANGED = 'sources, test: they do not change'
 
 

@@ -279,7 +279,7 @@ def _is_declared(dataset):
   if not isinstance(dataset, str):
     return False
   try:
-    members = catalog.pool_members(dataset) or [dataset]
+    members = catalog.data_sets([dataset])
   except ValueError:
     return False
   return all(

@@ -59,3 +59,19 @@ def make_trainer(method, changes=None, **options):
     return target_supervision.SupervisedTargetTrainer(
         *arguments, labelled=data[TARGET])
   return adaptation.AdaptationTrainer(*arguments)
+
+
+def slope(variable, direction, objective, step):
+  """How fast an objective grows along a direction, by its differences.
+
+  Args:
+    variable: Variable that it depends on; it is moved.
+    direction: Array of its shape, of length 1.
+    objective: Function of nothing.
+    step: How far to either side it is looked at.
+  """
+  start, ends = variable.numpy(), []
+  for side in (-1, 1):
+    variable.assign(start + side * step * direction)
+    ends.append(objective())
+  return (ends[1] - ends[0]) / (2 * step)

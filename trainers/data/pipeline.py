@@ -304,7 +304,7 @@ def load_tasks(names, image_size, data_dir=None, augmentation_kind=None,
   """
   def load(name):
     tasks = [catalog.get_task(member, data_dir)
-             for member in catalog.pool_members(name) or (name,)]
+             for member in catalog.data_sets([name])]
     if augmentation_kind:
       tasks = [dataclasses.replace(task, augmentation=augmentation_kind)
                for task in tasks]
