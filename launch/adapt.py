@@ -5,6 +5,7 @@
         --init=copy:mnist_corrupted/shear --workdir=runs/usps
     python -m launch.adapt --from=runs/baseline --target=usps --method=adda \\
         --tune=input_adapter
+    python -m launch.adapt --from=runs/office --target=images:photos --method=im
     python -m launch.adapt --workdir=runs/usps --resume
 
 The target becomes a task of the model, with the head of the sources. Only
@@ -19,7 +20,9 @@ whose copy has the best label-free score on the target's images; oracle, the
 best by the target's labels, which the records then say; random or uniform.
 
 Labels of the target are read for the records, for --init=oracle and for
---method=supervised; nothing else can see them.
+--method=supervised; nothing else can see them. A target that has none is a
+folder of images, --target=images:PATH: the records then have its label-free
+scores, and predictions.csv the class of each image.
 
 --method=m3sda predicts by the mean of two heads, which its checkpoints keep:
 its results and `launch.evaluate` are of that, with the figures of the sources'
@@ -42,6 +45,7 @@ from launch import entry
 from launch import feature_plots
 from launch import origins
 from launch import plots
+from launch import predictions
 from launch import run_flags
 from launch import shared_flags
 from launch import training_flags
@@ -110,14 +114,16 @@ def adapt(config, run, saved, source, workdir, former, kind):
   records.check(workdir, decides, kind, resume)
   origins.check(saved, workdir, source, began.get('origin'))
   data, facts = load_data(config, run, saved)
+  target, class_names = data[config.target], facts[config.target]['class_names']
   if resume:
     records.check_data(workdir, facts)
-  images = unlabelled.UnlabelledImages(data[config.target])
+  images = unlabelled.UnlabelledImages(target)
   model = saved.model
   begun = config.target in model.tasks and saved.workdir == workdir
   if not begun:
     target_start.check(model, config, images)
-    _check_classes(data[config.target], config, saved)
+    if target.is_labelled:
+      _check_classes(target, config, saved)
     config.network_optimizer(run.optimizer)  # checks its rates
   records.claim(workdir, decides, kind, resume, {**saved.tasks, **facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
@@ -128,8 +134,7 @@ def adapt(config, run, saved, source, workdir, former, kind):
   if not begun:
     start = _start(model, config, run, data, images, evaluation)
     records.write_json(workdir / INITIAL, start)
-    adaptation_features.write_start(
-        workdir, evaluation, config, data[config.target].class_names)
+    adaptation_features.write_start(workdir, evaluation, config, class_names)
   print(adaptation_results.format_start(
       records.read_json(workdir / INITIAL)['start']), flush=True)
   trainer, seconds = None, 0.0
@@ -152,6 +157,9 @@ def adapt(config, run, saved, source, workdir, former, kind):
   if features:
     feature_plots.save_features(features, f'{workdir}/features.png')
     print(f'Picture of the features: {workdir}/features.png')
+  if not target.is_labelled:
+    path = predictions.write(workdir, evaluation, target, class_names)
+    print(f'Classes that are predicted: {path}')
   return found
 
 
@@ -165,12 +173,18 @@ def load_data(config, run, saved):
   """
   data_dir = shared_flags.DATA_DIR.value
   data = pipeline.load_tasks(
-      [config.target], run.model.image_size, data_dir, run.augmentation)
+      [config.target], run.model.image_size, data_dir, run.augmentation,
+      labelled=bool(config.uses_labels))
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))
     data.update(saved.load_data(data_dir, config.sources, ('train', 'test')))
-  return data, {config.target: data[config.target].describe()}
+  facts = data[config.target].describe()
+  if not data[config.target].is_labelled:  # its classes are the sources'
+    names = [saved.tasks.get(name, {}).get('class_names')
+             for name in config.sources]
+    facts['class_names'] = next(filter(None, names), None)
+  return data, {config.target: facts}
 
 
 def _check_classes(target, config, saved):

@@ -1,10 +1,13 @@
 """Tests of `launch.adapt` from the command line."""
 
+import csv
 import pathlib
 import shutil
 import tempfile
 
 from absl.testing import parameterized
+import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from launch import adaptation_features
@@ -170,6 +173,69 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
     features = adaptation_features.read(workdir)
     self.assertEqual((features.sources, features.after), ({}, None))
     self.assertTrue((workdir / 'features.png').exists())
+
+  def test_a_folder_without_labels(self):
+    photos = self.directory / 'photos'
+    photos.mkdir()
+    for number in range(24):
+      PIL.Image.new('L', (8, 8), 10 * number).save(photos / f'{number}.png')
+    workdir, found, output = self.adapt(
+        'unlabelled', 'bank', f'--target=images:{photos}', '--method=adda',
+        '--eval_every=2', '--watch_every=1')
+    target = f'images:{photos}'
+    for result in (found['tasks'][target], found['initial'][target]):
+      self.assertEqual((result['top1'], result['loss'], result['examples']),
+                       (None, None, 4))
+      self.assertContainsSubset(['information', 'domain_accuracy'], result)
+    self.assertRegex(self.error, f'validation top-1 {target} unknown')
+    self.assertRegex(output, r'last \(result\) +- +- +4')
+    lines = list(csv.DictReader(
+        (workdir / 'predictions.csv').read_text().splitlines()))
+    self.assertCountEqual([line['file'] for line in lines],
+                          [str(path) for path in photos.iterdir()])
+    saved = saved_models.load(workdir)
+    numbers = [int(pathlib.Path(line['file']).stem) for line in lines]
+    logits = saved.model(
+        np.ones((1, 8, 8, 3)) * np.reshape(numbers, [-1, 1, 1, 1]) * 10 / 127.5
+        - 1, task=target, training=False)
+    self.assertAllEqual(
+        [int(line['class']) for line in lines], np.argmax(logits, -1))
+    self.assertAllClose(
+        [float(line['probability']) for line in lines],
+        np.max(tf.nn.softmax(logits), -1), atol=1e-3)
+    self.assertEqual(saved.tasks[target]['class_names'],
+                     saved.tasks['mnist']['class_names'])
+    # What has labels can be evaluated.
+    self.run_command(f'--workdir={workdir}', name='evaluate')
+    evaluated = records.read_json(workdir / 'evaluation-test-ema.json')['tasks']
+    self.assertEqual(list(evaluated), ['optdigits', 'mnist'])
+    self.assertEqual(self.error, (
+        f'Left out: {target}, whose images have no labels.\n'))
+    # Resumed, it is the same; with other files it does not go on.
+    (workdir / 'predictions.csv').unlink()
+    self.run_command('--resume', f'--workdir={workdir}')
+    self.assertEqual(lines, list(csv.DictReader(
+        (workdir / 'predictions.csv').read_text().splitlines())))
+    (photos / '3.png').rename(photos / '3a.png')
+    *_, error = command_server.Command(
+        'adapt', '--resume', f'--workdir={workdir}',
+        directory=self.directory).wait()
+    self.assertRegex(error, 'began with other data .*files')
+    # It is no source, unless it is named.
+    workdir, *_ = self.adapt(
+        'second', 'bank', '--method=source_only', f'--from={workdir}')
+    self.assertEqual(
+        records.read_run(workdir)['config']['adaptation']['sources'],
+        ['optdigits', 'mnist'])
+    # Labels are asked for in vain.
+    for flags in (['--method=supervised'], ['--method=im', '--init=oracle']):
+      *_, error = command_server.Command(
+          'adapt', '--smoke', f'--target={target}',
+          f'--from={self.sources["bank"]}', *flags,
+          f'--workdir={self.directory / "none_yet"}',
+          directory=self.directory).wait()
+      self.assertRegex(error, 'expected images with labels')
+    self.assertFalse((self.directory / 'none_yet').exists())
 
   @parameterized.parameters(
       ('--from is needed', '--target=usps', '--method=im'),

@@ -117,7 +117,7 @@ def adaptation_config_from(given, batch_size, saved):
     saved: `SavedModel`, with the sources.
   """
   sources = given.get('sources') or [
-      name for name in saved.model.tasks if name != given['target']]
+      name for name in saved.labelled_tasks() if name != given['target']]
   defaults = adaptation_config.default_options(
       given['method'], batch_size, _num_domains(saved, sources),
       saved.config.model.signature in signatures.TRAINED)

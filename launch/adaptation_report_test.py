@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from launch import adaptation_features
 from launch import adaptation_report
+from launch import adaptation_results
 from launch import projections
 from launch import report_plots
 from launch import run_records
@@ -21,30 +22,35 @@ _SCORES = {'top1': 0.9, 'loss': 0.3, 'examples': 20, 'entropy': 0.1,
            'information': 2.0, 'density': 3.0, 'domain_accuracy': 0.75}
 
 
-def write_adaptation(workdir, finished=True, alarm=None, labels=''):
+def write_adaptation(workdir, finished=True, alarm=None, labels='',
+                     labelled=True):
   """Writes the records of a made-up adaptation; see `toy_records.write_run`."""
   toy_records.write_run(
       workdir, {'mnist': np.full((4, 2), 0.5), 'usps': np.full((4, 2), 0.5)},
       finished, kind='adapt')
+  unknown = {} if labelled else {'top1': None, 'loss': None}
+  scores = {**_SCORES, **unknown}
   run = records.read_json(workdir / records.RUN)
   run['config']['adaptation'] = {'target': 'usps', 'method': 'adda'}
   records.write_json(workdir / records.RUN, run)
   lines = [{'step': step, 'loss': 0.7, 'discriminator/top1': 0.6,
             'usps/entropy': 0.2, 'seconds': step} for step in (50, 100)]
   lines.append({'step': 100, **{
-      f'validation/usps/{name}': value for name, value in _SCORES.items()}})
+      f'validation/usps/{name}': value for name, value in scores.items()
+      if value is not None}})
   (workdir / records.METRICS).write_text(
       ''.join(json.dumps(line) + '\n' for line in lines))
   if not finished:
     return
   found = records.read_json(workdir / records.RESULTS)
-  found['tasks']['usps'].update(_SCORES)
-  found['initial'] = {'usps': {**_SCORES, 'top1': 0.8}}
+  found['tasks']['usps'].update(scores)
+  found['initial'] = {'usps': {**_SCORES, 'top1': 0.8, **unknown}}
   found['adaptation'] = {
       'target': 'usps', 'tune': ['mixture'], 'init': 'copy:mnist',
       'chosen_by': 'information', 'candidates': {'mnist': _SCORES},
       'labels': labels, 'result': 'best',
-      'states': {'last': {**_SCORES, 'top1': 0.7}, 'best': _SCORES},
+      'states': {'last': {**_SCORES, 'top1': 0.7, **unknown},
+                 'best': scores},
       'guard': {'score': 'information', 'best_step': 50, 'best_score': 2.0,
                 'alarm_step': alarm}}
   records.write_json(workdir / records.RESULTS, found)
@@ -101,6 +107,22 @@ class AdaptationReportTest(tf.test.TestCase):
       self.assertTrue(pictures[name].startswith(b'\x89PNG'))
     self.assertIn('Embeddings of usps and of its sources. 9 test images of '
                   'it, and of each source as many', text)
+
+  def test_a_target_without_labels(self):
+    _, pictures = self.page(labelled=False)
+    self.assertIn('adaptation1.png', pictures)  # of the discriminator
+    rows = adaptation_results.state_rows(
+        records.read_json(self.workdir / records.RESULTS))
+    self.assertEqual(
+        [row[1:5] for row in rows[1:]],
+        [('initial', '-', '-', '20'), ('last', '-', '-', '20'),
+         ('best (result)', '-', '-', '20'),
+         ('source', '50.00%', '0.4000', '1,234')])
+
+  def test_an_unfinished_target_without_labels(self):
+    text, _ = self.page(labelled=False, finished=False)
+    self.assertIn('<td>-</td><td>-</td><td>20</td>', text.replace('\n', ''))
+    self.assertNotIn('Nothing has been evaluated yet', text)
 
   def test_unfinished(self):
     text, _ = self.page(finished=False)

@@ -128,11 +128,12 @@ def state_rows(found):
   for state, result in states.items():
     is_result = facts['tune'] and state == facts['result']
     rows.append((target, state + ' (result)' * bool(is_result),
-                 *_cells(result),
+                 *results.score_cells(result),
                  *(f'{result[name]:.4f}' for name in scores)))
   for name, result in found['tasks'].items():
     if name != target:
-      rows.append((name, 'source', *_cells(result), *([''] * len(scores))))
+      rows.append((name, 'source', *results.score_cells(result),
+                   *([''] * len(scores))))
   return rows
 
 
@@ -161,8 +162,3 @@ def format_results(found):
     lines.append('Oracle: labels of the target were used '
                  f'({facts["labels"]}).')
   return '\n'.join(lines)
-
-
-def _cells(result):
-  return (f'{result["top1"]:.2%}', f'{result["loss"]:.4f}',
-          f'{result["examples"]:,}')

@@ -81,6 +81,7 @@ def list_all():
     print(_group(name))
   print(f'Names can be followed by +{" or +".join(transforms.TRANSFORMS)}. '
         'Other data: folder:PATH (a folder\nof images for each class), '
+        'images:PATH (without labels, to adapt to),\n'
         'tfds:NAME[:CONFIGURATION]; several as one: pool:A|B.')
 
 

@@ -39,6 +39,7 @@ of the second, t from 0 to 1.
 """
 
 import contextlib
+import sys
 
 from absl import app
 from absl import flags
@@ -62,7 +63,8 @@ _SPLIT = flags.DEFINE_enum(
     'split', 'test', pipeline.SPLITS, 'Split to evaluate on.')
 _ONLY = flags.DEFINE_list(
     'only', [], 'Tasks to evaluate, such as those whose data is here; written '
-    'beside the others of the same checkpoint. Default: all of the model.')
+    'beside the others of the same checkpoint. Default: all of the model whose '
+    'images have labels.')
 _HARDEN = flags.DEFINE_bool(
     'harden', False, 'Also evaluate with every row of the signature one-hot: '
     'its strongest template alone.')
@@ -95,7 +97,11 @@ def main(argv):
       shared_flags.WORKDIR.value, shared_flags.WEIGHTS.value)
   edits = _edits(saved.model.config)
   tasks = [saved.model.task(name).task_name
-           for name in _ONLY.value or saved.model.tasks]
+           for name in _ONLY.value or saved.labelled_tasks()]
+  left_out = set(saved.model.tasks) - set(saved.labelled_tasks())
+  if left_out and not _ONLY.value:
+    print(f'Left out: {", ".join(sorted(left_out))}, whose images have no '
+          'labels.', file=sys.stderr)
   if _BETWEEN.value:
     perturbation.check_between(tasks, _BETWEEN.value, _POINTS.value)
   # A smoke run was trained on made-up images.
@@ -134,7 +140,7 @@ def evaluate(saved, tasks, edits):
           f'evaluation-{name}', f'edits-{name}-{statistics}',
           f'between-{name}-{statistics}'))
   # Damaged ones show before time is spent.
-  is_whole = set(tasks) == set(saved.model.tasks)
+  is_whole = set(tasks) == set(saved.labelled_tasks())
   former, former_edits, former_between = (
       _read(*file, saved.step) if is_needed else {} for is_needed, *file in (
           (not is_whole, path, run_records.read_results),

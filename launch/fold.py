@@ -82,9 +82,10 @@ def _images(saved, task):
   images, origin = rng.integers(0, 256, (_IMAGES, side, side, 3)), 'made-up'
   if not saved.is_smoke:
     try:
-      data, = saved.load_data(shared_flags.DATA_DIR.value, [task]).values()
-      batches = data.eval_batches('validation', _IMAGES)
-      images, origin = next(iter(batches))[0].numpy(), f'{task} validation'
+      data, = saved.load_data(
+          shared_flags.DATA_DIR.value, [task], labelled=False).values()
+      batches = data.eval_batches('validation', _IMAGES, labelled=False)
+      images, origin = next(iter(batches)).numpy(), f'{task} validation'
       images = np.round((images + 1) * 127.5)
     except (ValueError, OSError) as error:
       print(f'{error} So made-up images are compared.', file=sys.stderr)

@@ -21,8 +21,8 @@ def load(workdir, weights='ema'):
   for name in saved.heads:
     print(f'warning: {workdir} predicts {name} by the mean of two heads of its '
           'adaptation, which only launch.evaluate uses: here it has the head '
-          'of the sources, whose accuracy is another (own_head in '
-          f'{records.RESULTS}).', file=sys.stderr)
+          'of the sources, whose accuracy is another (of images with labels, '
+          f'own_head in {records.RESULTS}).', file=sys.stderr)
   return saved
 
 

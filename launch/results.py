@@ -28,12 +28,12 @@ def collect(network, split, weights, steps, seconds):
     seconds: Seconds of training.
 
   Returns:
-    What `results.json` holds: {'tasks': {name: {'top1': 0 to 1, 'loss': nats,
-    'examples': number, 'own_parameters': number, 'max_xi': mean over layers
-    of the largest mixture weight, 'signature': notation, 'classes',
-    'mixtures': `[L, K]`, and, of a pool, 'members': {data set: {'top1',
-    'loss', 'examples'}}, and, where another than its own head predicts,
-    'own_head': the same of that}},
+    What `results.json` holds: {'tasks': {name: {'top1': 0 to 1, 'loss': nats
+    (both None of images without labels), 'examples': number,
+    'own_parameters': number, 'max_xi': mean over layers of the largest mixture
+    weight, 'signature': notation, 'classes', 'mixtures': `[L, K]`, and, of a
+    pool, 'members': {data set: {'top1', 'loss', 'examples'}}, and, where
+    another than its own head predicts, 'own_head': the same of that}},
     'distances': [{'tasks': pair, 'total_variation': one for each layer}],
     'parameters': {part: number}, 'steps', 'seconds', 'split', 'weights'}.
   """
@@ -76,20 +76,25 @@ def format_table(results):
   rows = [('task', 'top-1', 'loss', 'examples', 'own parameters',
            'mean max xi')]
   for name, result in results['tasks'].items():
-    rows.append((name, f'{result["top1"]:.2%}', f'{result["loss"]:.4f}',
-                 f'{result["examples"]:,}', f'{result["own_parameters"]:,}',
+    rows.append((name, *score_cells(result), f'{result["own_parameters"]:,}',
                  f'{result["max_xi"]:.3f}'))
     parts = dict(result.get('members', {}))
     if 'own_head' in result:
       parts['own head'] = result['own_head']
     for member, part in parts.items():
-      rows.append((f'  {member}', f'{part["top1"]:.2%}', f'{part["loss"]:.4f}',
-                   f'{part["examples"]:,}', '', ''))
+      rows.append((f'  {member}', *score_cells(part), '', ''))
   total = results['parameters']['total']
   caption = (f'{results["split"]} split, {results["weights"]} weights, after '
              f'{results["steps"]:,} steps; {total:,} trained parameters in '
              'all')
   return f'{align(rows)}\n{caption}'
+
+
+def score_cells(result):
+  """Top-1, loss and examples of a result, as text; `-` without labels."""
+  known = (('-', '-') if result['top1'] is None else
+           (f'{result["top1"]:.2%}', f'{result["loss"]:.4f}'))
+  return *known, f'{result["examples"]:,}'
 
 
 def format_distances(results):

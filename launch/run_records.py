@@ -106,13 +106,16 @@ class Run:
     return tuple(zip(*points)) or ((), ())
 
   def validation(self):
-    """{task: {'top1', 'loss', 'examples'}} of the last validation."""
+    """{task: {'top1', 'loss', 'examples'}} of the last validation.
+
+    Of images without labels, the first two are None.
+    """
     last = [line for line in self.metrics
             if any(key.startswith('validation/') for key in line)][-1:]
-    return {name: {key: line[f'validation/{name}/{key}']
+    return {name: {key: line.get(f'validation/{name}/{key}')
                    for key in _SCORES}
             for line in last for name in self.mixtures
-            if {f'validation/{name}/{key}' for key in _SCORES} <= set(line)}
+            if f'validation/{name}/examples' in line}
 
 
 def read_results(path):

@@ -161,8 +161,8 @@ def _show_results(page, run):
 
 
 def _scores(name, result):
-  return (name, f'{100 * result["top1"]:.2f}', f'{result["loss"]:.4f}',
-          f'{result["examples"]:,}')
+  top1, *others = results.score_cells(result)
+  return name, top1.removesuffix('%'), *others
 
 
 def _show_curves(page, run):

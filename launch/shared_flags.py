@@ -23,7 +23,8 @@ TASK = flags.DEFINE_string(
     'data set of a file that names none; of fold, tasks of the model.')
 TARGET = flags.DEFINE_string(
     'target', None, 'Name of the target\'s data set, new to the model; of '
-    'reproduce, one or several, parted by commas.')
+    'adapt also images:PATH, a folder of images without labels; of reproduce '
+    'one or several names, parted by commas.')
 NAME = flags.DEFINE_string(
     'name', None, 'What a task is to be called in the model. Default: as its '
     'data set.')

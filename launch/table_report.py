@@ -155,6 +155,10 @@ def _read(cells):
       raise ValueError(
           f'Expected runs of one task in a table, received {path} with '
           f'{tasks}: give the directory of that run alone.')
+    if run.results and run.results['tasks'][tasks[0]]['top1'] is None:
+      raise ValueError(
+          f'Expected accuracies in a table, received {path}, whose images have '
+          'no labels: give the directory of that run alone.')
     directories.setdefault(path.parent, {})[path.name] = run
   rows, strangers = [], []
   for directory, runs in directories.items():

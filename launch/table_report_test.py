@@ -16,6 +16,7 @@ from launch import report_plots
 from launch import table_report
 from launch import toy_records
 from mixture_modules import fixed_sequences
+from trainers import records
 
 
 class TableReportTest(parameterized.TestCase):
@@ -169,6 +170,15 @@ class TableReportTest(parameterized.TestCase):
     self.assertIn('mine|2|2|mixture|–|–|0 of 1|–', text)
     self.assertIn('mine, seed0|100|50\N{NO-BREAK SPACE}s|–|–|–|–|–|–', text)
     self.assertEqual(list(drawn), ['accuracy'])
+
+  def test_cells_without_accuracies_are_refused(self):
+    path = self.workdir / 'mine' / 'seed0'
+    toy_records.write_run(path, {'a': np.eye(2)})
+    found = records.read_json(path / records.RESULTS)
+    found['tasks']['a'].update(top1=None, loss=None)
+    records.write_json(path / records.RESULTS, found)
+    with self.assertRaisesRegex(ValueError, 'seed0, whose images have no'):
+      self.make_page()
 
   def test_cells_of_several_tasks_are_refused(self):
     toy_records.write_run(

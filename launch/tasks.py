@@ -136,7 +136,8 @@ def _top1(workdir):
   for name in (records.RESULTS, 'evaluation-test-ema.json'):
     if (workdir / name).exists():
       found.update(records.read_json(workdir / name)['tasks'])
-  return {name: task['top1'] for name, task in found.items()}
+  return {name: task['top1'] for name, task in found.items()
+          if task['top1'] is not None}
 
 
 def export_task(saved, name, path):
@@ -295,8 +296,10 @@ def _is_count(value):
 def _are_splits(splits):
   return isinstance(splits, dict) and all(
       split in pipeline.SPLITS and isinstance(facts, dict)
-      and set(facts) == {'examples', 'labels'} and _is_count(facts['examples'])
-      and isinstance(facts['labels'], str) for split, facts in splits.items())
+      and set(facts) in ({'examples', 'labels'}, {'examples', 'files'})
+      and _is_count(facts['examples'])
+      and isinstance(facts.get('labels', facts.get('files')), str)
+      for split, facts in splits.items())
 
 
 if __name__ == '__main__':

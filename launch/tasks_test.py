@@ -200,7 +200,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.parameters(
       'folder:/etc', 'tfds:../x', 'pool:mnist|folder:/etc', '../mnist',
-      'mnist+folder', 'other', '', 3, None, 'pool:mnist|mnist')
+      'mnist+folder', 'images:/etc', 'other', '', 3, None, 'pool:mnist|mnist')
   def test_no_path_is_taken_from_a_file(self, dataset):
     task_files.save_task(self.model, 'usps', self.file, {
         'dataset': dataset, 'image_size': 16})
@@ -223,8 +223,17 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
         **{'from': self.workdir, 'export': 'new', 'output': path})
     self.assertNotIn(b'folder:mine', path.read_bytes())
 
+  def test_facts_of_images_without_labels(self):
+    splits = {'test': {'examples': 3, 'files': 'c0ffee'}}
+    task_files.save_task(self.model, 'usps', self.file, {
+        'dataset': None, 'splits': splits})
+    self.change(**{'import': self.file, 'name': 'new'})
+    self.assertEqual(
+        saved_models.load(self.workdir).tasks['new']['splits'], splits)
+
   @parameterized.parameters(
       {'splits': 3}, {'splits': {'test': {}}}, {'examples_per_class': '3'},
+      {'splits': {'test': {'examples': 3, 'names': ''}}},
       {'splits': {'../x': {'examples': 3, 'labels': ''}}},
       {'examples_per_class': -1}, {'examples_seed': True})
   def test_odd_facts_in_a_file(self, **facts):

@@ -289,7 +289,8 @@ class _Loop:
         for name, result in {**results, **parts}.items()
         for key, value in result.items() if isinstance(value, (int, float))})
     bar.note(done, 'validation top-1 ' + ', '.join(
-        f'{name} {result["top1"]:.3f}' for name, result in results.items()))
+        f'{name} {_number(result["top1"])}'
+        for name, result in results.items()))
 
   def _save(self, done, bar):
     if self._saved == done:
@@ -307,6 +308,10 @@ class _Loop:
          {'seconds': self.seconds(), 'config': self._config,
           **self._trainer.metadata()},
          self._chief, functools.partial(self._advice, done))
+
+
+def _number(value):
+  return 'unknown' if value is None else f'{value:.3f}'  # without labels
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from trainers import checkpoints
 from trainers import loop
 from trainers import records
 from trainers import run_config
+from trainers.data import catalog
 from trainers.data import pipeline
 
 WEIGHTS = ('ema', 'raw')
@@ -77,13 +78,19 @@ class SavedModel:
     return {'step': self.step, 'weights': self.weights,
             'fingerprint': task_fit.fingerprint(self.model)}
 
-  def load_data(self, data_dir=None, tasks=None, splits=()):
+  def labelled_tasks(self):
+    """Names of the tasks whose images have labels, so far as is known."""
+    return [name for name, facts in self.tasks.items()
+            if catalog.is_labelled(facts.get('dataset') or name)]
+
+  def load_data(self, data_dir=None, tasks=None, splits=(), labelled=True):
     """The data of tasks, checked to be what the run began with.
 
     Args:
       data_dir: TFDS's data directory. Default None: TFDS's own default.
       tasks: Names of tasks of the model. Default: all.
       splits: Splits that are read and compared.
+      labelled: Whether tasks whose images have no labels are refused.
 
     Returns:
       {task: `TaskData`}.
@@ -92,7 +99,7 @@ class SavedModel:
       ValueError: If the data of a task is not known, not there, or other data
         than the run began with.
     """
-    data = {name: self._load_task(name, data_dir)
+    data = {name: self._load_task(name, data_dir, labelled)
             for name in tasks or self.model.tasks}
     known = {name: task_data for name, task_data in data.items()
              if self.tasks[name].get('splits')}
@@ -101,7 +108,7 @@ class SavedModel:
         for name, task_data in known.items()})
     return data
 
-  def _load_task(self, name, data_dir):
+  def _load_task(self, name, data_dir, labelled):
     classes = self.model.task(name).num_classes
     facts = self.tasks[name]
     dataset = facts.get('dataset', name)
@@ -112,8 +119,8 @@ class SavedModel:
     data, = pipeline.load_tasks(
         [dataset], self.model.config.image_size, data_dir,
         self.config.augmentation, facts.get('examples_per_class'),
-        facts.get('examples_seed', 0)).values()
-    if data.num_classes != classes:
+        facts.get('examples_seed', 0), labelled).values()
+    if data.num_classes not in (None, classes):
       raise ValueError(
           f'Expected data of {classes} classes for task {name!r}, received '
           f'{dataset} with {data.num_classes}: bring the data back as it was.')

@@ -160,15 +160,24 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
       data = saved.load_data('somewhere', splits=['test'])
       self.assertEqual(data, self.data)
       self.assertEqual(asked, [
-          (['one'], (8, 'somewhere', None, None, 0)),
-          (['named'], (8, 'somewhere', None, 2, 7))])
-      self.assertEqual(list(saved.load_data(tasks=['two'])), ['two'])
+          (['one'], (8, 'somewhere', None, None, 0, True)),
+          (['named'], (8, 'somewhere', None, 2, 7, True))])
+      self.assertEqual(
+          list(saved.load_data(tasks=['two'], labelled=False)), ['two'])
+      self.assertFalse(asked[-1][1][-1])
       saved.tasks['one'].update(dataset='two')
       with self.assertRaisesRegex(ValueError, 'other data .one.splits.test'):
         saved.load_data(tasks=['one'], splits=['test'])
       saved.tasks['one'].update(dataset=None)
       with self.assertRaisesRegex(ValueError, "'one', which .*not know"):
         saved.load_data()
+
+  def test_tasks_with_labels(self):
+    saved = saved_models.load(self.workdir)
+    self.assertEqual(saved.labelled_tasks(), ['one', 'two'])
+    saved.tasks['one'].update(dataset='images:photos')
+    saved.tasks['two'].update(dataset=None)  # not known
+    self.assertEqual(saved.labelled_tasks(), ['two'])
 
   def test_errors(self):
     run = records.read_run(self.workdir)

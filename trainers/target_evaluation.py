@@ -41,7 +41,8 @@ class TargetEvaluation:
     self._observers[self._target] = target_scores.Observer(
         self.model, self._target, predict)
     self._network = evaluation.Network(
-        self.model, self._data, self._batch_size,
+        self.model, {name: data for name, data in self._data.items()
+                     if data.is_labelled}, self._batch_size,
         predict and {self._target: predict})
 
   def evaluate(self, split, tasks=None):
@@ -54,11 +55,17 @@ class TargetEvaluation:
     Returns:
       {task: {'top1', 'loss', 'examples'}}; of the target also its label-free
       scores on that split's images, as of `target_scores.measure`, and, where
-      another head predicts, 'own_head': the same of its own.
+      another head predicts, 'own_head': the same of its own. Of a target
+      without labels top-1 and loss are None.
     """
-    results = self._network.evaluate(split, tasks)
-    if self._target in results:
-      results[self._target].update(self.scores(split))
+    tasks = list(tasks or self._data)
+    labelled = [name for name in tasks if name in self._network.data]
+    results = self._network.evaluate(split, labelled) if labelled else {}
+    if self._target in tasks:
+      unknown = {'top1': None, 'loss': None, 'examples':
+                 self._data[self._target].num_examples(split)}
+      results[self._target] = {
+          **results.get(self._target, unknown), **self.scores(split)}
     return results
 
   def mixtures(self):
@@ -90,6 +97,12 @@ class TargetEvaluation:
     return {member.name: (probabilities.argmax(-1), embeddings)
             for member, probabilities, embeddings in zip(
                 data.tasks, *(np.split(array, ends) for array in found))}
+
+  def predictions(self, split):
+    """Probabilities `[n, classes]` of all the target's images of a split."""
+    images = self._images[self._target]
+    return self._observers[self._target].observe(
+        images, split, self._batch_size, most=images.num_examples(split))[0]
 
   def scores(self, split):
     """Label-free scores of the target on a split, {score: value}."""

@@ -37,7 +37,8 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
   head = check(model, config, images)
 
   def add(init):
-    model.add_task(config.target, images.num_classes, init=init, head=head)
+    model.add_task(
+        config.target, model.heads[head].units, init=init, head=head)
     if config.target_statistics == 'reestimate':
       reestimate(model, config.target, images, batch_size)
 
@@ -93,7 +94,7 @@ def check(model, config, images):
         'Expected a model with trained signatures to tune the mixture of, '
         'received one with fixed ones: use --tune=input_adapter.')
   classes = model.heads[heads[0]].units
-  if images.num_classes != classes:
+  if images.num_classes not in (None, classes):  # None: without labels
     raise ValueError(
         f'Expected a target of the {classes} classes of the sources, received '
         f'{target!r} with {images.num_classes}: adaptation keeps the label '

@@ -1,8 +1,8 @@
 """Image tasks by the names that users type: `mnist`, `kmnist+boundary`.
 
-Besides the declared data sets, `folder:PATH` is a user's own images and
-`tfds:NAME` any other TFDS data set; `pool:mnist|usps` is several tasks taken
-as one data set.
+Besides the declared data sets, `folder:PATH` is a user's own images,
+`images:PATH` such without labels and `tfds:NAME` any other TFDS data set;
+`pool:mnist|usps` is several tasks taken as one data set.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from trainers.data import natural
 from trainers.data import prepared
 from trainers.data import transforms
 
-_FOLDER, _TFDS, _POOL = 'folder:', 'tfds:', 'pool:'
+_FOLDER, _IMAGES, _TFDS, _POOL = 'folder:', 'images:', 'tfds:', 'pool:'
 _TASKS = {task.name: task
           for task in (*digits.TASKS, *natural.TASKS, *domains.TASKS)}
 
@@ -36,10 +36,10 @@ def get_task(name, data_dir=None):
   Args:
     name: `<data set>`, or `<data set>+<transform>+...`: transforms are applied
       from left to right. The data set is one of `task_names()`;
-      `folder:PATH`, images as `folders` describes them, where only names of
-      transforms at the end are transforms and every other '+' belongs to the
-      path; or `tfds:NAME` or `tfds:NAME:CONFIGURATION`, prepared data as
-      `prepared` describes it.
+      `folder:PATH` or, without labels, `images:PATH`, images as `folders`
+      describes them, where only names of transforms at the end are transforms
+      and every other '+' belongs to the path; or `tfds:NAME` or
+      `tfds:NAME:CONFIGURATION`, prepared data as `prepared` describes it.
     data_dir: TFDS's data directory, where `tfds:` looks. Default None: TFDS's
       own default.
 
@@ -51,6 +51,8 @@ def get_task(name, data_dir=None):
   base, transform_names = _split_name(name)
   if base.startswith(_FOLDER):
     task = folders.make_task(base, base.removeprefix(_FOLDER))
+  elif base.startswith(_IMAGES):
+    task = folders.make_unlabelled_task(base, base.removeprefix(_IMAGES))
   elif base.startswith(_TFDS):
     reference = base.removeprefix(_TFDS).replace(':', '/')
     task = prepared.make_task(base, reference, data_dir)
@@ -131,10 +133,15 @@ def pool_members(name):
   return members
 
 
+def is_labelled(name):
+  """Whether the task or pool of that name has labels."""
+  return not any(member.startswith(_IMAGES) for member in data_sets([name]))
+
+
 def _split_name(name):
   """Returns the data set and the transforms that a name consists of."""
   base, *names = name.split('+')
-  if base.startswith(_FOLDER):
+  if base.startswith((_FOLDER, _IMAGES)):
     while names and not all(part in transforms.TRANSFORMS for part in names):
       base = f'{base}+{names.pop(0)}'
   return base, names
@@ -156,6 +163,6 @@ def _unknown_message(base):
                      for known in _TASKS})
   return (
       f'Expected a data set of {", ".join(families)}, {_FOLDER}PATH (your own '
-      f'images) or {_TFDS}NAME (any other of TFDS), optionally followed by '
-      f'+{" or +".join(sorted(transforms.TRANSFORMS))}, received {base!r}: '
-      f'{hint}')
+      f'images), {_IMAGES}PATH (without labels) or {_TFDS}NAME (any other of '
+      f'TFDS), optionally followed by +{" or +".join(transforms.TRANSFORMS)}, '
+      f'received {base!r}: {hint}')

@@ -81,6 +81,21 @@ class CatalogTest(parameterized.TestCase, tf.test.TestCase):
         self.assertEqual(catalog.get_task(name).name, name)
       self.assertNotIn(target, names)
 
+  def test_labels(self):
+    for name, expected in (
+        ('mnist', True), ('folder:a', True), ('pool:mnist|usps', True),
+        ('images:a', False), ('images:a+blur', False),
+        ('pool:mnist|images:a', False)):
+      self.assertEqual(catalog.is_labelled(name), expected, name)
+
+  def test_images_without_labels_may_be_transformed(self):
+    path = _make_folder(self.get_temp_dir(), 'x+y') + '/a'
+    for number in range(20):
+      PIL.Image.new('RGB', (70, 90)).save(f'{path}/{number}.png')
+    task = catalog.get_task(f'images:{path}+blur')
+    self.assertEqual((task.folder, task.transforms), (path, ('blur',)))
+    self.assertFalse(task.is_labelled)
+
   @parameterized.parameters(
       ('digits', 5, 'usps', 10),
       ('office_caltech10', 3, 'office_caltech10/webcam', 10),

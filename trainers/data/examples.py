@@ -26,12 +26,14 @@ class DecodedExamples:
     labels: int32 `[n]`.
     images: uint8 `[n, S, S, c]`, or, as stored, `[n, height, width, c]`.
     fitted: Which of these.
+    files: Paths of the images' files, where each has one.
   """
 
-  def __init__(self, task, image_size, labels, images, fitted):
+  def __init__(self, task, image_size, labels, images, fitted, files=()):
     self._task = task
     self._image_size = image_size
     self.labels = labels
+    self.files = files
     with tf.device('cpu:0'):  # also where there is a GPU: tf.data reads them
       self._images = tf.constant(images)
     self._fitted = fitted
@@ -59,12 +61,14 @@ class EncodedExamples:
     labels: int32 `[n]`.
     read: Function from numbers of examples, int64 `[k]`, to their encoded
       images, string `[k]`.
+    files: As of `DecodedExamples`.
   """
 
-  def __init__(self, task, image_size, labels, read):
+  def __init__(self, task, image_size, labels, read, files=()):
     self._task = task
     self._image_size = image_size
     self.labels = labels
+    self.files = files
     self._read = read
 
   def images(self, rows, draws=None):
@@ -123,18 +127,18 @@ def open_examples(task, split, image_size, data_dir, limit_bytes):
 
 def _open_folder(task, split, image_size, limit_bytes):
   """As `open_examples`, from image files."""
-  paths, labels = folders.list_files(task, split)
+  files, labels = folders.list_files(task, split)
   folders.check_files(
-      paths, task.image_shape[:2] if task.has_fixed_size else None)
+      files, task.image_shape[:2] if task.has_fixed_size else None)
   with tf.device('cpu:0'):
-    paths = tf.constant(paths)
+    paths = tf.constant(files)
   encoded = EncodedExamples(
       task, image_size, labels,
-      lambda rows: tf.map_fn(tf.io.read_file, tf.gather(paths, rows)))
+      lambda rows: tf.map_fn(tf.io.read_file, tf.gather(paths, rows)), files)
   num_bytes = len(labels) * image_size ** 2 * task.image_shape[2]
   if (not task.is_small or task.augmentation == 'crop_flip'
       or num_bytes > limit_bytes):
     return encoded
   chunks = tf.data.Dataset.range(len(labels)).batch(_CHUNK).map(encoded.images)
   images = np.concatenate(list(chunks.as_numpy_iterator()))
-  return DecodedExamples(task, image_size, labels, images, fitted=True)
+  return DecodedExamples(task, image_size, labels, images, True, files)

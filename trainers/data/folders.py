@@ -1,9 +1,9 @@
-"""A user's own images without code: one folder for each class.
+"""A user's own images without code: one folder for each class, or no labels.
 
 The class folders lie in PATH/train and PATH/test, optionally also in
-PATH/validation, or directly in PATH. Hidden files and folders, Thumbs.db and
-desktop.ini are ignored. Pixels are taken as they are stored: EXIF's orientation
-is not applied.
+PATH/validation, or directly in PATH; images without labels lie in PATH itself.
+Hidden files and folders, Thumbs.db and desktop.ini are ignored. Pixels are
+taken as they are stored: EXIF's orientation is not applied.
 """
 
 import dataclasses
@@ -26,6 +26,9 @@ _IGNORED = ('desktop.ini', 'thumbs.db')
 _FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF')  # MPO: JPEG of some telephones
 _THREADS = 8
 _TEST_EVERY = 5  # one image in five is for the test where no folder is
+# Of images without labels:
+_LEAST = 20  # so that each split has two, to compare
+_LOOKED_AT = 10  # to see whether they have one size
 
 
 def make_task(name, path):
@@ -47,11 +50,7 @@ def make_task(name, path):
 
   Source: our choice.
   """
-  if not path:
-    raise ValueError(
-        f'{name}: expected a directory of images, received no path: write '
-        f'`folder:PATH`.')
-  path = os.path.abspath(os.path.expanduser(path))
+  path = _absolute(name, path)
   files = _list_splits(path)
   names = tuple(files['train'])
   for split, others in files.items():
@@ -61,17 +60,56 @@ def make_task(name, path):
         f'{path}: expected at least 2 class folders, received only '
         f'{names[0]!r}: add a folder for each other class.')
   files = _hold_out(path, files)
-  shape = _find_shape([paths[0] for paths in files['train'].values()])
+  return _declare(
+      name, path, files, [paths[0] for paths in files['train'].values()],
+      num_classes=len(names),
+      class_names=names,
+      validation_split='validation' if 'validation' in files else None)
+
+
+def make_unlabelled_task(name, path):
+  """Returns the task of a folder of images that have no labels.
+
+  Args:
+    name: Name of the task.
+    path: Directory of image files; `~` is the home directory.
+
+  Returns:
+    `ImageTask` without classes. Every fifth image is for the test, in an order
+    that only the files' names decide; augmentation is as of `make_task`.
+
+  Raises:
+    ValueError: If the directory holds anything else, or fewer than 20 images.
+      But for some, files are not opened: `check_files` does so.
+
+  Source: our choice.
+  """
+  path = _absolute(name, path)
+  files = _hold_out(path, _list_unlabelled(path))
+  train, = files['train'].values()
+  return _declare(name, path, files, train[::-(-len(train) // _LOOKED_AT)],
+                  num_classes=None)
+
+
+def _absolute(name, path):
+  if not path:
+    kind = name.partition(':')[0]
+    raise ValueError(
+        f'{name}: expected a directory of images, received no path: write '
+        f'`{kind}:PATH`.')
+  return os.path.abspath(os.path.expanduser(path))
+
+
+def _declare(name, path, files, some, **facts):
+  """Returns the `ImageTask` of files, some of which are looked at."""
   task = image_task.ImageTask(
       name=name,
       folder=path,
       splits={split: sum(map(len, classes.values()))
               for split, classes in files.items()},
-      num_classes=len(names),
-      class_names=names,
-      image_shape=shape,
-      validation_split='validation' if 'validation' in files else None,
-      augmentation='crop_flip')
+      image_shape=_find_shape(some),
+      augmentation='crop_flip',
+      **facts)
   return dataclasses.replace(
       task, augmentation='shift') if task.is_small else task
 
@@ -84,14 +122,16 @@ def list_files(task, split):
     split: One of `task.splits`.
 
   Returns:
-    Paths, a list of strings, and labels, int32 `[n]`.
+    Paths, a list of strings, and labels, int32 `[n]`; of a task without
+    labels all 0.
 
   Raises:
-    ValueError: If the directory is not as `make_task` expects it.
+    ValueError: If the directory is not as the task's maker expects it.
 
   Source: our choice.
   """
-  classes = _hold_out(task.folder, _list_splits(task.folder))[split]
+  files = (_list_splits if task.is_labelled else _list_unlabelled)(task.folder)
+  classes = _hold_out(task.folder, files)[split]
   counts = [len(paths) for paths in classes.values()]
   labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
   return sum(classes.values(), []), labels
@@ -225,24 +265,40 @@ def _list_classes(directory):
   classes = {}
   for name in _list_folders(directory):
     path = os.path.join(directory, name)
-    folders, files = _scan(path)
-    if folders:
-      raise ValueError(
-          f'{path}: expected only image files in a class folder, received the '
-          f'folder {folders[0]}: move its images up, or, if {name} is no class '
-          f'but a split, name it train, validation or test.')
-    if not files:
-      raise ValueError(
-          f'{path}: expected images in this class folder, received an empty '
-          f'one: add images, or remove the folder.')
-    for file in files:
-      if not file.lower().endswith(SUFFIXES):
-        raise ValueError(
-            f'{os.path.join(path, file)}: expected only images in a class '
-            f'folder ({", ".join(SUFFIXES)}), received another file: remove '
-            f'or convert it.')
-    classes[name] = [os.path.join(path, file) for file in files]
+    classes[name] = _list_images(
+        path, f'if {name} is no class but a split, name it train, validation '
+        'or test')
   return classes
+
+
+def _list_unlabelled(path):
+  """Returns {'train': {name of no meaning: paths of all image files}}."""
+  images = _list_images(path, 'if folders are classes, write folder:PATH')
+  if len(images) < _LEAST:
+    raise ValueError(
+        f'{path}: expected at least {_LEAST} images, received {len(images)}: '
+        f'add images.')
+  return {'train': {'': images}}
+
+
+def _list_images(path, remedy):
+  """Returns the paths of the image files in `path`, sorted, if all are."""
+  folders, files = _scan(path)
+  if folders:
+    raise ValueError(
+        f'{path}: expected only image files in this folder, received the '
+        f'folder {folders[0]}: move its images up, or, {remedy}.')
+  if not files:
+    raise ValueError(
+        f'{path}: expected images in this folder, received an empty one: add '
+        f'images, or remove the folder.')
+  for file in files:
+    if not file.lower().endswith(SUFFIXES):
+      raise ValueError(
+          f'{os.path.join(path, file)}: expected only images in this folder '
+          f'({", ".join(SUFFIXES)}), received another file: remove or convert '
+          f'it.')
+  return [os.path.join(path, file) for file in files]
 
 
 def _list_folders(path):

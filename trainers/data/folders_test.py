@@ -163,6 +163,39 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       self._make_task()
 
+  def test_images_without_labels(self):
+    self._add(*(f'{i}.png' for i in range(21)), '.hidden', 'Thumbs.db')
+    task = folders.make_unlabelled_task('images:toy', str(self.root))
+    self.assertEqual(task.name, 'images:toy')
+    self.assertFalse(task.is_labelled)
+    self.assertIsNone(task.class_names)
+    self.assertEqual(task.splits, {'train': 17, 'test': 4})
+    self.assertEqual(task.image_shape, (30, 40, 3))
+    paths = sum((folders.list_files(task, split)[0] for split in task.splits),
+                [])
+    self.assertCountEqual(
+        paths, [str(self.root / f'{i}.png') for i in range(21)])
+    self.assertAllEqual(folders.list_files(task, 'train')[1], [0] * 17)
+
+  def test_sizes_of_images_without_labels_are_compared(self):
+    self._add(*(f'{i}.png' for i in range(20)))
+    PIL.Image.new('L', (40, 31)).save(self.root / '6.png')
+    task = folders.make_unlabelled_task('images:toy', str(self.root))
+    self.assertFalse(task.has_fixed_size)
+    self.assertEqual(task.augmentation, 'crop_flip')
+
+  @parameterized.named_parameters(
+      ('classes', ['a/1.jpg', 'b/1.jpg'],
+       'received the folder a: .*classes, write folder:PATH'),
+      ('nothing', [], 'received an empty one'),
+      ('stray', ['1.jpg', 'notes.txt'], '/notes.txt: .*only images'),
+      ('few', [f'{i}.png' for i in range(19)],
+       'at least 20 images, received 19: add images'))
+  def test_refuses_images_without_labels(self, names, message):
+    self._add(*names)
+    with self.assertRaisesRegex(ValueError, message):
+      folders.make_unlabelled_task('images:toy', str(self.root))
+
   @parameterized.parameters(
       ('nowhere', 'nowhere: .*No such file or directory'),
       ('file', 'file: .*Not a directory'))
@@ -174,6 +207,8 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
   def test_refuses_no_path(self):
     with self.assertRaisesRegex(ValueError, 'folder:: .*received no path'):
       folders.make_task('folder:', '')
+    with self.assertRaisesRegex(ValueError, 'write `images:PATH`'):
+      folders.make_unlabelled_task('images:', '')
 
   def test_refuses_what_must_not_be_read(self):
     self._add('a/1.jpg', 'b/1.jpg')

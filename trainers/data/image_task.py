@@ -22,7 +22,8 @@ class ImageTask:
       `folders` reads it.
     splits: Stored split -> number of examples as published. TFDS knows sizes
       only of data that is already prepared, so they are written down here.
-    num_classes: Classes; labels are `0 <= label < num_classes`.
+    num_classes: Classes; labels are `0 <= label < num_classes`. None: a folder
+      of images without labels.
     image_shape: (height, width, channels) as stored; None where sizes vary.
     class_names: One name a class, in label order. Default: unnamed.
     class_list: Name of a list of stored labels: only examples of these are
@@ -58,7 +59,7 @@ class ImageTask:
   version: str = ''
   folder: str | None = None
   splits: Mapping[str, int] = dataclasses.field(hash=False)
-  num_classes: int
+  num_classes: int | None
   image_shape: tuple[int | None, int | None, int]
   class_names: tuple[str, ...] | None = None
   class_list: str | None = None
@@ -116,11 +117,15 @@ class ImageTask:
         raise ValueError(
             f'{self.name}: expected at least 1 example in split {split!r}, '
             f'received {size}: declare its published size.')
-    if self.num_classes < 1:
+    names = self.class_names
+    if not self.is_labelled and not (self.folder and names is None):
+      raise ValueError(
+          f'{self.name}: expected num_classes, which only a folder without '
+          f'class names may lack, received None: declare it.')
+    if self.is_labelled and self.num_classes < 1:
       raise ValueError(
           f'{self.name}: expected num_classes >= 1, received '
           f'{self.num_classes}: declare the number of classes.')
-    names = self.class_names
     if names is not None and len(set(names)) != self.num_classes:
       raise ValueError(
           f'{self.name}: expected {self.num_classes} different class names, '
@@ -141,6 +146,11 @@ class ImageTask:
   def tfds_reference(self):
     """Name and version as `tfds.builder` takes them: `mnist:3.0.1`."""
     return f'{self.tfds_name}:{self.version}'
+
+  @property
+  def is_labelled(self):
+    """Whether the images have labels."""
+    return self.num_classes is not None
 
   @property
   def has_fixed_size(self):

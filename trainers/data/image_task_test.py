@@ -57,6 +57,7 @@ class ImageTaskTest(parameterized.TestCase, tf.test.TestCase):
       ('transform', {'transforms': ('sharpen',)}, "received 'sharpen'"),
       ('size', {'splits': {'train': 0, 'test': 1}}, 'at least 1 example'),
       ('classes', {'num_classes': 0}, 'num_classes >= 1, received 0'),
+      ('no_labels', {'num_classes': None}, 'num_classes, which only a folder'),
       ('few_names', {'class_names': ('a',)}, '2 different class names'),
       ('same_names', {'class_names': ('a', 'a')}, 'received 1 different'),
       ('rank', {'image_shape': (8, 8)}, r'received \(8, 8\)'),

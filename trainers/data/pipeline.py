@@ -9,6 +9,7 @@ a run that resumes at step s says `start_step=s`.
 import copy
 import dataclasses
 import hashlib
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -101,8 +102,26 @@ class TaskData:
       parts[task.name] = part
     return parts
 
+  @property
+  def is_labelled(self):
+    """Whether the images have labels."""
+    return self.num_classes is not None
+
+  def files(self, split):
+    """Returns the paths of the image files of a split, in its order.
+
+    Only of tasks that are folders of images.
+    """
+    return sum((member.files(split) for member in self._members), [])
+
   def labels(self, split):
-    """Returns the labels of 'train', 'validation' or 'test', int32 `[n]`."""
+    """Returns the labels of 'train', 'validation' or 'test', int32 `[n]`.
+
+    Raises:
+      ValueError: If the images have none.
+    """
+    if not self.is_labelled:
+      raise ValueError(_no_labels_message(self.name))
     return np.concatenate([member.labels(split) for member in self._members])
 
   def describe(self, splits=SPLITS):
@@ -113,16 +132,21 @@ class TaskData:
 
     Returns:
       {'class_names': list or None, 'splits': {split: {'examples': number,
-      'labels': digest of all labels in order}}}.
+      'labels': digest of all labels in order}}}; where there are no labels,
+      'files', digest of the names of all files in order.
     """
     def digest(split):
-      labels = self.labels(split).astype('<i4').tobytes()
-      return hashlib.blake2b(labels, digest_size=8).hexdigest()
+      if self.is_labelled:
+        key, facts = 'labels', self.labels(split).astype('<i4').tobytes()
+      else:
+        names = map(os.path.basename, self.files(split))
+        key, facts = 'files', '/'.join(names).encode()
+      return {key: hashlib.blake2b(facts, digest_size=8).hexdigest()}
 
     return {
         'class_names': self.class_names and list(self.class_names),
         'splits': {split: {'examples': self.num_examples(split),
-                           'labels': digest(split)} for split in splits}}
+                           **digest(split)} for split in splits}}
 
   def train_batches(self, batch_size, seed, start_step=0, augment=True,
                     num_shards=1, num_pipelines=1, pipeline_id=0,
@@ -287,7 +311,7 @@ class TaskData:
 
 
 def load_tasks(names, image_size, data_dir=None, augmentation_kind=None,
-               examples_per_class=None, examples_seed=0):
+               examples_per_class=None, examples_seed=0, labelled=True):
   """Returns {name: `TaskData`} of tasks and pools, nothing read yet.
 
   Args:
@@ -298,11 +322,15 @@ def load_tasks(names, image_size, data_dir=None, augmentation_kind=None,
       declares.
     examples_per_class: As for `TaskData`.
     examples_seed: As for `TaskData`.
+    labelled: Whether tasks whose images have no labels are refused.
 
   Raises:
-    ValueError: If a task does not exist, or the classes in a pool differ.
+    ValueError: If a task does not exist, or has no labels, or the classes in a
+      pool differ.
   """
   def load(name):
+    if labelled and not catalog.is_labelled(name):
+      raise ValueError(_no_labels_message(name))
     tasks = [catalog.get_task(member, data_dir)
              for member in catalog.data_sets([name])]
     if augmentation_kind:
@@ -312,6 +340,12 @@ def load_tasks(names, image_size, data_dir=None, augmentation_kind=None,
         tasks, image_size, data_dir, name,
         examples_per_class=examples_per_class, examples_seed=examples_seed)
   return {name: load(name) for name in names}
+
+
+def _no_labels_message(name):
+  return (f'{name}: expected images with labels, received some without: they '
+          'are of use to launch.adapt alone, as --target without supervision '
+          'and without --init=oracle, or, with --source_free, as a source.')
 
 
 def check_same_classes(tasks):

@@ -50,8 +50,16 @@ class TaskImages:
     self._splits = {}
 
   def labels(self, split):
-    """Returns the labels of 'train', 'validation' or 'test', int32 `[n]`."""
+    """Returns the labels of 'train', 'validation' or 'test', int32 `[n]`.
+
+    Where there are none, all are 0.
+    """
     return self._load(split)[2]
+
+  def files(self, split):
+    """Returns the paths of a folder's images of a split, in its order."""
+    opened, rows, _ = self._load(split)
+    return [opened.files[row] for row in rows.numpy()]
 
   def images(self, split, places, draws=None):
     """Returns images of a split, a function for `tf.data` to trace.
@@ -105,7 +113,7 @@ class TaskImages:
     if split == 'train' and self._examples_per_class is not None:
       rows = self._few(rows, labels[rows])
     labels = labels[rows]
-    missing = np.setdiff1d(np.arange(task.num_classes), labels)
+    missing = np.setdiff1d(np.arange(task.num_classes or 0), labels)
     if split == 'train' and len(missing):
       logging.warning('%s: no training examples of %d of the %d classes.',
                       task.name, len(missing), task.num_classes)

@@ -1,7 +1,10 @@
 """Tests that the view of a task without labels has none."""
 
+import pathlib
 from unittest import mock
 
+import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from trainers.data import catalog
@@ -41,6 +44,53 @@ class UnlabelledImagesTest(tf.test.TestCase):
     expected = first()
     with mock.patch.object(self.data, 'labels', None):
       self.assertAllEqual(first(), expected)
+
+
+class FolderTest(tf.test.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.root = pathlib.Path(self.create_tempdir().full_path)
+    for number in range(20):
+      PIL.Image.new('L', (8, 8), 10 * number).save(
+          self.root / f'{number:02}.png')
+    self.name = f'images:{self.root}'
+    self.data = self.load()
+
+  def load(self):
+    return pipeline.load_tasks([self.name], 8, labelled=False)[self.name]
+
+  def test_files_are_in_the_order_of_the_images(self):
+    self.data.describe()  # opens all splits
+    (self.root / '00000.png').write_bytes(b'')  # it comes too late
+    seen = []
+    for split, size in (('train', 14), ('validation', 2), ('test', 4)):
+      images, = unlabelled.UnlabelledImages(self.data).eval_batches(split, 99)
+      pixels = np.round((images.numpy()[:, 0, 0, 0] + 1) * 127.5)
+      numbers = [int(pathlib.Path(path).stem)
+                 for path in self.data.files(split)]
+      self.assertAllEqual(pixels, 10 * np.array(numbers))
+      self.assertLen(numbers, size)
+      seen += numbers
+    self.assertCountEqual(seen, range(20))
+
+  def test_there_are_no_labels(self):
+    self.assertFalse(self.data.is_labelled)
+    for call in (lambda: self.data.labels('train'),
+                 lambda: self.data.train_batches(4, 0),
+                 lambda: self.data.eval_batches('test', 4),
+                 lambda: pipeline.load_tasks([self.name], 8),
+                 lambda: pipeline.load_tasks([f'pool:usps|{self.name}'], 8)):
+      with self.assertRaisesRegex(ValueError, 'of use to launch.adapt alone'):
+        call()
+
+  def test_other_files_are_other_data(self):
+    before = self.data.describe()
+    self.assertEqual(self.load().describe(), before)
+    self.assertIsNone(before['class_names'])
+    first = pathlib.Path(self.data.files('test')[0])
+    first.rename(first.with_stem('zz'))
+    self.assertNotEqual(self.load().describe(), before)
 
 
 if __name__ == '__main__':
