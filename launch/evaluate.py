@@ -96,9 +96,9 @@ def main(argv):
   saved = saved_models.load(
       shared_flags.WORKDIR.value, shared_flags.WEIGHTS.value)
   edits = _edits(saved.model.config)
-  tasks = [saved.model.task(name).task_name
-           for name in _ONLY.value or saved.labelled_tasks()]
-  left_out = set(saved.model.tasks) - set(saved.labelled_tasks())
+  labelled = saved.labelled_tasks()
+  tasks = [saved.model.task(name).task_name for name in _ONLY.value or labelled]
+  left_out = set(saved.model.tasks) - set(labelled)
   if left_out and not _ONLY.value:
     print(f'Left out: {", ".join(sorted(left_out))}, whose images have no '
           'labels.', file=sys.stderr)

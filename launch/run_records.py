@@ -112,10 +112,12 @@ class Run:
     """
     last = [line for line in self.metrics
             if any(key.startswith('validation/') for key in line)][-1:]
-    return {name: {key: line.get(f'validation/{name}/{key}')
-                   for key in _SCORES}
-            for line in last for name in self.mixtures
-            if f'validation/{name}/examples' in line}
+    found = {name: {key: line.get(f'validation/{name}/{key}')
+                    for key in _SCORES}
+             for line in last for name in self.mixtures}
+    missing = ([], ['top1', 'loss'])  # with labels, without
+    return {name: scores for name, scores in found.items()
+            if [key for key in _SCORES if scores[key] is None] in missing}
 
 
 def read_results(path):

@@ -155,7 +155,8 @@ def _read(cells):
       raise ValueError(
           f'Expected runs of one task in a table, received {path} with '
           f'{tasks}: give the directory of that run alone.')
-    if run.results and run.results['tasks'][tasks[0]]['top1'] is None:
+    found = run.results['tasks'] if run.results else run.validation()
+    if any(task['top1'] is None for task in found.values()):
       raise ValueError(
           f'Expected accuracies in a table, received {path}, whose images have '
           'no labels: give the directory of that run alone.')

@@ -141,4 +141,5 @@ def _open_folder(task, split, image_size, limit_bytes):
     return encoded
   chunks = tf.data.Dataset.range(len(labels)).batch(_CHUNK).map(encoded.images)
   images = np.concatenate(list(chunks.as_numpy_iterator()))
-  return DecodedExamples(task, image_size, labels, images, True, files)
+  return DecodedExamples(
+      task, image_size, labels, images, fitted=True, files=files)
