@@ -108,7 +108,8 @@ ROWS = (
         paper=(95.75, 42.96, 24.75)),
     Row('Source-only', 'isometric', 'source_only', None, _ANEW),
     *_compositional('Comp. source-only', 'source_only', (96.05, 41.89, 11.61)),
-    Row('Comp. source-only', 'compositional', 'source_only', BEST, _ANEW),
+    *(Row('Comp. source-only', 'compositional', 'source_only', start, _ANEW)
+      for start in (ORACLE, BEST)),
     Row('Half-shared source-only', 'half-shared', 'source_only', ORACLE),
     Row('Half-shared source-only', 'half-shared', 'source_only', BEST),
     Row('Adversarial (IA)', 'isometric', 'adda', None,
