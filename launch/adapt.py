@@ -56,6 +56,7 @@ from trainers import records
 from trainers import saved_models
 from trainers import supervised
 from trainers import target_evaluation
+from trainers import target_optimizer
 from trainers import target_start
 from trainers import target_supervision
 from trainers.data import mocking
@@ -118,22 +119,24 @@ def adapt(config, run, saved, source, workdir, former, kind):
   if resume:
     records.check_data(workdir, facts)
   images = unlabelled.UnlabelledImages(target)
+  sizes = {config.target: images.num_examples('train')}
   model = saved.model
   begun = config.target in model.tasks and saved.workdir == workdir
   if not begun:
     target_start.check(model, config, images)
     if target.is_labelled:
       _check_classes(target, config, saved)
-    config.network_optimizer(run.optimizer)  # checks its rates
+    target_optimizer.adam(  # checks rates and warm-up
+        config.network_optimizer(run.optimizer), run.total_steps(sizes))
   records.claim(workdir, decides, kind, resume, {**saved.tasks, **facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(run)
-  before = adaptation_results.others(model, config.target)
   evaluation = target_evaluation.TargetEvaluation(
       model, config.target, data, run.eval_batch_size)
   if not begun:
-    start = _start(model, config, run, data, images, evaluation)
-    records.write_json(workdir / INITIAL, start)
+    records.write_json(workdir / INITIAL, {
+        'others': adaptation_results.others_digest(model, config.target),
+        **_start(model, config, run, data, images, evaluation)})
     adaptation_features.write_start(workdir, evaluation, config, class_names)
   print(adaptation_results.format_start(
       records.read_json(workdir / INITIAL)['start']), flush=True)
@@ -142,13 +145,15 @@ def adapt(config, run, saved, source, workdir, former, kind):
     if not begun:
       saved_models.write_checkpoint(workdir, model, decides)
   else:
-    trainer = _make_trainer(model, images, data, evaluation, config, run)
+    trainer = _make_trainer(
+        model, images, data, evaluation, config, run,
+        config.pretraining_steps + run.total_steps(sizes))
     if not begun:
       loop.save_start(trainer, workdir, decides)
     seconds = loop.run(trainer, workdir, _cadence(), True, config=decides)
   found = adaptation_results.collect(
       trainer, evaluation, config, began, seconds,
-      records.read_json(workdir / INITIAL), before)
+      records.read_json(workdir / INITIAL))
   records.write_json(workdir / records.RESULTS, found)
   plots.save_signatures(evaluation.mixtures(), f'{workdir}/signatures.png')
   print(adaptation_results.format_results(found))
@@ -212,9 +217,7 @@ def _start(model, config, run, data, images, evaluation):
       for split in ('validation', 'test')}}
 
 
-def _make_trainer(model, images, data, evaluation, config, run):
-  steps = config.pretraining_steps + run.total_steps(
-      {config.target: images.num_examples('train')})
+def _make_trainer(model, images, data, evaluation, config, run, steps):
   sources = {}
   if config.method not in adaptation_config.SOURCE_FREE:
     sources = {name: data[name] for name in config.sources}

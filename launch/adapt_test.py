@@ -103,9 +103,16 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
         {name: array for name, array in arrays.items()
          if not name.startswith('tasks/usps/')},
         self.arrays(self.sources['bank']))
-    # It is a run like any other.
+    # It is a run like any other, and its target, whose labels it has not read,
+    # is no source of another.
     self.assertEqual(list(saved_models.load(workdir).tasks),
                      ['optdigits', 'mnist', 'usps'])
+    other, *_ = self.adapt(
+        'chain', 'bank', '--method=im', f'--from={workdir}',
+        '--target=usps_unpadded')
+    self.assertEqual(
+        records.read_run(other)['config']['adaptation']['sources'],
+        ['optdigits', 'mnist'])
 
     # Resumed is uninterrupted.
     broken = self.directory / 'broken'
@@ -251,6 +258,11 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
        '--method=im', '--smoke'),
       ('nothing of a source may move', '--from=BANK', '--target=usps',
        '--method=im', '--smoke', '--tune=templates'),
+      ('warmup_steps', '--from=BANK', '--target=usps', '--method=im', '--smoke',
+       '--warmup_steps=3'),
+      ('use copy:TASK or best', '--from=POOLED', '--target=usps',
+       '--method=adda', '--smoke', '--init=random',
+       '--target_statistics=reestimate'),
       ('use --tune=input_adapter', '--from=POOLED', '--target=usps',
        '--method=im', '--smoke', '--tune=mixture'),
       ('--num_layers cannot be given', '--from=BANK', '--target=usps',

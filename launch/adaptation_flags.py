@@ -62,8 +62,8 @@ def _define_flags():
       'collapse_drop', None, 'By how much the score may be worse than its best '
       'before the adaptation ends and goes back. Default: 0.1.')
   flag['collapse_patience'] = flags.DEFINE_integer(
-      'collapse_patience', None, 'For so many measurements in a row; 0: for '
-      'ever. Default: 3.')
+      'collapse_patience', None, 'For so many measurements in a row; 0: the '
+      'score never ends it. Default: 3.')
   flag['collapse_classes'] = flags.DEFINE_float(
       'collapse_classes', None, 'Share of the number of classes predicted at '
       'first, below which the adaptation ends and goes back. Default: 0.5.')
@@ -114,10 +114,13 @@ def adaptation_config_from(given, batch_size, saved):
   Args:
     given: As from `options`.
     batch_size: Images of the target in a step.
-    saved: `SavedModel`, with the sources.
+    saved: `SavedModel`, with the sources. If it is an adaptation itself, its
+      target is no source by default: its labels were not to be read.
   """
+  former = saved.run['config'].get('adaptation', {})
   sources = given.get('sources') or [
-      name for name in saved.labelled_tasks() if name != given['target']]
+      name for name in former.get('sources', saved.labelled_tasks())
+      if name != given['target']]
   defaults = adaptation_config.default_options(
       given['method'], batch_size, _num_domains(saved, sources),
       saved.config.model.signature in signatures.TRAINED)

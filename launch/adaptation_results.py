@@ -1,5 +1,7 @@
 """What an adaptation's results.json holds, and the tables shown of it."""
 
+import hashlib
+
 from keras import ops
 
 from launch import results
@@ -15,14 +17,18 @@ SCORES = ('Scores without labels, on at most '
           'discriminator of embeddings, 0.5 is chance.')
 
 
-def others(model, target):
-  """{name: bytes} of all variables but the target's own."""
-  prefix = f'tasks/{target}/'
-  return {name: array.tobytes() for name, array in checkpoints.snapshot(
-      model.named_variables()).items() if not name.startswith(prefix)}
+def others_digest(model, target):
+  """A digest of all variables but the target's own."""
+  digest = hashlib.blake2b(digest_size=16)
+  for name, array in sorted(
+      checkpoints.snapshot(model.named_variables()).items()):
+    if not name.startswith(f'tasks/{target}/'):
+      digest.update(f'{name}={len(array.tobytes())}:'.encode())
+      digest.update(array.tobytes())
+  return digest.hexdigest()
 
 
-def collect(trainer, evaluation, config, began, seconds, initial, before):
+def collect(trainer, evaluation, config, began, seconds, initial):
   """What is written of an adaptation.
 
   Args:
@@ -33,8 +39,8 @@ def collect(trainer, evaluation, config, began, seconds, initial, before):
     began: {'from': work directory of the model that it began with, 'origin':
       which model that was}.
     seconds: Seconds of training.
-    initial: {'start', 'validation', 'test'}: how the target began.
-    before: As from `others`, from the beginning of this process.
+    initial: {'start', 'validation', 'test'}: how the target began; 'others',
+      as from `others_digest` before step 1.
 
   Returns:
     As from `results.collect`, for the target, with its label-free scores, and
@@ -56,7 +62,6 @@ def collect(trainer, evaluation, config, began, seconds, initial, before):
     steps = trainer.guard.report()['alarm_step'] or trainer.steps
   found = results.collect(evaluation, 'test', 'raw', steps, seconds)
   variables = trainer.network.variables if trainer else {}
-  after = others(model, target)
   facts = {
       **began, 'target': target, 'method': config.method,
       'sources': list(config.sources),
@@ -66,8 +71,7 @@ def collect(trainer, evaluation, config, began, seconds, initial, before):
       'own_parameters': model.own_parameters(target),
       'tuned_parameters': sum(int(ops.size(v)) for v in variables.values()),
       'moved': list(variables),
-      'sources_unchanged': all(
-          after.get(name) == array for name, array in before.items()),
+      'sources_unchanged': others_digest(model, target) == initial['others'],
       **_states(trainer, evaluation, target, found)}
   return {**found, 'initial': {target: initial['test']},
           'validation': {

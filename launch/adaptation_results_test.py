@@ -35,7 +35,7 @@ class CollapseTest(tf.test.TestCase):
       return observe(step, scores)
 
     trainer.guard.observe = observe_and_keep
-    cls.before = adaptation_results.others(trainer.model, _TARGET)
+    cls.before = adaptation_results.others_digest(trainer.model, _TARGET)
     cls.initial = trainer.evaluate('test')[_TARGET]
     with tempfile.TemporaryDirectory() as workdir:
       loop.run(trainer, workdir, loop.Cadence())
@@ -70,7 +70,8 @@ class CollapseTest(tf.test.TestCase):
         {'from': 'bank'}, 1.0, {
             'start': {'init': 'copy:one', 'chosen_by': 'given',
                       'candidates': {}},
-            'validation': self.initial, 'test': self.initial}, self.before)
+            'validation': self.initial, 'test': self.initial,
+            'others': self.before})
     self.assertIsBest()
     facts = found['adaptation']
     self.assertEqual(
@@ -89,6 +90,15 @@ class CollapseTest(tf.test.TestCase):
                   'the best by information.', text)
     self.assertRegex(text, rf'(?m)^{_TARGET} +best \(result\) ')
     self.assertRegex(text, f'(?m)^{_TARGET} +last ')
+
+  def test_digest_is_of_all_but_the_target(self):
+    model = self.trainer.model
+    for name, variable in model.named_variables().items():
+      value = variable.numpy()
+      variable.assign(value + 1)
+      same = adaptation_results.others_digest(model, _TARGET) == self.before
+      self.assertEqual(same, name.startswith(f'tasks/{_TARGET}/'), name)
+      variable.assign(value)
 
 
 if __name__ == '__main__':

@@ -43,7 +43,7 @@ TUNE = flags.DEFINE_list(
     'shared; of adapt: mixture, or, if signatures are fixed, input_adapter.')
 SOURCES = flags.DEFINE_list(
     'sources', None, 'Older tasks that are scored, mixed or adapted from. '
-    'Default: all of the model.')
+    'Default: all of the model; of a model that was adapted, its sources.')
 OUTPUT = flags.DEFINE_string(
     'output', None, 'New file to write; of fold --format=savedmodel, a '
     'directory; of benchmark, JSON.')

@@ -14,7 +14,7 @@ from trainers import m3sda
 from trainers import saved_models
 from trainers import target_network
 
-METHODS = {
+_CLASSES = {
     'adda': adda.AdversarialAdaptation,
     'm3sda': m3sda.MomentMatching,
     'im': information_maximization.InformationMaximization,
@@ -76,7 +76,7 @@ class AdaptationTrainer:
           self._method.pretrain, autograph=False, jit_compile=False)
 
   def _make_method(self, steps):
-    return METHODS[self._config.method](
+    return _CLASSES[self._config.method](
         self.network, self._config, self._run, steps)
 
   @property

@@ -210,8 +210,8 @@ class AdaptationConfig:
 
 
 # Learning rates of weights, and of mixture logits, which differ by far more;
-# schedules. For ADDA and M3SDA those of the discriminator and of the heads are
-# the paper's (D.3, D.4); the rest is ours.
+# schedules. Of ADDA the paper has the discriminator's (D.3), of M3SDA one for
+# all (D.4), here that of heads and weights; the rest is ours.
 _METHOD_OPTIMIZERS = {
     'source_only': {},
     'adda': {'learning_rate': 2e-5, 'final_learning_rate': 1e-6,
@@ -229,7 +229,7 @@ _METHOD_OPTIONS = {
     'supervised': {'watch_every': 0},  # an upper bound is not to be ended
 }
 # Options that are of some methods alone.
-_DOMAINS = ('adda', 'm3sda')
+_DOMAINS = tuple(name for name in METHODS if name not in SOURCE_FREE)
 _TRAINED = METHODS[1:]
 OPTIONS_OF = {
     **dict.fromkeys((

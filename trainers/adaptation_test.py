@@ -1,7 +1,6 @@
 """Tests of domain adaptation: who moves, who does not, and who sees what."""
 
 import contextlib
-import copy
 import functools
 import tempfile
 from unittest import mock
@@ -174,10 +173,8 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
   def test_members_of_a_pool_are_domains(self):
     """Each has as many images in a step, encoded by the pool's task."""
     data = toy_adaptation.make_data()
-    one, two = (data[name] for name in _SOURCES)
-    pool = copy.copy(one)
-    pool.tasks, pool._members = one.tasks + two.tasks, (
-        one._members + two._members)
+    one, two, pool = (
+        data[name] for name in (*_SOURCES, toy_adaptation.POOL))
     self.assertEqual(
         list(adaptation.source_domains({'one': one, 'two': two})),
         ['one', 'two'])
@@ -189,6 +186,24 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
       expected, others = next(iter(source.train_batches(5, seed=0)))
       self.assertAllEqual(images, expected)
       self.assertAllEqual(labels, others)
+
+  @parameterized.parameters('adda', 'm3sda')
+  def test_pooled_baseline(self, method):
+    trainer = toy_adaptation.make_trainer(method, pooled=True)
+    self.assertEqual(trainer.images_per_step, 8 + 2 * 4)
+    before = checkpoints.snapshot(trainer.state())
+    scalars = {}
+    for step, batches in zip(range(_PRETRAINING + 1), trainer.batches(0)):
+      self.assertEqual(list(batches['sources']), ['pool/one', 'pool/two'])
+      scalars = trainer.train_step(tf.constant(step, tf.int64), batches)
+    self.assertMoved(
+        {key for key in moved(trainer, before) if key.startswith('model/')},
+        [f'model/tasks/three/{name}' for name in (
+            'input_adapter/kernel', 'affine/gamma/input', 'statistics/')],
+        ['model/tasks/three/affine/beta/input',
+         'model/tasks/three/num_updates'])
+    if method == 'm3sda':  # there are two to be told apart
+      self.assertGreater(scalars['moments/sources'], 0)
 
   # Time
 

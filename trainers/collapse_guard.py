@@ -91,7 +91,7 @@ class CollapseGuard:
     if is_first or label_free_scores.is_better(self._score, value, best):
       self._keep(step, value)
       return False
-    missed = abs(value - best) > self._drop
+    missed = not abs(value - best) <= self._drop  # NaN, too
     self._set('misses', self._get('misses') + 1 if missed else 0)
     if self._patience and self._get('misses') >= self._patience:
       return self._raise(step, f'{self._score} is {value:.3f}, and was '

@@ -56,6 +56,13 @@ class CollapseGuardTest(parameterized.TestCase, tf.test.TestCase):
           self.observe(guard, [0.0], classes=4.9, first=1), [True])
     self.assertEqual(guard.report()['best_step'], 0)
 
+  def test_a_score_that_is_not_a_number_is_bad(self):
+    guard = self.make(patience=2)
+    with self.assertLogs(level='WARNING'):
+      self.assertEqual(self.observe(guard, [1.0, float('nan'), float('nan')]),
+                       [False, False, True])
+    self.assertEqual(guard.report()['best_step'], 0)
+
   def test_without_patience_scores_raise_no_alarm(self):
     guard = self.make(patience=0)
     self.assertEqual(self.observe(guard, [1.0] + [0.0] * 9), [False] * 10)

@@ -60,7 +60,7 @@ def density(probabilities, temperature=0.05):
   Source: Saito et al. (2021).
   """
   p = np.asarray(probabilities, 'float64')
-  p = p[::-(-len(p) // _MOST)]  # every so manieth
+  p = p[::-(-len(p) // _MOST)]  # evenly chosen
   p = p / np.linalg.norm(p, axis=-1, keepdims=True)
   similarities = p @ p.T / temperature
   np.fill_diagonal(similarities, -np.inf)

@@ -248,9 +248,9 @@ class _Loop:
     names = ', '.join(names[:4])
     return (
         f'The loss is not finite from step {step} on ({names}). Lower '
-        '--learning_rate or --mixture_learning_rate, or warm up longer with '
-        '--warmup_steps, in a new --workdir; or look for bad values in the '
-        'data. '
+        '--learning_rate or --mixture_learning_rate (of adaptation '
+        '--network_learning_rate, too), or warm up longer with --warmup_steps, '
+        'in a new --workdir; or look for bad values in the data. '
         + (f'The last checkpoint is from before: {saved}.' if saved else
            'There is no checkpoint from before.'))
 

@@ -1,5 +1,6 @@
 """The three updates of moment matching against NumPy (section D.4)."""
 
+import dataclasses
 from unittest import mock
 
 from absl.testing import parameterized
@@ -43,12 +44,18 @@ class MomentMatchingTest(parameterized.TestCase, tf.test.TestCase):
     batch = next(self.trainer.batches(0))
     self.sources, self.images = batch['sources'], batch['target']
 
-  def _updates(self, update='adapt'):
-    """Gradients of the updates of a step, none of which is made."""
+  def _updates(self, update='adapt', instead=lambda: None):
+    """Gradients of the updates of a step, none of which is made.
+
+    Args:
+      update: Method that makes a step.
+      instead: Called for each update of the heads.
+    """
     found = []
 
     def record(gradients):
       found.append([gradient.numpy() for gradient, _ in gradients])
+      instead()
 
     def record_target(gradients):
       found.append({name: g.numpy() for name, g in gradients.items()})
@@ -107,16 +114,44 @@ class MomentMatchingTest(parameterized.TestCase, tf.test.TestCase):
     self._assert_close(
         second, [a - b for a, b in zip(of_sources, of_discrepancy)])
 
+  def test_each_update_sees_the_heads_of_the_one_before(self):
+    start = self.heads
+
+    def shrink_heads():
+      for head in self.method._heads:
+        head.set_weights([0.8 * weight for weight in head.get_weights()])
+
+    (first, second, _), scalars = self._updates(instead=shrink_heads)
+    embedding = self._drop(self._target())
+    for factor, check in (
+        (1.0, lambda: self._assert_close(first, self._of_sources())),
+        (0.8, lambda: self._assert_close(second, [
+            a - b for a, b in zip(
+                self._of_sources(), self._of_discrepancy(embedding))])),
+        (0.64, lambda: self.assertAllClose(
+            scalars['discrepancy'], self._discrepancy(embedding), 1e-4))):
+      self.heads = [[factor * weight for weight in head] for head in start]
+      check()
+
   def test_pretraining_trains_the_second_head_alone(self):
     (only,), _ = self._updates('pretrain')
     self._assert_close(only, self._of_sources()[2:])
 
-  def test_c(self):
+  @parameterized.parameters('embedding', 'body')
+  def test_c(self, matched):
     """C: min mean |p1 - p2| + lambda (target part + source part)."""
+    self.method._config = dataclasses.replace(
+        self.method._config, moment_features=matched)
     (*_, third), scalars = self._updates()
     logits, = self.network.variables.values()
     gradient, = third.values()
-    moments = [[np.mean(x.numpy() ** k, 0) for k in (1, 2)] for _, x
+
+    def moments_of(features, embedding):
+      x = (embedding.numpy() if matched == 'embedding'
+           else np.mean(features, (1, 2)))
+      return [np.mean(x ** k, 0) for k in (1, 2)]
+
+    moments = [moments_of(*encoded) for encoded
                in self.network.encode_sources(self.sources).values()]
 
     def distance(one, other):
@@ -125,8 +160,9 @@ class MomentMatchingTest(parameterized.TestCase, tf.test.TestCase):
     between = distance(*moments)  # of the only pair
 
     def objective():
-      embedding = self._target()
-      own = [np.mean(embedding.numpy() ** k, 0) for k in (1, 2)]
+      features, embedding = self.network.encode(
+          self.images, move_statistics=False)
+      own = moments_of(features, embedding)
       to_target = np.mean([distance(each, own) for each in moments])
       return (self._discrepancy(self._drop(embedding))
               + _WEIGHT * (to_target + between))
@@ -149,7 +185,7 @@ class MomentMatchingTest(parameterized.TestCase, tf.test.TestCase):
     network = self.trainer._config.network_optimizer(run)
     self.assertAllClose(adapted[0], network.learning_rate)
     self.assertTrue(np.all(np.diff(adapted) < 0), adapted)
-    # A update short of the last, whose rate is the schedule's end.
+    # One update short of the last, whose rate is the schedule's end.
     self.assertGreater(adapted[-1], network.final_learning_rate)
     self.assertAllClose(float(self.method._head_optimizer.learning_rate),
                         network.final_learning_rate)

@@ -3,6 +3,7 @@
 from trainers import label_free_scores
 from trainers import moving_statistics
 from trainers import target_scores
+from trainers.data import pipeline
 
 _LEAST_BATCHES = 100  # for statistics: a small target is passed several times
 
@@ -28,8 +29,8 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
     the scores of an oracle.
 
   Raises:
-    ValueError: If there are such tasks not, the target is there already, or
-      heads or classes differ.
+    ValueError: If a source is not among the tasks, the target is, heads or
+      classes differ, or there are too few images.
 
   Source: section 4.4 and D.2, where a signature is copied; label-free choice
     is ours.
@@ -93,6 +94,15 @@ def check(model, config, images):
     raise ValueError(
         'Expected a model with trained signatures to tune the mixture of, '
         'received one with fixed ones: use --tune=input_adapter.')
+  if fixed and config.init in ('random', 'uniform'):
+    raise ValueError(
+        f'Expected a model with trained signatures for init={config.init}, '
+        'received one with fixed ones: use copy:TASK or best.')
+  for split in pipeline.SPLITS:
+    if images.num_examples(split) < 2:  # scores compare one with another
+      raise ValueError(
+          f'Expected at least two images of {target!r} in each split, received '
+          f'{images.num_examples(split)} in {split!r}: add images.')
   classes = model.heads[heads[0]].units
   if images.num_classes not in (None, classes):  # None: without labels
     raise ValueError(
@@ -109,7 +119,7 @@ def _best(candidates, config):
   return pick(candidates, key=lambda source: candidates[source][score])
 
 
-def reestimate(model, task, images, batch_size, seed=0):
+def reestimate(model, task, images, batch_size):
   """Estimates a task's moving statistics anew, from images without labels.
 
   One pass over the training images, not augmented, in random order; of a
@@ -120,7 +130,6 @@ def reestimate(model, task, images, batch_size, seed=0):
     task: Name of the task.
     images: `UnlabelledImages`.
     batch_size: Images in a batch; as many as there are, if they are fewer.
-    seed: Of the order.
 
   Source: "AdaBN", Li et al. (2018); section D.1 refers to its like.
   """
@@ -128,4 +137,4 @@ def reestimate(model, task, images, batch_size, seed=0):
   steps = max(-(-images.num_examples('train') // size), _LEAST_BATCHES)
   moving_statistics.reestimate(
       model, task,
-      images.train_batches(size, seed, augment=False).take(steps))
+      images.train_batches(size, seed=0, augment=False).take(steps))

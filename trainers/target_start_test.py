@@ -145,6 +145,23 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
       self.add(model, sources=('one',))
     self.add(model, sources=('one',), tune=('input_adapter',))
 
+  @parameterized.parameters('random', 'uniform')
+  def test_a_fixed_signature_is_copied(self, init):
+    model = isometric.IsometricModel(
+        toy.make_config(_SOURCES, signature='diagonal', norm='shared').model,
+        {'one': toy.CLASSES})
+    with self.assertRaisesRegex(ValueError, 'use copy:TASK or best'):
+      self.add(model, sources=('one',), tune=('input_adapter',), init=init,
+               target_statistics='reestimate')
+
+  def test_refuses_a_split_of_one_image(self):
+    model = make_model()
+    with (mock.patch.object(
+        self.images, 'num_examples', lambda split: 1 + (split != 'test')),
+          self.assertRaisesRegex(ValueError, "received 1 in 'test'")):
+      self.add(model)
+    self.assertEqual(list(model.tasks), list(_SOURCES))
+
   def test_refuses_other_classes(self):
     model = make_model()
     with (mock.patch.object(self.images, 'num_classes', 7),

@@ -1,5 +1,6 @@
 """A small adaptation on made-up images, for tests; two sources, one target."""
 
+import copy
 import functools
 
 import keras
@@ -14,6 +15,7 @@ from trainers import toy
 from trainers.data import unlabelled
 
 SOURCES = ('one', 'two')
+POOL = 'pool'  # of both sources, the baseline's only task
 TARGET = 'three'
 PRETRAINING = 2  # steps, of methods that have any
 STEPS = 6  # with those
@@ -21,37 +23,47 @@ STEPS = 6  # with those
 
 @functools.cache
 def make_data():
-  """{task: `TaskData`} of sources and target."""
-  return toy.make_data([*SOURCES, TARGET])
+  """{task: `TaskData`} of sources, pool and target."""
+  data = toy.make_data([*SOURCES, TARGET])
+  pool = copy.copy(data['one'])
+  pool.name = POOL
+  pool.tasks = data['one'].tasks + data['two'].tasks
+  pool._members = data['one']._members + data['two']._members
+  return {**data, POOL: pool}
 
 
-def make_trainer(method, changes=None, **options):
+def make_trainer(method, changes=None, pooled=False, **options):
   """A trainer on a fresh model that has learnt nothing, the same each time.
 
   Args:
     method: Method of adaptation.
     changes: Of the configuration, as for `RunConfig.replace`.
+    pooled: Whether it is the baseline, whose input adapter is tuned.
     **options: Fields of `AdaptationConfig`, or 'shared_half' of the model.
   """
-  data = make_data()
+  sources = (POOL,) if pooled else SOURCES
+  data = {name: make_data()[name] for name in (*sources, TARGET)}
   keras.utils.set_random_seed(0)
   base = toy.make_config(
-      SOURCES, dropout=0.3, shared_half=options.pop('shared_half', None))
+      sources, dropout=0.3, shared_half=options.pop('shared_half', None))
+  if pooled:
+    base = base.replace(signature='diagonal', norm='shared')
+    options = {'tune': ('input_adapter',), **options}
   run = adaptation_config.default_run(base, method, TARGET).replace(
       **{'batch_size': 8, 'steps': STEPS, **(changes or {})})
   config = adaptation_config.AdaptationConfig(**{
-      'target': TARGET, 'method': method, 'sources': SOURCES,
-      'init': 'copy:one', 'source_batch_size': 4, 'watch_every': 2,
+      'target': TARGET, 'method': method, 'sources': sources,
+      'init': f'copy:{sources[0]}', 'source_batch_size': 4, 'watch_every': 2,
       'pretraining_steps': PRETRAINING * (method in ('adda', 'm3sda')),
       'choose': 'best', **options})
   model = isometric.IsometricModel(
-      base.model, dict.fromkeys(SOURCES, toy.CLASSES), shared_head=True,
+      base.model, dict.fromkeys(sources, toy.CLASSES), shared_head=True,
       seed=0)
   images = unlabelled.UnlabelledImages(data[TARGET])
   target_start.add_target(model, config, images, run.batch_size)
   evaluation = target_evaluation.TargetEvaluation(
       model, TARGET, data, run.eval_batch_size)
-  sources = {name: data[name] for name in SOURCES}
+  sources = {name: data[name] for name in sources}
   if method in adaptation_config.SOURCE_FREE:
     sources = {}
   arguments = (model, images, sources, evaluation, config, run, run.steps)
