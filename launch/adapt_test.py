@@ -11,6 +11,7 @@ import PIL.Image
 import tensorflow as tf
 
 from launch import adaptation_features
+from launch import adaptation_flags
 from launch import command_server
 from launch import toy_records
 from trainers import checkpoints
@@ -105,14 +106,11 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
         self.arrays(self.sources['bank']))
     # It is a run like any other, and its target, whose labels it has not read,
     # is no source of another.
-    self.assertEqual(list(saved_models.load(workdir).tasks),
-                     ['optdigits', 'mnist', 'usps'])
-    other, *_ = self.adapt(
-        'chain', 'bank', '--method=im', f'--from={workdir}',
-        '--target=usps_unpadded')
-    self.assertEqual(
-        records.read_run(other)['config']['adaptation']['sources'],
-        ['optdigits', 'mnist'])
+    saved = saved_models.load(workdir)
+    self.assertEqual(list(saved.tasks), ['optdigits', 'mnist', 'usps'])
+    other = adaptation_flags.adaptation_config_from(
+        {'target': 'usps_unpadded', 'method': 'im'}, 8, saved)
+    self.assertEqual(other.sources, ('optdigits', 'mnist'))
 
     # Resumed is uninterrupted.
     broken = self.directory / 'broken'
