@@ -119,7 +119,7 @@ def adapt(config, run, saved, source, workdir, former, kind):
   if resume:
     records.check_data(workdir, facts)
   images = unlabelled.UnlabelledImages(target)
-  sizes = {config.target: images.num_examples('train')}
+  steps = run.total_steps({config.target: images.num_examples('train')})
   model = saved.model
   begun = config.target in model.tasks and saved.workdir == workdir
   if not begun:
@@ -127,19 +127,20 @@ def adapt(config, run, saved, source, workdir, former, kind):
     if target.is_labelled:
       _check_classes(target, config, saved)
     target_optimizer.adam(  # checks rates and warm-up
-        config.network_optimizer(run.optimizer), run.total_steps(sizes))
+        config.network_optimizer(run.optimizer), steps)
   records.claim(workdir, decides, kind, resume, {**saved.tasks, **facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(run)
   evaluation = target_evaluation.TargetEvaluation(
       model, config.target, data, run.eval_batch_size)
+  others = {'others': adaptation_results.others_digest(model, config.target)}
   if not begun:
     records.write_json(workdir / INITIAL, {
-        'others': adaptation_results.others_digest(model, config.target),
-        **_start(model, config, run, data, images, evaluation)})
+        **others, **_start(model, config, run, data, images, evaluation)})
     adaptation_features.write_start(workdir, evaluation, config, class_names)
-  print(adaptation_results.format_start(
-      records.read_json(workdir / INITIAL)['start']), flush=True)
+  initial = {**others,  # which runs of older versions do not have
+             **records.read_json(workdir / INITIAL)}
+  print(adaptation_results.format_start(initial['start']), flush=True)
   trainer, seconds = None, 0.0
   if config.method == 'source_only':
     if not begun:
@@ -147,13 +148,12 @@ def adapt(config, run, saved, source, workdir, former, kind):
   else:
     trainer = _make_trainer(
         model, images, data, evaluation, config, run,
-        config.pretraining_steps + run.total_steps(sizes))
+        config.pretraining_steps + steps)
     if not begun:
       loop.save_start(trainer, workdir, decides)
     seconds = loop.run(trainer, workdir, _cadence(), True, config=decides)
   found = adaptation_results.collect(
-      trainer, evaluation, config, began, seconds,
-      records.read_json(workdir / INITIAL))
+      trainer, evaluation, config, began, seconds, initial)
   records.write_json(workdir / records.RESULTS, found)
   plots.save_signatures(evaluation.mixtures(), f'{workdir}/signatures.png')
   print(adaptation_results.format_results(found))

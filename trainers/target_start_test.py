@@ -29,6 +29,12 @@ def make_model(shared_head=True):
   return model
 
 
+def make_fixed_model():
+  return isometric.IsometricModel(
+      toy.make_config(_SOURCES, signature='diagonal', norm='shared').model,
+      {'one': toy.CLASSES})
+
+
 def make_config(**options):
   return adaptation_config.AdaptationConfig(**{
       'target': 'three', 'method': 'im', 'sources': _SOURCES, **options})
@@ -138,18 +144,14 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
     self.assertIs(model.task('three').head, model.task('two').head)
 
   def test_refuses_to_tune_a_fixed_signature(self):
-    model = isometric.IsometricModel(
-        toy.make_config(_SOURCES, signature='diagonal', norm='shared').model,
-        {'one': toy.CLASSES})
+    model = make_fixed_model()
     with self.assertRaisesRegex(ValueError, 'use --tune=input_adapter'):
       self.add(model, sources=('one',))
     self.add(model, sources=('one',), tune=('input_adapter',))
 
   @parameterized.parameters('random', 'uniform')
   def test_a_fixed_signature_is_copied(self, init):
-    model = isometric.IsometricModel(
-        toy.make_config(_SOURCES, signature='diagonal', norm='shared').model,
-        {'one': toy.CLASSES})
+    model = make_fixed_model()
     with self.assertRaisesRegex(ValueError, 'use copy:TASK or best'):
       self.add(model, sources=('one',), tune=('input_adapter',), init=init,
                target_statistics='reestimate')
