@@ -14,9 +14,13 @@ def write(path, data, overwrite=True):
     overwrite: Whether a file of that name is replaced.
 
   Raises:
-    ValueError: If there is a file of that name that is not to be replaced.
+    ValueError: If there is a file of that name that is not to be replaced, or
+      no such directory.
   """
   path = pathlib.Path(path)
+  if not path.parent.is_dir():
+    raise ValueError(f'Expected a file in a directory, received {path}; there '
+                     f'is no directory {path.parent}: make it first.')
   # Of two processes that write one file, each has a temporary of its own.
   temporary = path.with_name(f'.{secrets.token_hex(4)}-{path.name}.tmp')
   try:

@@ -33,6 +33,10 @@ class FilesTest(parameterized.TestCase):
     files.write(str(self.path), b'two')
     self.assertHolds(b'two')
 
+  def test_directory_must_be_there(self):
+    with self.assertRaisesRegex(ValueError, 'no directory .*nowhere: make it'):
+      files.write(self.directory / 'nowhere' / 'file', b'one')
+
   @parameterized.parameters(True, False)
   def test_does_not_overwrite(self, has_links):
     self.path.write_bytes(b'one')

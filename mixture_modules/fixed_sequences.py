@@ -6,6 +6,8 @@ signature: a template is looked up, nothing is mixed.
 
 import numpy as np
 
+from mixture_modules import checks
+
 KINDS = ('sequential', 'cyclic', 'random', 'progressive', 'diagonal')
 
 
@@ -23,7 +25,7 @@ def make_sequence(kind, num_layers, num_templates, seed=None):
   Source: sections 4.2 and B.1; the progressive formula is our choice, and it
   gives the paper's example.
   """
-  check_counts(num_layers, num_templates)
+  num_layers, num_templates = check_counts(num_layers, num_templates)
   if kind not in KINDS:
     return _parse_sequence(kind, num_layers, num_templates)
   if kind == 'diagonal' and num_templates != num_layers:
@@ -78,9 +80,6 @@ def _parse_sequence(text, num_layers, num_templates):
 
 
 def check_counts(num_layers, num_templates):
-  """Refuses an L or K that is not a positive integer."""
-  for name, value in (('num_layers (L)', num_layers),
-                      ('num_templates (K)', num_templates)):
-    if not isinstance(value, int) or value < 1:
-      raise ValueError(
-          f'{name} must be a positive integer, received {value!r}.')
+  """(L, K) as Python integers; refuses what is not a positive integer."""
+  return (checks.positive_integer('num_layers (L)', num_layers),
+          checks.positive_integer('num_templates (K)', num_templates))

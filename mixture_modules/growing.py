@@ -13,6 +13,7 @@ import contextlib
 
 import numpy as np
 
+from mixture_modules import checks
 from mixture_modules import signatures as signatures_lib
 from mixture_modules import task_lifecycle
 from mixture_modules import tracking
@@ -98,8 +99,7 @@ def duplicate_template(model, number, spread=0.0, seed=None):
 
 def add_in_bank(bank, signatures, n, init='random', seed=None):
   """`add_templates` for a bank and all signatures over it."""
-  if not isinstance(n, int) or n < 1:
-    raise ValueError(f'Expected one new template or more, received {n!r}.')
+  n = checks.positive_integer('n, the number of new templates,', n)
   kind, _, number = str(init).partition(':')
   if kind == 'copy' and number.isdecimal():
     _check_numbers([int(number)], bank)
@@ -166,10 +166,10 @@ def _changing(model):
 
 def _check_numbers(numbers, bank):
   """Refuses numbers of templates that are not there."""
-  if not numbers or any(
+  if isinstance(numbers, int) or not numbers or any(
       k not in range(1, bank.num_templates + 1) for k in numbers):
-    raise ValueError(f'Expected numbers of templates from 1 to '
-                     f'{bank.num_templates}, received {list(numbers)}.')
+    raise ValueError('Expected a list of numbers of templates, from 1 to '
+                     f'{bank.num_templates}, received {numbers!r}.')
 
 
 def _check_dropped(numbers, bank):

@@ -64,6 +64,13 @@ class IsometricModel(keras.Model):
 
   def __init__(self, config, tasks, shared_head=False, seed=None, **kwargs):
     super().__init__(**kwargs)
+    if not isinstance(config, isometric_config.IsometricConfig):
+      raise ValueError('config must be an IsometricConfig, for example '
+                       'IsometricConfig(num_templates=4), received '
+                       f'{config!r}.')
+    if not isinstance(tasks, dict):
+      raise ValueError("tasks must be {name: number of classes}, for example "
+                       f"{{'mnist': 10}}, received {tasks!r}.")
     if keras.config.image_data_format() != 'channels_last':
       raise ValueError('IsometricModel works on channels_last, received the '
                        f'Keras setting {keras.config.image_data_format()!r}.')

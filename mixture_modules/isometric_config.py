@@ -5,7 +5,11 @@ Sections 4.1 and A.1. What the paper leaves open in a preset is our choice.
 
 import dataclasses
 import math
+import numbers
 
+import keras
+
+from mixture_modules import checks
 from mixture_modules import fixed_sequences
 from mixture_modules import mixture_se
 from mixture_modules import signatures
@@ -70,12 +74,22 @@ class IsometricConfig:
   norm_epsilon: float = 1e-3
 
   def __post_init__(self):
-    object.__setattr__(self, 'adapter_filters', tuple(self.adapter_filters))
     for name in ('num_layers', 'num_templates', 'patch_size', 'image_size'):
-      value = getattr(self, name)
-      if not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f'{name} must be a positive integer, received {value!r}.')
+      object.__setattr__(
+          self, name, checks.positive_integer(name, getattr(self, name)))
+    filters = self.adapter_filters
+    if not isinstance(filters, (tuple, list)) or len(filters) != 2:
+      raise ValueError('adapter_filters must be two positive integers, '
+                       f'received {filters!r}.')
+    object.__setattr__(self, 'adapter_filters', tuple(
+        checks.positive_integer('each of adapter_filters', n)
+        for n in filters))
+    for name in ('depth_multiplier', 'signature_spread', 'temperature',
+                 'dropout', 'weight_decay', 'norm_momentum', 'norm_epsilon'):
+      if not isinstance(getattr(self, name), numbers.Real):
+        raise ValueError(f'{name} must be a number, received '
+                         f'{getattr(self, name)!r}.')
+    keras.activations.get(self.activation)  # refuses unknown ones
     if self.image_size % self.patch_size:
       raise ValueError(
           f'image_size must be a multiple of patch_size={self.patch_size}, '
@@ -85,9 +99,6 @@ class IsometricConfig:
                        f'{self.norm!r}.')
     if not 0 <= self.dropout < 1:
       raise ValueError(f'dropout must be in [0, 1), received {self.dropout}.')
-    if len(self.adapter_filters) != 2 or min(self.adapter_filters) < 1:
-      raise ValueError('adapter_filters must be two positive integers, '
-                       f'received {self.adapter_filters}.')
     for name in ('depth_multiplier', 'temperature', 'norm_epsilon'):
       if not 0 < getattr(self, name) < math.inf:
         raise ValueError(f'{name} must be positive and finite, received '

@@ -3,6 +3,7 @@
 import dataclasses
 
 from absl.testing import parameterized
+import numpy as np
 import tensorflow as tf
 
 from mixture_modules import isometric
@@ -50,7 +51,11 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
       ('dropout_below', {'dropout': -.1}, r'dropout must be in \[0, 1\)'),
       ('decay', {'weight_decay': -1.}, 'weight_decay must be finite and not'),
       ('adapter', {'adapter_filters': (8,)}, 'two positive integers'),
-      ('adapter_zero', {'adapter_filters': (8, 0)}, 'two positive integers'),
+      ('adapter_zero', {'adapter_filters': (8, 0)}, 'adapter_filters must be'),
+      ('adapter_one', {'adapter_filters': 128}, 'two positive integers'),
+      ('text', {'depth_multiplier': '1'}, "must be a number, received '1'"),
+      ('flag', {'num_layers': True}, 'num_layers must be a positive integer'),
+      ('activation', {'activation': 'swoosh'}, 'activation .*swoosh'),
       ('kind', {'signature': 'spiral'}, "Unknown signature 'spiral'"),
       ('explicit', {'signature': '1-2-9'}, 'names 3 layers'),
       ('template', {'signature': '1-9', 'num_layers': 2}, r'\[9\], which are'),
@@ -69,6 +74,10 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
   def test_errors(self, changes, message):
     with self.assertRaisesRegex(ValueError, message):
       IsometricConfig(**changes)
+
+  def test_takes_numpys_integers(self):
+    config = IsometricConfig(num_layers=np.int64(4))
+    self.assertIs(int, type(config.num_layers))
 
   def test_replace_validates(self):
     config = IsometricConfig(num_layers=4)

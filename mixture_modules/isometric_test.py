@@ -532,13 +532,14 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.named_parameters(
       ('unknown', {'name': 'c', 'init': 'copy:x'}, r"task='x'"),
       ('unknown_mean', {'name': 'c', 'init': {'x': 1}}, r"task='x'"),
-      ('init', {'name': 'c', 'init': 'zeros'}, 'initializer must be one of'),
+      ('init', {'name': 'c', 'init': 'zeros'}, "'copy:TASK' or .*zeros"),
       ('duplicate', {'name': 'a'}, "a task 'a' already. Tasks: .'a', 'b'"),
       ('head', {'name': 'c', 'head': 'a', 'num_classes': 5},
        "Head 'a' has 4 classes, received a task of 5"),
+      ('head_kind', {'name': 'c', 'head': 5}, 'name of a head .*received 5'),
       ('head_name', {'name': 'digits'}, "There is a head 'digits' already"),
-      ('classes', {'name': 'c', 'num_classes': 0}, 'num_classes must be'),
-      ('floats', {'name': 'c', 'num_classes': 2.}, 'num_classes must be'))
+      ('classes', {'name': 'c', 'num_classes': 0}, "classes of task 'c' must"),
+      ('floats', {'name': 'c', 'num_classes': 2.}, "classes of task 'c' must"))
   def test_add_task_errors_leave_the_model_alone(self, options, message):
     model = _model({'a': 4})
     model.add_task('b', 4, head='digits')
@@ -557,6 +558,12 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
   def test_shared_head_needs_one_number_of_classes(self):
     with self.assertRaisesRegex(ValueError, "Head 'shared' has 4 classes"):
       _model({'a': 4, 'b': 5}, shared_head=True)
+
+  def test_config_and_tasks_are_checked(self):
+    with self.assertRaisesRegex(ValueError, 'must be an IsometricConfig'):
+      isometric.IsometricModel({'num_layers': 2}, {'a': 4})
+    with self.assertRaisesRegex(ValueError, r"tasks must .*received \['a'\]"):
+      _model(['a'])
 
   def test_task_must_be_named(self):
     model = _model({'a': 4, 'b': 5})

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mixture_modules import checks
 from mixture_modules import mixture_layer
 
 
@@ -59,16 +60,16 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
                slot=None, signature=None, **kwargs):
     super().__init__(bank=bank, slot=slot, signature=signature,
                      activity_regularizer=activity_regularizer, **kwargs)
-    # The plain layer checks the arguments and normalises them.
+    self.filters = checks.positive_integer('filters', filters)
+    self.groups = checks.positive_integer('groups', groups)
+    # The plain layer checks the other arguments and normalises them.
     plain = _plain_layer(self.name, filters, kernel_size, strides, padding,
                          data_format, dilation_rate, groups)
-    self.filters = filters
     self.kernel_size = plain.kernel_size
     self.strides = plain.strides
     self.padding = plain.padding
     self.data_format = plain.data_format
     self.dilation_rate = plain.dilation_rate
-    self.groups = groups
     self.activation = keras.activations.get(activation)
     self.use_bias = use_bias
     self.kernel_initializer = keras.initializers.get(kernel_initializer)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mixture_modules import checks
 from mixture_modules import mixture_layer
 
 
@@ -59,13 +60,14 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
                slot=None, signature=None, **kwargs):
     super().__init__(bank=bank, slot=slot, signature=signature,
                      activity_regularizer=activity_regularizer, **kwargs)
-    # The plain layer checks the arguments and normalises them.
+    self.depth_multiplier = checks.positive_integer(
+        'depth_multiplier', depth_multiplier)
+    # The plain layer checks the other arguments and normalises them.
     plain = _plain_layer(self.name, kernel_size, strides, padding,
                          depth_multiplier, data_format, dilation_rate)
     self.kernel_size = plain.kernel_size
     self.strides = plain.strides
     self.padding = plain.padding
-    self.depth_multiplier = depth_multiplier
     self.data_format = plain.data_format
     self.dilation_rate = plain.dilation_rate
     self.activation = keras.activations.get(activation)

@@ -45,6 +45,11 @@ class MixtureLayer(keras.layers.Layer):
       raise ValueError(
           'bank must be a TemplateBank, for example '
           f'TemplateBank(num_templates=4), received {bank!r}.')
+    if not isinstance(signature, (signatures.Signature, type(None))):
+      raise ValueError(
+          'signature must be a Signature of one row, for example '
+          f'Signature(1, {bank.num_templates}, kind="2"), received '
+          f'{signature!r}.')
     if signature is not None and (
         signature.num_layers, signature.num_templates) != (
             1, bank.num_templates):

@@ -403,6 +403,15 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
       with self.assertRaisesRegex(ValueError, r'signature of shape \[1, 3\]'):
         _make(name, template_bank.TemplateBank(3),
               signature=signatures.Signature(*shape))
+    with self.assertRaisesRegex(ValueError, "of one row, .*received '1'"):
+      _make(name, template_bank.TemplateBank(3), signature='1')
+
+  def test_sizes_must_be_positive_integers(self):
+    bank = template_bank.TemplateBank(3)
+    with self.assertRaisesRegex(ValueError, 'filters must .*received 8.0'):
+      mixture_conv.MixtureConv2D(8., 3, bank=bank)
+    with self.assertRaisesRegex(ValueError, "multiplier must .*received '1'"):
+      mixture_depthwise.MixtureDepthwise(3, depth_multiplier='1', bank=bank)
 
   def test_default_slot_is_the_subclass_affair(self):
     layer = mixture_layer.MixtureLayer(bank=template_bank.TemplateBank(1))

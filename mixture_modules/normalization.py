@@ -11,7 +11,8 @@ from keras import ops
 from mixture_modules import mixture_layer
 
 
-def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
+def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training,
+               mask=None):
   """Normalises over all axes but the last.
 
       y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
@@ -24,12 +25,17 @@ def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
     variance: `[channels]` moving variance, used if not training.
     epsilon: Added to the variance.
     training: Whether to use (and return) the batch's statistics.
+    mask: Optional `[batch, ...]` booleans, the inputs' shape but channels: the
+      batch's statistics are those of positions where it is true.
 
   Returns:
     (y, mean, variance) with the statistics that were used. In training they
     are the batch's (the variance biased, as Keras' layer has it), or the
-    moving ones again for an empty batch.
+    moving ones again for a batch that is empty or masked as a whole.
   """
+  if mask is not None and training:
+    return _masked_batch_norm(
+        inputs, gamma, beta, mean, variance, epsilon, mask)
   if keras.backend.backend() == 'tensorflow' and _is_fusable(inputs, epsilon):
     y, batch_mean, batch_variance = _fused_batch_norm(
         inputs, gamma, beta, mean, variance, epsilon, training)
@@ -51,6 +57,22 @@ def _plain_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
     mean, variance = ops.moments(x, tuple(range(len(x.shape) - 1)))
   y = (x - mean) * (gamma * ops.rsqrt(variance + epsilon)) + beta
   return ops.cast(y, inputs.dtype), mean, variance
+
+
+def _masked_batch_norm(inputs, gamma, beta, mean, variance, epsilon, mask):
+  """`batch_norm` in training, by the positions that a mask leaves."""
+  axes = tuple(range(len(inputs.shape) - 1))
+  mask = ops.cast(mask, 'bool')[..., None]
+  x = ops.where(mask, ops.cast(inputs, 'float32'), 0)  # also what is NaN there
+  count = ops.sum(ops.cast(ops.broadcast_to(mask, ops.shape(x)), x.dtype), axes)
+  share = 1 / ops.maximum(count, 1)
+  batch_mean = ops.sum(x, axes) * share
+  centred = ops.where(mask, x - batch_mean, 0)
+  batch_variance = ops.sum(ops.square(centred), axes) * share
+  mean = ops.where(count > 0, batch_mean, mean)
+  variance = ops.where(count > 0, batch_variance, variance)
+  return _plain_batch_norm(
+      inputs, gamma, beta, mean, variance, epsilon, training=False)
 
 
 def _is_fusable(inputs, epsilon):
@@ -106,6 +128,8 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     mixture: Optional `[K]`, index, or row of `bank.resolve`. Default: the
       layer's own signature.
     training: Whether to normalise by the batch and move the statistics.
+    mask: Optional `[batch, ...]` booleans, as Keras hands them on: other
+      positions are no part of the batch's statistics.
 
   Returns:
     Tensor of the inputs' shape.
@@ -127,6 +151,7 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
       raise ValueError(
           'MixtureBatchNormalization normalises the last axis (axis=-1, '
           f'channels_last), received axis={axis}.')
+    self.supports_masking = True
     self.axis = axis
     self.momentum = momentum
     self.epsilon = epsilon
@@ -171,7 +196,7 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     """The inputs' shape."""
     return input_shape
 
-  def call(self, inputs, mixture=None, training=False):
+  def call(self, inputs, mixture=None, training=False, mask=None):
     """Normalises, and moves the statistics in training."""
     mixture = self._mixture(mixture)
     gamma = (self._parameter('gamma', mixture, 'float32') if self.scale
@@ -181,7 +206,7 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     training = bool(training) and self.trainable
     outputs, mean, variance = batch_norm(
         ops.cast(inputs, self.compute_dtype), gamma, beta, self.moving_mean,
-        self.moving_variance, self.epsilon, training)
+        self.moving_variance, self.epsilon, training, mask)
     if training:
       for moving, batch in ((self.moving_mean, mean),
                             (self.moving_variance, variance)):

@@ -170,6 +170,37 @@ class MixtureBatchNormalizationTest(
       self.assertAllClose(plain_gradient, gradient[1], 1e-3, 1e-3)
       self.assertAllEqual(np.zeros((2, 6)), gradient[::2])
 
+  @parameterized.parameters(True, False)
+  def test_mask_equals_that_of_plain_norm(self, training):
+    inputs = _inputs((3, 4, 5, 6))
+    mask = np.random.default_rng(1).random((3, 4, 5)) < .6
+    layer = _built(signature=signatures.Signature(1, 3, '2'))
+    plain = _plain(layer, 1)
+    self.assertAllClose(
+        plain(inputs, training=training, mask=mask),
+        layer(inputs, training=training, mask=mask), 1e-5, 1e-5)
+    self.assertAllClose(plain.moving_mean, layer.moving_mean)
+    self.assertAllClose(plain.moving_variance, layer.moving_variance)
+    self.assertNotAllClose(layer(inputs, training=True),
+                           layer(inputs, training=True, mask=mask))
+
+  def test_mask_is_handed_on(self):
+    layer = _built()
+    inputs = keras.Input((None, 6))
+    masked = keras.layers.Masking()(inputs)
+    outputs = keras.layers.GlobalAveragePooling1D()(layer(masked))
+    images = _inputs((2, 4, 6))
+    images[:, 2:] = 0
+    self.assertAllClose(keras.ops.mean(layer(images[:, :2]), 1),
+                        keras.Model(inputs, outputs)(images), 1e-5, 1e-5)
+
+  def test_masked_as_a_whole_keeps_the_moving_statistics(self):
+    layer = _built()
+    expected = layer(_inputs())
+    mask = np.zeros((4, 3, 5), bool)
+    self.assertAllClose(expected, layer(_inputs(), training=True, mask=mask))
+    self.assertAllClose(expected, layer(_inputs()), 1e-5, 1e-5)
+
   def test_statistics_move_only_in_training(self):
     layer = _built()
     before = [v.numpy() for v in layer.non_trainable_variables]

@@ -58,9 +58,8 @@ class Signature(keras.layers.Layer):
                diagonal_weight=0.99, seed=None, shared=None,
                shared_half='first', **kwargs):
     super().__init__(**kwargs)
-    fixed_sequences.check_counts(num_layers, num_templates)
-    self.num_layers = num_layers
-    self.num_templates = num_templates
+    self.num_layers, self.num_templates = fixed_sequences.check_counts(
+        num_layers, num_templates)
     self.kind = kind
     self.initializer = initializer
     self.spread = spread
@@ -81,9 +80,15 @@ class Signature(keras.layers.Layer):
     if self.initializer not in INITIALIZERS:
       raise ValueError(f'initializer must be one of {INITIALIZERS}, received '
                        f'{self.initializer!r}.')
-    if self.temperature <= 0:
-      raise ValueError('temperature must be positive, received '
+    if not 0 < self.temperature < np.inf:
+      raise ValueError('temperature must be positive and finite, received '
                        f'{self.temperature}.')
+    if not 0 <= self.spread < np.inf:
+      raise ValueError('spread must be finite and not negative, received '
+                       f'{self.spread}.')
+    if not 0 < self.diagonal_weight <= 1:
+      raise ValueError('diagonal_weight must be above 0 and at most 1, '
+                       f'received {self.diagonal_weight}.')
     if self.shared is None:
       return
     if self.shared_half not in ('first', 'second'):
@@ -289,11 +294,13 @@ def mean_mixture(signatures, coefficients):
     raise ValueError('Expected signatures of one shape [L, K], received '
                      f'{[list(shape) for shape in shapes]}.')
   coefficients = np.asarray(coefficients, 'float64')
-  if (len(signatures) != len(coefficients) or (coefficients < 0).any()
+  if (not signatures or len(signatures) != len(coefficients)
+      or (coefficients < 0).any()
       or not 0 < coefficients.sum() < np.inf):
     raise ValueError(
-        f'Expected {len(signatures)} coefficients, none negative and not all '
-        f'zero, received {coefficients.tolist()}.')
+        'Expected one signature or more and as many coefficients, none '
+        f'negative and not all zero, received {len(signatures)} signatures '
+        f'and the coefficients {coefficients.tolist()}.')
   coefficients = coefficients / coefficients.sum()
   return sum(c * ops.convert_to_numpy(s.mixture_weights())
              for c, s in zip(coefficients, signatures))

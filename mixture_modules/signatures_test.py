@@ -194,8 +194,12 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(
       ([1.],), ([1., 2., 3.],), ([0., 0.],), ([2., -1.],))
   def test_mean_mixture_errors(self, coefficients):
-    with self.assertRaisesRegex(ValueError, '2 coefficients, none negative'):
+    with self.assertRaisesRegex(ValueError, 'none negative.*received 2 sig'):
       signatures.mean_mixture([Signature(2, 3)] * 2, coefficients)
+
+  def test_mean_mixture_of_nothing(self):
+    with self.assertRaisesRegex(ValueError, 'one signature or more'):
+      signatures.mean_mixture([], [])
 
   def test_interpolate(self):
     first, second = Signature(2, 3, seed=0), Signature(2, 3, seed=1)
@@ -333,6 +337,9 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
       ('few', {'kind': 'cyclic', 'num_layers': 2}, 'K <= L, received K = 3'),
       ('initializer', {'initializer': 'ones'}, 'initializer must be one of'),
       ('temperature', {'temperature': 0.}, 'temperature must be positive'),
+      ('infinite', {'temperature': np.nan}, 'temperature must be positive'),
+      ('spread', {'spread': -1.}, 'spread must be finite and not negative'),
+      ('weight', {'diagonal_weight': 1.5}, 'diagonal_weight must be above 0'),
       ('layers', {'num_layers': 0}, r'num_layers \(L\) must be a positive'),
       ('templates', {'num_templates': 2.5}, r'num_templates \(K\) must be'))
   def test_errors(self, options, message):

@@ -4,6 +4,7 @@ The functions are methods of `IsometricModel`. An optimiser that was built
 before does not know what they have changed: make a new one.
 """
 
+from mixture_modules import checks
 from mixture_modules import detaching
 from mixture_modules import isometric_config
 from mixture_modules import signatures
@@ -34,12 +35,15 @@ def add_task(model, name, num_classes, init=None, head=None):
       or the head has another number of classes.
   """
   _check_new_name(model, name)
-  if init is not None and not isinstance(init, (str, dict)):
+  if not (init is None or isinstance(init, dict) or isinstance(init, str)
+          and (init in signatures.INITIALIZERS or init.startswith('copy:'))):
     raise ValueError("init must be None, 'random', 'uniform', 'diagonal', "
                      f"'copy:TASK' or {{task: number}}, received {init!r}.")
-  if not isinstance(num_classes, int) or num_classes < 1:
-    raise ValueError('num_classes must be a positive integer, received '
-                     f'{num_classes!r} for task {name!r}.')
+  if not isinstance(head, (str, type(None))):
+    raise ValueError(f'head must be the name of a head or None, received '
+                     f'{head!r}.')
+  num_classes = checks.positive_integer(
+      f'num_classes of task {name!r}', num_classes)
   with tracking.changing(model):
     signature, source = _initial_signature(model, init)
     shapes = task_norms.shapes(model.config)

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import checks
 from mixture_modules import tracking
 
 
@@ -46,12 +47,9 @@ class TemplateBank(keras.layers.Layer):
   """
 
   def __init__(self, num_templates, **kwargs):
-    if not isinstance(num_templates, int) or num_templates < 1:
-      raise ValueError(
-          'num_templates must be a positive integer (K in the paper), '
-          f'received {num_templates!r}.')
     super().__init__(**kwargs)
-    self.num_templates = num_templates
+    self.num_templates = checks.positive_integer(
+        'num_templates (K in the paper)', num_templates)
     self._templates = {}  # slot -> Variable [K, *shape]
     self._slot_configs = {}
 
@@ -77,7 +75,8 @@ class TemplateBank(keras.layers.Layer):
     with its own seed, so that templates differ.
 
     Args:
-      slot: Name of the slot.
+      slot: Name of the slot, without colons, which stand for its slashes in
+        saved files.
       shape: Shape of one template of this slot, without K.
       initializer: Keras initialiser of one template.
       regularizer: Keras regulariser of the variable `[K, *shape]`. It acts on
@@ -85,8 +84,11 @@ class TemplateBank(keras.layers.Layer):
 
     Raises:
       ValueError: If the slot exists with another shape, initialiser or
-        regulariser.
+        regulariser, or its name has a colon.
     """
+    if ':' in slot:
+      raise ValueError(f'Expected a name of a slot without a colon, received '
+                       f'{slot!r}: choose another one.')
     config = {
         'slot': slot,
         'shape': [int(n) for n in shape],
@@ -233,17 +235,35 @@ class TemplateBank(keras.layers.Layer):
       store[_store_key(slot)] = variable.numpy()
 
   def load_own_variables(self, store):
-    """Loads each slot by name; refuses a store with other slots."""
+    """Loads each slot by name; refuses a store with other slots or K."""
     expected = {_store_key(slot): slot for slot in self._templates}
-    received = set(store.keys())
-    if set(expected) != received:
+    saved = {key: np.asarray(store[key]) for key in set(store.keys())}
+    self._check_saved(expected, saved)
+    for key, slot in expected.items():
+      self._templates[slot].assign(saved[key])
+
+  def _check_saved(self, expected, saved):
+    """Refuses saved templates that are not those of this bank's slots."""
+    if expected and not saved:
+      # Keras asks again, at another place, for what did not fit at the first.
+      raise ValueError(
+          f'Expected K = {self.num_templates} templates of the slots '
+          f'{list(self.slots)} for the bank {self.name!r}, received a file '
+          'without such: it is of a model with another number of templates, '
+          'other slots or another structure.')
+    if set(expected) != set(saved):
       raise ValueError(
           f'The saved bank {self.name!r} has other slots than this one: '
-          f'missing {sorted(set(expected) - received)}, '
-          f'unexpected {sorted(received - set(expected))}. Build every layer '
-          'that uses the bank before loading its weights.')
-    for key, slot in expected.items():
-      self._templates[slot].assign(np.asarray(store[key]))
+          f'missing {sorted(set(expected) - set(saved))}, '
+          f'unexpected {sorted(set(saved) - set(expected))}. Build the layers '
+          'that used the bank when it was saved before loading its weights, '
+          'and no others.')
+    counts = {len(rows) for rows in saved.values()}
+    if counts - {self.num_templates}:
+      raise ValueError(
+          f'The saved bank {self.name!r} has K = '
+          f'{", ".join(map(str, sorted(counts)))} templates, this one '
+          f'{self.num_templates}: make it with that num_templates.')
 
 
 def _serialize(value):

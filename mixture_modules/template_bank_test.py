@@ -11,6 +11,7 @@ import tensorflow as tf
 from mixture_modules import mixture_conv
 from mixture_modules import signatures
 from mixture_modules import template_bank
+from mixture_modules import toy_models
 
 
 def _ones(shape, dtype=None):
@@ -45,7 +46,7 @@ class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
     self._images = np.random.default_rng(2).normal(
         size=(2, 6, 6, 3)).astype('float32')
 
-  @parameterized.parameters(0, -1, 2.0, '4', None)
+  @parameterized.parameters(0, -1, 2.0, '4', None, True)
   def test_num_templates_must_be_positive_integer(self, value):
     with self.assertRaisesRegex(ValueError, 'positive integer.*received'):
       template_bank.TemplateBank(value)
@@ -279,6 +280,25 @@ class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(
         ValueError, r"missing \['d'\], unexpected \['b:c'\]"):
       other.load_own_variables(store)
+
+  def test_loading_another_number_of_templates_is_refused(self):
+    bank, _ = _filled()
+    store = {}
+    bank.save_own_variables(store)
+    other, _ = _filled(num_templates=2)
+    with self.assertRaisesRegex(ValueError, 'has K = 3 templates, this one 2'):
+      other.load_own_variables(store)
+
+  def test_loading_weights_of_another_k_says_so(self):
+    # Keras looks for the bank at a second place when the first did not fit.
+    path = os.path.join(self.get_temp_dir(), 'some.weights.h5')
+    toy_models.make_model(num_templates=3).save_weights(path)
+    with self.assertRaisesRegex(ValueError, 'another number of templates'):
+      toy_models.make_model(num_templates=2).load_weights(path)
+
+  def test_colons_in_names_are_refused(self):
+    with self.assertRaisesRegex(ValueError, "without a colon, received 'b:c'"):
+      template_bank.TemplateBank(2).add_slot('b:c', (4,))
 
   def test_saved_variables_are_named_by_slot(self):
     bank, values = _filled()
