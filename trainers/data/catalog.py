@@ -157,7 +157,7 @@ def _unknown_message(base):
         f'Expected one task, received the group {base!r} of '
         f'{", ".join(groups.GROUPS[base].sources)}: name one of them, or use '
         f'the group where several tasks are taken.')
-  near = difflib.get_close_matches(base, _TASKS, n=3)
+  near = difflib.get_close_matches(base, [*_TASKS, *groups.GROUPS], n=3)
   hint = f'did you mean {" or ".join(near)}?' if near else 'use one of these.'
   families = sorted({known.split('/')[0] + ('/*' if '/' in known else '')
                      for known in _TASKS})
