@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from launch import benchmark_merged
 from launch import benchmark_networks
 from launch import benchmark_torch
 from mixture_modules import folding
@@ -184,7 +185,7 @@ class Inference:
     if self._config.model.signature in signatures.TRAINED:
       model = self._make_model(plain(self._config))
       calls[PLAIN] = _call(_function(model, self._config.tasks), images)
-    calls[BY_HAND] = _call(benchmark_networks.merged_network(
+    calls[BY_HAND] = _call(benchmark_merged.merged_network(
         self._config.model, self._values), images)
     calls[STOCK_FUNCTION] = _call(_function(self._stock), images)
     calls[STOCK_PREDICT] = functools.partial(

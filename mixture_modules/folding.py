@@ -125,7 +125,8 @@ class _Network:
 
   def __call__(self, inputs, kind, name, *weights, **options):
     """The output of a layer of a kind with these weights and options."""
-    weights = [np.asarray(weight, 'float32') for weight in weights]
+    weights = [keras.ops.convert_to_numpy(weight).astype('float32')
+               for weight in weights]
     key = (kind, repr(options), *(w.tobytes() for w in weights))
     layer = self._layers.get(key)
     if layer is None or not weights:

@@ -11,6 +11,7 @@ before does not know them. Source: our choice.
 
 import contextlib
 
+from keras import ops
 import numpy as np
 
 from mixture_modules import checks
@@ -181,7 +182,7 @@ def _check_dropped(numbers, bank):
 
 def _leaning_layers(signature, numbers):
   """Numbers of the layers, from 1, that lean on one of the templates."""
-  xi = np.abs(np.asarray(signature.mixture_weights()))
+  xi = np.abs(ops.convert_to_numpy(signature.mixture_weights()))
   strongest = xi[:, [k - 1 for k in numbers]].max(1)
   return [layer + 1 for layer in np.flatnonzero(strongest > LEAN).tolist()]
 

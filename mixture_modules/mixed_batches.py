@@ -1,5 +1,6 @@
 """One batch whose images belong to different tasks (section 4.3)."""
 
+from keras import ops
 import numpy as np
 
 
@@ -38,6 +39,7 @@ def predict_mixed(model, images, task_ids):
   logits = [None] * len(images)
   for name in dict.fromkeys(task_ids):
     chosen = [i for i, other in enumerate(task_ids) if other == name]
-    for i, row in zip(chosen, np.asarray(model(images[chosen], task=name))):
+    rows = ops.convert_to_numpy(model(images[chosen], task=name))
+    for i, row in zip(chosen, rows):
       logits[i] = row
   return logits

@@ -62,7 +62,7 @@ class MixtureLayer(keras.layers.Layer):
     self._given_signature = signature is not None
     self.signature = signature or signatures.Signature(
         1, bank.num_templates, trainable=self._trainable)
-    self._parameters = ()
+    self._parameter_names = ()
 
   @property
   def trainable(self):
@@ -86,7 +86,7 @@ class MixtureLayer(keras.layers.Layer):
   def _add_parameter(self, name, shape, initializer, regularizer=None):
     """Makes sure that the bank has templates for a parameter."""
     self.bank.add_slot(self._slot_of(name), shape, initializer, regularizer)
-    self._parameters += (name,)
+    self._parameter_names += (name,)
 
   def _slot_of(self, name):
     return f'{self.slot or self._default_slot()}/{name}'
@@ -94,7 +94,7 @@ class MixtureLayer(keras.layers.Layer):
   @property
   def slots(self):
     """Names of the slots that this layer computes with."""
-    return tuple(self._slot_of(name) for name in self._parameters)
+    return tuple(self._slot_of(name) for name in self._parameter_names)
 
   def _mixture(self, mixture):
     """The mixture of a call: the one given, or that of the own signature."""

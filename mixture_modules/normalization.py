@@ -205,8 +205,10 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
             else ops.zeros((self._channels,), 'float32'))
     training = bool(training) and self.trainable
     outputs, mean, variance = batch_norm(
-        ops.cast(inputs, self.compute_dtype), gamma, beta, self.moving_mean,
-        self.moving_variance, self.epsilon, training, mask)
+        ops.cast(inputs, self.compute_dtype), gamma, beta,
+        ops.convert_to_tensor(self.moving_mean),
+        ops.convert_to_tensor(self.moving_variance),
+        self.epsilon, training, mask)
     if training:
       for moving, batch in ((self.moving_mean, mean),
                             (self.moving_variance, variance)):

@@ -341,7 +341,8 @@ def total_variation(first, second):
 
   Source: our choice, to measure what Figure 2 shows.
   """
-  return np.abs(np.asarray(first) - np.asarray(second)).sum(-1) / 2
+  first, second = map(ops.convert_to_numpy, (first, second))
+  return np.abs(first - second).sum(-1) / 2
 
 
 def deserialize(layer):

@@ -87,7 +87,8 @@ def encode_task(model, task_name=None, metadata=None):
   """The bytes of a task file; arguments and errors as of `save_task`."""
   task = model.task(task_name)
   variables = parameters.task_variables(model, task.task_name)
-  tensors = {key: ops.convert_to_numpy(variable)
+  # JAX has 32 bits for integers of 64: files are the same on all backends.
+  tensors = {key: ops.convert_to_numpy(variable).astype(variable.dtype)
              for key, variable in variables.items()}
   signature = task.signature
   header = {

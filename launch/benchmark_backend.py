@@ -1,0 +1,102 @@
+"""Times training on any of Keras' backends, ours against stock Keras layers.
+
+    KERAS_BACKEND=jax python -m launch.benchmark_backend --batch_size=1024
+
+Both train by `fit`, in turns, on made-up images; it needs no TensorFlow. The
+network is the paper's small one. "A against B: 1.4" says that A is 1.4 times
+as fast, minimum / median / maximum over turns. `launch.benchmark` measures
+far more, with our own training loop, on TensorFlow.
+"""
+
+import functools
+
+from absl import app
+from absl import flags
+import keras
+import numpy as np
+
+from launch import benchmark_networks
+from launch import benchmark_timing
+from mixture_modules import isometric
+from mixture_modules import isometric_config
+
+_NUM_CLASSES = 100
+_LAYERS = flags.DEFINE_integer('num_layers', 16, 'L, layers of the body.')
+_TEMPLATES = flags.DEFINE_integer('num_templates', 4, 'K, templates.')
+_BATCH = flags.DEFINE_integer('batch_size', 128, 'Images in a step.')
+_STEPS = flags.DEFINE_integer('steps', 50, 'Steps of a turn.')
+_ROUNDS = flags.DEFINE_integer('rounds', 5, 'Turns of each.')
+_PRECISION = flags.DEFINE_enum(
+    'precision', 'float32', ['float32', 'mixed_bfloat16'], 'Of computation.')
+
+
+def main(argv):
+  """Trains all networks in turn and prints how fast each was."""
+  if len(argv) > 1:
+    raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
+  config = isometric_config.IsometricConfig.preset(
+      'small', num_layers=_LAYERS.value, num_templates=_TEMPLATES.value)
+  turns = benchmark_timing.Turns(_ROUNDS.value, seconds=0)
+  print(f'Keras {keras.__version__} on {keras.backend.backend()}, '
+        f'{_PRECISION.value}, batch {_BATCH.value}, K = '
+        f'{config.num_templates}, L = {config.num_layers}')
+  seconds = turns.take(contenders(
+      config, _PRECISION.value, _BATCH.value, _STEPS.value))
+  print(*describe(seconds, _STEPS.value * _BATCH.value), sep='\n')
+
+
+def describe(seconds, images):
+  """Lines about how fast each was, and ours against the others.
+
+  Args:
+    seconds: {name: seconds of a call, one number for each turn}, ours first.
+    images: Number of images of a call.
+  """
+  ours, *others = seconds
+  lines = []
+  for name, values in seconds.items():
+    speeds = [images / value for value in values]
+    lines.append(f'{name}: {benchmark_timing.spread(speeds, ",.0f")} images/s')
+  for name in others:
+    ratios = benchmark_timing.ratios(seconds, ours, name)
+    lines.append(f'{ours} against {name}: {benchmark_timing.spread(ratios)}')
+  return lines
+
+
+def contenders(config, precision, batch_size, steps):
+  """{name: function of nothing that trains some steps}.
+
+  Args:
+    config: `IsometricConfig`.
+    precision: Name of a Keras dtype policy.
+    batch_size: Images in a step.
+    steps: Steps of a call.
+  """
+  rng = np.random.default_rng(0)
+  side = config.image_size
+  images = rng.normal(size=(steps * batch_size, side, side, 3))
+  labels = rng.integers(0, _NUM_CLASSES, len(images))
+  plain = config.replace(
+      signature=benchmark_networks.plain_signature(config))
+  networks = {
+      'ours': _ours(config, precision),
+      'ours, plain one-hot signature': _ours(plain, precision),
+      'stock Keras layers': benchmark_networks.stock_network(
+          config, _NUM_CLASSES, precision)}
+  calls = {}
+  for name, network in networks.items():
+    network.compile('rmsprop', keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True))
+    calls[name] = functools.partial(
+        network.fit, images.astype('float32'), labels, batch_size, verbose=0,
+        shuffle=False)
+  return calls
+
+
+def _ours(config, precision):
+  return isometric.IsometricModel(
+      config, {'task': _NUM_CLASSES}, dtype=precision)
+
+
+if __name__ == '__main__':
+  app.run(main)

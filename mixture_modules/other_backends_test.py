@@ -1,0 +1,84 @@
+"""The package under Keras' other backends, where they are installed."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+# Keras takes its backend when it is first imported: a process of its own.
+_PROGRAM = """
+import keras
+import numpy as np
+
+import mixture_modules as mm
+
+rng = np.random.default_rng(0)
+images = rng.normal(size=(64, 8, 8, 3)).astype('float32')
+labels = rng.integers(0, 4, 64)
+
+
+def train(model):
+  model.compile('rmsprop', keras.losses.SparseCategoricalCrossentropy(True))
+  losses = model.fit(images, labels, epochs=8, verbose=0).history['loss']
+  assert losses[-1] < losses[0], losses
+
+
+def assert_same(one, other):
+  np.testing.assert_allclose(
+      keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other),
+      rtol=1e-4, atol=1e-4)
+
+
+bank = mm.TemplateBank(3)
+x = inputs = keras.Input((8, 8, 3))
+for _ in range(2):
+  y = mm.MixtureConv2D(3, 3, padding='same', bank=bank)(x)
+  y = mm.MixtureDepthwise(3, padding='same', bank=bank)(y)
+  x = x + mm.MixtureBatchNormalization(bank=bank)(mm.MixtureSE(bank=bank)(y))
+x = keras.layers.GlobalAveragePooling2D()(x)
+layers = keras.Model(inputs, keras.layers.Dense(4)(x))
+train(layers)
+layers.save('layers.keras')
+assert_same(layers(images), keras.saving.load_model('layers.keras')(images))
+
+model = mm.IsometricModel(mm.IsometricConfig(
+    depth_multiplier=.2, num_layers=3, num_templates=2, image_size=8,
+    adapter_filters=(8, 16)), {'a': 4}, seed=0)
+train(model)
+outputs = model(images)
+assert_same(outputs, mm.fold(model, 'a')(images))
+mm.save_task(model, 'a', 'a.task')
+model.remove_task('a')
+mm.load_task(model, 'a.task')
+assert_same(outputs, model(images))
+model.add_task('b', 2, init='copy:a')
+model.detach('b', 'norm')
+model.duplicate_template(1)
+assert_same(outputs, model(images, task='a'))
+assert_same(outputs[:1], model.predict_mixed(images[:2], ['a', 'b'])[:1])
+one, other = (model.task(name).signature.mixture_weights() for name in 'ab')
+assert_same(mm.total_variation(one, other), np.zeros(3))
+"""
+
+
+class OtherBackendsTest(parameterized.TestCase):
+
+  @parameterized.parameters('jax', 'torch')
+  def test_trains_saves_and_grows(self, backend):
+    if not importlib.util.find_spec(backend):
+      self.skipTest(f'needs {backend}')
+    path = os.pathsep.join(filter(None, sys.path))
+    program = subprocess.run(
+        [sys.executable, '-c', _PROGRAM],
+        cwd=self.enterContext(tempfile.TemporaryDirectory()),
+        env={**os.environ, 'KERAS_BACKEND': backend, 'PYTHONPATH': path},
+        capture_output=True, text=True, check=False)
+    self.assertEqual(program.returncode, 0, program.stderr)
+
+
+if __name__ == '__main__':
+  absltest.main()
