@@ -74,7 +74,8 @@ def contenders(config, precision, batch_size, steps):
   """
   rng = np.random.default_rng(0)
   side = config.image_size
-  images = rng.normal(size=(steps * batch_size, side, side, 3))
+  images = rng.standard_normal(
+      (steps * batch_size, side, side, 3), dtype='float32')
   labels = rng.integers(0, _NUM_CLASSES, len(images))
   plain = config.replace(
       signature=benchmark_networks.plain_signature(config))
@@ -88,8 +89,7 @@ def contenders(config, precision, batch_size, steps):
     network.compile('rmsprop', keras.losses.SparseCategoricalCrossentropy(
         from_logits=True))
     calls[name] = functools.partial(
-        network.fit, images.astype('float32'), labels, batch_size, verbose=0,
-        shuffle=False)
+        network.fit, images, labels, batch_size, verbose=0, shuffle=False)
   return calls
 
 

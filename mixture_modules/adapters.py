@@ -38,8 +38,9 @@ def output_adapter(config, dtype):
 def _conv(config, dtype, name, channels, filters, size):
   """A built convolution whose kernel and stride are of one size, in pixels."""
   layer = keras.layers.Conv2D(
-      filters, size, strides=size, use_bias=False, name=name, dtype=dtype,
+      filters, size, strides=size, use_bias=False, dtype=dtype,
       kernel_initializer=isometric_block.kernel_initializer(),
       kernel_regularizer=isometric_block.weight_decay(config))
   layer.build((None, None, None, channels))
+  layer.name = name  # variables keep the path of Keras' own, unique name
   return layer

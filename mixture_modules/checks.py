@@ -1,5 +1,7 @@
 """Checks that the arguments of several functions share."""
 
+import math
+import numbers
 import operator
 
 
@@ -20,3 +22,21 @@ def positive_integer(name, value):
   if isinstance(value, bool) or number < 1:
     raise ValueError(f'{name} must be a positive integer, received {value!r}.')
   return number
+
+
+def positive(name, value):
+  """Refuses what is no finite number above 0."""
+  if not (_is_number(value) and 0 < value < math.inf):
+    raise ValueError(f'{name} must be positive and finite, received '
+                     f'{value!r}.')
+
+
+def not_negative(name, value):
+  """Refuses what is no finite number of 0 or more."""
+  if not (_is_number(value) and 0 <= value < math.inf):
+    raise ValueError(f'{name} must be finite and not negative, received '
+                     f'{value!r}.')
+
+
+def _is_number(value):
+  return isinstance(value, numbers.Real) and not isinstance(value, bool)

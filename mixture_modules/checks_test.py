@@ -21,6 +21,21 @@ class ChecksTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, '^n must be a positive integer, '):
       checks.positive_integer('n', value)
 
+  @parameterized.parameters(0, -1., np.inf, np.nan, '1', None, True)
+  def test_positive_refuses(self, value):
+    with self.assertRaisesRegex(ValueError, '^x must be positive and finite, '):
+      checks.positive('x', value)
+
+  @parameterized.parameters(-1., np.inf, np.nan, '0', None, False)
+  def test_not_negative_refuses(self, value):
+    with self.assertRaisesRegex(ValueError, '^x must be finite and not neg'):
+      checks.not_negative('x', value)
+
+  @parameterized.parameters(1, .5, np.float32(2), np.int64(3))
+  def test_numbers_pass(self, value):
+    checks.positive('x', value)
+    checks.not_negative('x', 0 * value)
+
 
 if __name__ == '__main__':
   absltest.main()

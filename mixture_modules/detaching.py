@@ -101,7 +101,7 @@ def _detach_norms(model, task, sites):
              if task.affine is None or site not in task.affine]
   values = task_norms.affine_values(model, task, missing)
   if task.affine is None:
-    task.affine = task_norms.NormAffine({}, name='affine')
+    task.affine = task_norms.NormAffine({})
   task.affine.add_sites(task_norms.shapes(model.config, missing))
   task.affine.assign(values)
 

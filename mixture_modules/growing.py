@@ -151,7 +151,7 @@ def _changing(model):
   # What tasks that are added later will have, also if there are none yet.
   fixed = None
   if config.signature not in signatures_lib.TRAINED:
-    fixed = task_lifecycle.make_signature(model, 'fixed')
+    fixed = task_lifecycle.make_signature(model)
     every.append(fixed)
   with tracking.changing(model):
     yield every
@@ -167,13 +167,16 @@ def _changing(model):
 
 def _check_numbers(numbers, bank):
   """Refuses numbers of templates that are not there."""
-  if isinstance(numbers, int) or not numbers or any(
+  if not numbers or any(
       k not in range(1, bank.num_templates + 1) for k in numbers):
-    raise ValueError('Expected a list of numbers of templates, from 1 to '
-                     f'{bank.num_templates}, received {numbers!r}.')
+    raise ValueError('Expected numbers of templates from 1 to '
+                     f'{bank.num_templates}, received {list(numbers)}.')
 
 
 def _check_dropped(numbers, bank):
+  if not isinstance(numbers, (list, tuple, set, range)):
+    raise ValueError('Expected a list of numbers of templates, received '
+                     f'{numbers!r}.')
   _check_numbers(numbers, bank)
   if len(set(numbers)) == bank.num_templates:
     raise ValueError('Expected to keep one template or more, received all '

@@ -51,6 +51,7 @@ class IsometricModel(keras.Model):
     training: Whether to use batch statistics and dropout.
     dropout_seed: Optional `[2]` integers. With them dropout is a pure
       function of the seed; without, it draws from a seed generator.
+      TensorFlow's backend alone takes it.
 
   Returns:
     `[batch, classes]` float32 logits.
@@ -94,7 +95,7 @@ class IsometricModel(keras.Model):
       if config.norm == 'shared':
         sites += task_norms.BODY_SITES
       self.affine = task_norms.NormAffine(
-          task_norms.shapes(config, sites), name='affine')
+          task_norms.shapes(config, sites))
     self.shared_signature = None
     if config.shared_half:
       self.shared_signature = task_lifecycle.make_shared_signature(self)
@@ -228,6 +229,9 @@ class IsometricModel(keras.Model):
     rate = self.config.dropout
     if seed is None:
       return keras.random.dropout(x, rate, seed=self.dropout_seeds)
+    if keras.backend.backend() != 'tensorflow':
+      raise ValueError('dropout_seed is of the TensorFlow backend, received it '
+                       f'on {keras.backend.backend()!r}: leave it out.')
     import tensorflow as tf  # Keras' own dropout takes no seed tensor
 
     return tf.nn.experimental.stateless_dropout(x, rate, seed)

@@ -64,6 +64,7 @@ class IsometricBlock(keras.layers.Layer):
     for layer in (self.depthwise, self.se, self.project):
       if layer is not None:
         layer.build((None, None, None, e))
+    self.built = True
 
   def call(self, inputs, mixture, norm, original=None, training=False):
     """Runs one residual block."""

@@ -3,9 +3,8 @@
 Sections 4.1 and A.1. What the paper leaves open in a preset is our choice.
 """
 
+from collections.abc import Iterable
 import dataclasses
-import math
-import numbers
 
 import keras
 
@@ -78,17 +77,17 @@ class IsometricConfig:
       object.__setattr__(
           self, name, checks.positive_integer(name, getattr(self, name)))
     filters = self.adapter_filters
-    if not isinstance(filters, (tuple, list)) or len(filters) != 2:
+    if not isinstance(filters, Iterable) or len(list(filters)) != 2:
       raise ValueError('adapter_filters must be two positive integers, '
                        f'received {filters!r}.')
     object.__setattr__(self, 'adapter_filters', tuple(
         checks.positive_integer('each of adapter_filters', n)
         for n in filters))
-    for name in ('depth_multiplier', 'signature_spread', 'temperature',
-                 'dropout', 'weight_decay', 'norm_momentum', 'norm_epsilon'):
-      if not isinstance(getattr(self, name), numbers.Real):
-        raise ValueError(f'{name} must be a number, received '
-                         f'{getattr(self, name)!r}.')
+    for name in ('depth_multiplier', 'temperature', 'norm_epsilon'):
+      checks.positive(name, getattr(self, name))
+    for name in ('dropout', 'weight_decay', 'signature_spread',
+                 'norm_momentum'):
+      checks.not_negative(name, getattr(self, name))
     keras.activations.get(self.activation)  # refuses unknown ones
     if self.image_size % self.patch_size:
       raise ValueError(
@@ -97,19 +96,10 @@ class IsometricConfig:
     if self.norm not in NORMS:
       raise ValueError(f'norm must be one of {NORMS}, received '
                        f'{self.norm!r}.')
-    if not 0 <= self.dropout < 1:
-      raise ValueError(f'dropout must be in [0, 1), received {self.dropout}.')
-    for name in ('depth_multiplier', 'temperature', 'norm_epsilon'):
-      if not 0 < getattr(self, name) < math.inf:
-        raise ValueError(f'{name} must be positive and finite, received '
+    for name in ('dropout', 'norm_momentum'):
+      if getattr(self, name) >= 1:
+        raise ValueError(f'{name} must be below 1, received '
                          f'{getattr(self, name)}.')
-    for name in ('weight_decay', 'signature_spread'):
-      if not 0 <= getattr(self, name) < math.inf:
-        raise ValueError(f'{name} must be finite and not negative, received '
-                         f'{getattr(self, name)}.')
-    if not 0 <= self.norm_momentum < 1:
-      raise ValueError('norm_momentum must be in [0, 1), received '
-                       f'{self.norm_momentum}.')
     self._check_signature()
 
   def _check_signature(self):

@@ -47,13 +47,13 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
       ('multiple', {'image_size': 30}, 'multiple of patch_size=4, received im'),
       ('rho', {'depth_multiplier': 0}, 'depth_multiplier must be positive'),
       ('norm', {'norm': 'batch'}, "norm must be one of .*received 'batch'"),
-      ('dropout', {'dropout': 1.}, r'dropout must be in \[0, 1\)'),
-      ('dropout_below', {'dropout': -.1}, r'dropout must be in \[0, 1\)'),
+      ('dropout', {'dropout': 1.}, 'dropout must be below 1, received 1.0'),
+      ('dropout_below', {'dropout': -.1}, 'dropout must be finite and not neg'),
       ('decay', {'weight_decay': -1.}, 'weight_decay must be finite and not'),
       ('adapter', {'adapter_filters': (8,)}, 'two positive integers'),
       ('adapter_zero', {'adapter_filters': (8, 0)}, 'adapter_filters must be'),
       ('adapter_one', {'adapter_filters': 128}, 'two positive integers'),
-      ('text', {'depth_multiplier': '1'}, "must be a number, received '1'"),
+      ('text', {'depth_multiplier': '1'}, "finite, received '1'"),
       ('flag', {'num_layers': True}, 'num_layers must be a positive integer'),
       ('activation', {'activation': 'swoosh'}, 'activation .*swoosh'),
       ('kind', {'signature': 'spiral'}, "Unknown signature 'spiral'"),
@@ -69,14 +69,16 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
        'needs a trained signature of two or more'),
       ('temperature', {'temperature': 0}, 'temperature must be positive'),
       ('spread', {'signature_spread': -1}, 'signature_spread must be finite'),
-      ('momentum', {'norm_momentum': 1.}, r'norm_momentum must be in \[0, 1\)'),
+      ('momentum', {'norm_momentum': 1.}, 'norm_momentum must be below 1'),
       ('epsilon', {'norm_epsilon': 0}, 'norm_epsilon must be positive'))
   def test_errors(self, changes, message):
     with self.assertRaisesRegex(ValueError, message):
       IsometricConfig(**changes)
 
   def test_takes_numpys_integers(self):
-    config = IsometricConfig(num_layers=np.int64(4))
+    config = IsometricConfig(
+        num_layers=np.int64(4), adapter_filters=np.array([8, 16]))
+    self.assertEqual((8, 16), config.adapter_filters)
     self.assertIs(int, type(config.num_layers))
 
   def test_replace_validates(self):

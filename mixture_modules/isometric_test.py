@@ -559,6 +559,25 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, "Head 'shared' has 4 classes"):
       _model({'a': 4, 'b': 5}, shared_head=True)
 
+  def test_variables_have_paths_of_their_own(self):
+    # By which PyTorch's backend tells them apart.
+    model = _model({'a': 4, 'b': 4}, norm='private', shared_half='first')
+    model.add_task('c', 4, init='copy:a')
+    for part in ('input_adapter', 'output_adapter', 'mixture'):
+      model.detach('a', part)
+    model.rename_task('a', 'd')
+    model.add_task('a', 4)
+    model.duplicate_template(1)
+    paths = [variable.path for variable in model.variables]
+    self.assertLen(set(paths), len(paths))
+
+  def test_all_layers_are_built(self):
+    # Else Keras traces the model again whenever it begins to fit.
+    model = _model({'a': 4}, norm='private')
+    model.detach('a', 'input_adapter')
+    self.assertEmpty(
+        [layer for layer in model._flatten_layers() if not layer.built])
+
   def test_config_and_tasks_are_checked(self):
     with self.assertRaisesRegex(ValueError, 'must be an IsometricConfig'):
       isometric.IsometricModel({'num_layers': 2}, {'a': 4})

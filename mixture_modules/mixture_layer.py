@@ -48,7 +48,7 @@ class MixtureLayer(keras.layers.Layer):
     if not isinstance(signature, (signatures.Signature, type(None))):
       raise ValueError(
           'signature must be a Signature of one row, for example '
-          f'Signature(1, {bank.num_templates}, kind="2"), received '
+          f'Signature(1, {bank.num_templates}, kind="1"), received '
           f'{signature!r}.')
     if signature is not None and (
         signature.num_layers, signature.num_templates) != (

@@ -130,12 +130,14 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     training: Whether to normalise by the batch and move the statistics.
     mask: Optional `[batch, ...]` booleans, as Keras hands them on: other
       positions are no part of the batch's statistics.
+    inputs_mask: What Keras calls the mask where the mixture is a tensor, too.
 
   Returns:
     Tensor of the inputs' shape.
 
   Raises:
-    ValueError: If `axis` is not the last, or `slot` holds another shape.
+    ValueError: If `axis` is not the last, `slot` holds another shape, or a
+      mask has not one axis less than the inputs.
 
   Source: section 4.1 ("mixed batch normalization parameters").
   """
@@ -196,8 +198,14 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     """The inputs' shape."""
     return input_shape
 
-  def call(self, inputs, mixture=None, training=False, mask=None):
+  def call(self, inputs, mixture=None, training=False, mask=None,
+           inputs_mask=None):
     """Normalises, and moves the statistics in training."""
+    mask = inputs_mask if mask is None else mask
+    if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
+      raise ValueError(
+          f'Expected a mask of shape {list(inputs.shape[:-1])}, that of the '
+          f'inputs but channels, received {list(mask.shape)}.')
     mixture = self._mixture(mixture)
     gamma = (self._parameter('gamma', mixture, 'float32') if self.scale
              else ops.ones((self._channels,), 'float32'))

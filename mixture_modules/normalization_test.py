@@ -184,6 +184,20 @@ class MixtureBatchNormalizationTest(
     self.assertNotAllClose(layer(inputs, training=True),
                            layer(inputs, training=True, mask=mask))
 
+  def test_mask_of_another_rank_is_refused(self):
+    with self.assertRaisesRegex(ValueError, r'mask of shape .*received \[4\]'):
+      _built()(_inputs(), mask=np.ones(4, bool))
+
+  def test_mask_is_handed_on_with_a_mixture(self):
+    inputs = _inputs((2, 4, 6))
+    inputs[:, 2:] = 0
+    layer, other = _built(), _built()
+    mixture = tf.constant([.2, .3, .5])
+    layer(keras.layers.Masking()(inputs), mixture=mixture, training=True)
+    other(inputs[:, :2], mixture=mixture, training=True)
+    self.assertAllClose(other.moving_mean, layer.moving_mean)
+    self.assertAllClose(other.moving_variance, layer.moving_variance)
+
   def test_mask_is_handed_on(self):
     layer = _built()
     inputs = keras.Input((None, 6))

@@ -62,6 +62,8 @@ assert_same(outputs, model(images, task='a'))
 assert_same(outputs[:1], model.predict_mixed(images[:2], ['a', 'b'])[:1])
 one, other = (model.task(name).signature.mixture_weights() for name in 'ab')
 assert_same(mm.total_variation(one, other), np.zeros(3))
+x = keras.Input((8, 8, 3))
+train(keras.Model(x, model(x, task='a')))
 """
 
 

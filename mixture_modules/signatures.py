@@ -10,6 +10,7 @@ import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import checks
 from mixture_modules import fixed_sequences
 from mixture_modules import tracking
 
@@ -72,7 +73,7 @@ class Signature(keras.layers.Layer):
     self.sequence = None
     if kind not in TRAINED:
       self.sequence = fixed_sequences.make_sequence(
-          kind, num_layers, num_templates, seed)
+          kind, self.num_layers, self.num_templates, seed)
     self._check()
     self.build()
 
@@ -80,13 +81,10 @@ class Signature(keras.layers.Layer):
     if self.initializer not in INITIALIZERS:
       raise ValueError(f'initializer must be one of {INITIALIZERS}, received '
                        f'{self.initializer!r}.')
-    if not 0 < self.temperature < np.inf:
-      raise ValueError('temperature must be positive and finite, received '
-                       f'{self.temperature}.')
-    if not 0 <= self.spread < np.inf:
-      raise ValueError('spread must be finite and not negative, received '
-                       f'{self.spread}.')
-    if not 0 < self.diagonal_weight <= 1:
+    checks.positive('temperature', self.temperature)
+    checks.not_negative('spread', self.spread)
+    checks.positive('diagonal_weight', self.diagonal_weight)
+    if self.diagonal_weight > 1:
       raise ValueError('diagonal_weight must be above 0 and at most 1, '
                        f'received {self.diagonal_weight}.')
     if self.shared is None:
@@ -188,7 +186,7 @@ class Signature(keras.layers.Layer):
       ValueError: If the signature is fixed, the shape differs, or a softmax
       cannot have such rows.
     """
-    xi = np.asarray(xi)
+    xi = ops.convert_to_numpy(xi)
     if self.sequence is not None:
       raise ValueError(f'The signature is fixed ({self.kind}): it cannot be '
                        'assigned. Make a new one of the wanted kind.')
@@ -211,7 +209,7 @@ class Signature(keras.layers.Layer):
             and other.num_layers == self.num_layers
             and other.own_rows() == self.own_rows())
     if same:
-      self.logits.assign(other.logits)
+      self.logits.assign(ops.convert_to_numpy(other.logits))
     else:
       self.assign(ops.convert_to_numpy(other.mixture_weights()))
 
@@ -264,7 +262,7 @@ def harden(mixtures):
   Args:
     mixtures: `[L, K]`.
   """
-  mixtures = np.asarray(mixtures)
+  mixtures = ops.convert_to_numpy(mixtures)
   alone = np.eye(mixtures.shape[-1], dtype=mixtures.dtype)[
       np.abs(mixtures).argmax(-1)]
   return alone if is_softmax(mixtures) else alone * mixtures
@@ -272,7 +270,7 @@ def harden(mixtures):
 
 def is_softmax(mixtures):
   """Whether all rows of `[.., L, K]` are shares: not negative, of sum 1."""
-  mixtures = np.asarray(mixtures)
+  mixtures = ops.convert_to_numpy(mixtures)
   return bool((mixtures >= 0).all()
               and np.abs(mixtures.sum(-1) - 1).max() < 1e-3)
 

@@ -49,11 +49,11 @@ def add_task(model, name, num_classes, init=None, head=None):
     shapes = task_norms.shapes(model.config)
     affine = None
     if model.config.norm == 'private':
-      affine = task_norms.NormAffine(shapes, name='affine')
+      affine = task_norms.NormAffine(shapes)
     task = tasks.Task(
         name, head or name,
         _head(model, head or name, num_classes, shared=bool(head)), signature,
-        task_norms.NormStatistics(shapes, name='statistics'), affine)
+        task_norms.NormStatistics(shapes), affine)
     model._tasks[name] = task
   if source is not None:
     detaching.copy_own_parts(model, task, source)
@@ -149,20 +149,20 @@ def _initial_signature(model, init):
   if isinstance(init, dict):
     means = signatures.mean_mixture(
         [model.task(name).signature for name in init], list(init.values()))
-    signature = make_signature(model, 'signature', **options)
+    signature = make_signature(model, **options)
     signature.assign(means)
     return signature, None
   if init is not None and init.startswith('copy:'):
     source = model.task(init.removeprefix('copy:'))
     if source.signature.shared is None:
       options.pop('shared', None)  # it has detached the shared half
-    signature = make_signature(model, 'signature', **options)
+    signature = make_signature(model, **options)
     if signature.sequence is None:
       signature.copy_from(source.signature)
     return signature, source
   if init is not None:
     options['initializer'] = init
-  return make_signature(model, 'signature', **options), None
+  return make_signature(model, **options), None
 
 
 def _seed(model):
@@ -176,7 +176,7 @@ def _seed(model):
   return seed
 
 
-def make_signature(model, name, **changes):
+def make_signature(model, **changes):
   """A signature as the model's configuration says, with some changes."""
   config = model.config
   options = {
@@ -184,16 +184,16 @@ def make_signature(model, name, **changes):
       'initializer': config.signature_init, 'seed': model.seed,
       'spread': config.signature_spread, 'temperature': config.temperature}
   return signatures.Signature(
-      num_templates=config.num_templates, name=name, **{**options, **changes})
+      num_templates=config.num_templates, **{**options, **changes})
 
 
 def make_shared_signature(model):
   """The half of the rows that all tasks of a model share."""
   config = model.config
   rows = isometric_config.shared_rows(config.shared_half, config.num_layers)
-  shared = make_signature(model, 'shared_signature', num_layers=len(rows))
+  shared = make_signature(model, num_layers=len(rows))
   if (config.shared_half, config.signature_init) == ('second', 'diagonal'):
     # The last rows: their templates count from the model's first layer.
-    whole = make_signature(model, 'whole').mixture_weights()
+    whole = make_signature(model).mixture_weights()
     shared.assign(whole[rows.start:])
   return shared

@@ -38,6 +38,7 @@ class NormAffine(keras.layers.Layer):
     super().__init__(dtype='float32', **kwargs)
     self.gamma, self.beta = {}, {}
     self.add_sites(shapes)
+    self.built = True
 
   def __contains__(self, site):
     return site in self.gamma
@@ -52,10 +53,10 @@ class NormAffine(keras.layers.Layer):
             for site, shape in shapes.items()})
 
   def assign(self, values):
-    """Sets gamma and beta of sites, {site: (gamma, beta)}."""
+    """Copies gamma and beta of sites, {site: (gamma, beta)}."""
     for site, (gamma, beta) in values.items():
-      self.gamma[site].assign(gamma)
-      self.beta[site].assign(beta)
+      self.gamma[site].assign(ops.convert_to_numpy(gamma))
+      self.beta[site].assign(ops.convert_to_numpy(beta))
 
   def values(self):
     """{site: (gamma, beta)}, the variables."""
@@ -91,6 +92,7 @@ class NormStatistics(keras.layers.Layer):
     self.num_updates = self.add_weight(
         name='num_updates', shape=(), initializer='zeros', trainable=False,
         dtype='int64', autocast=False, aggregation='only_first_replica')
+    self.built = True
 
   def move(self, batch, momentum):
     """Moves the statistics towards those of a batch.

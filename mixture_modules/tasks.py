@@ -36,6 +36,7 @@ class Task(keras.layers.Layer):
     self.affine = affine
     self.input_adapter = None  # `detaching` gives it one
     self.output_adapter = None
+    self.built = True
 
   @property
   def num_classes(self):
@@ -54,13 +55,14 @@ def layer_name(task_name):
 def make_head(name, num_classes, embedding_size):
   """A built layer from embedding `[.., c2]` to float32 logits `[.., C]`."""
   # Logits are float32 also in mixed precision: the softmax needs it.
-  head = keras.layers.Dense(
-      num_classes, dtype='float32', name=layer_name(name))
+  head = keras.layers.Dense(num_classes, dtype='float32')
   head.build((None, embedding_size))
+  head.name = layer_name(name)  # variables keep the path of Keras' own name
   return head
 
 
 def copy_variables(target, source):
   """Copies the variables of one layer into another of the same kind."""
   for to, value in zip(target.variables, source.variables):
-    to.assign(value)
+    # Through NumPy: on JAX both would hold one array, which cannot train.
+    to.assign(keras.ops.convert_to_numpy(value))
