@@ -25,17 +25,19 @@ def positive_integer(name, value):
 
 
 def positive(name, value):
-  """Refuses what is no finite number above 0."""
+  """`value` as a Python float; refuses what is no finite number above 0."""
   if not (_is_number(value) and 0 < value < math.inf):
     raise ValueError(f'{name} must be positive and finite, received '
                      f'{value!r}.')
+  return float(value)
 
 
 def not_negative(name, value):
-  """Refuses what is no finite number of 0 or more."""
+  """`value` as a Python float; refuses what is below 0 or not finite."""
   if not (_is_number(value) and 0 <= value < math.inf):
     raise ValueError(f'{name} must be finite and not negative, received '
                      f'{value!r}.')
+  return float(value)
 
 
 def _is_number(value):

@@ -33,8 +33,9 @@ class ChecksTest(parameterized.TestCase):
 
   @parameterized.parameters(1, .5, np.float32(2), np.int64(3))
   def test_numbers_pass(self, value):
-    checks.positive('x', value)
-    checks.not_negative('x', 0 * value)
+    self.assertIs(type(checks.positive('x', value)), float)
+    self.assertEqual(checks.positive('x', value), value)
+    self.assertIs(type(checks.not_negative('x', 0 * value)), float)
 
 
 if __name__ == '__main__':

@@ -61,7 +61,7 @@ def drop_templates(model, numbers, force=False):
       leans on one and `force` is false, or a fixed signature uses one, which
       leaves a layer without any.
   """
-  _check_dropped(numbers, model.bank)
+  numbers = _check_dropped(numbers, model.bank)
   leaning = {
       name: layers for name, task in model.tasks.items()
       if (layers := _leaning_layers(task.signature, numbers))}
@@ -70,7 +70,7 @@ def drop_templates(model, numbers, force=False):
                       for name, layers in leaning.items())
     raise ValueError(
         f'Expected templates that no task leans on (no |xi| above {LEAN}), '
-        f'received {list(numbers)}, on which lean: {where}. Choose others, '
+        f'received {numbers}, on which lean: {where}. Choose others, '
         'or drop them with force=True and train again.')
   with _changing(model) as every:
     drop_in_bank(model.bank, every, numbers)
@@ -116,13 +116,13 @@ def add_in_bank(bank, signatures, n, init='random', seed=None):
 
 def drop_in_bank(bank, signatures, numbers):
   """`drop_templates`, with force, for a bank and all signatures over it."""
-  _check_dropped(numbers, bank)
+  numbers = _check_dropped(numbers, bank)
   for signature in signatures:
     if signature.sequence is not None and (
         layers := _leaning_layers(signature, numbers)):
       raise ValueError(
           f'Expected templates that the fixed signature {signature.notation()}'
-          f' does not use, received {list(numbers)}, which are all that the '
+          f' does not use, received {numbers}, which are all that the '
           f'layers {layers} have. Choose others.')
   keep = [k for k in range(bank.num_templates) if k + 1 not in numbers]
   bank.resize({slot: rows[keep] for slot, rows in _templates(bank).items()})
@@ -132,8 +132,7 @@ def drop_in_bank(bank, signatures, numbers):
 def duplicate_in_bank(bank, signatures, number, spread=0.0, seed=None):
   """`duplicate_template` for a bank and all signatures over it."""
   _check_numbers([number], bank)
-  if spread < 0:
-    raise ValueError(f'Expected a spread of 0 or more, received {spread}.')
+  spread = checks.not_negative('spread', spread)
   rng = np.random.default_rng(seed)
   _append(bank, {slot: rows[[number - 1]]
                  for slot, rows in _templates(bank).items()})
@@ -174,13 +173,17 @@ def _check_numbers(numbers, bank):
 
 
 def _check_dropped(numbers, bank):
-  if not isinstance(numbers, (list, tuple, set, range)):
+  """Numbers of templates to drop, as a list; some must be left."""
+  try:
+    numbers = list(numbers)
+  except TypeError as error:
     raise ValueError('Expected a list of numbers of templates, received '
-                     f'{numbers!r}.')
+                     f'{numbers!r}.') from error
   _check_numbers(numbers, bank)
   if len(set(numbers)) == bank.num_templates:
     raise ValueError('Expected to keep one template or more, received all '
                      f'{bank.num_templates} to drop.')
+  return numbers
 
 
 def _leaning_layers(signature, numbers):

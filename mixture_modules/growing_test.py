@@ -178,7 +178,7 @@ class GrowingTest(parameterized.TestCase, tf.test.TestCase):
       ('init', lambda m: m.add_templates(1, 'zeros'), "'random' or 'copy:K'"),
       ('count', lambda m: m.add_templates(0), 'new templates, must be a pos'),
       ('one', lambda m: m.drop_templates(2), 'a list of .*received 2.'),
-      ('spread', lambda m: m.duplicate_template(1, -1.), 'spread of 0 or'))
+      ('spread', lambda m: m.duplicate_template(1, -1.), 'spread must be'))
   def test_errors(self, operation, message):
     model = toy_models.make_model()
     before = toy_models.values(model)

@@ -57,8 +57,8 @@ class IsometricModel(keras.Model):
     `[batch, classes]` float32 logits.
 
   Raises:
-    ValueError: For a task that is not there, or none named where there are
-      several.
+    ValueError: For a task that is not there, none named where there are
+      several, or a `dropout_seed` under another backend than TensorFlow.
 
   Source: sections 3.1, 4.1, 4.3 and A.1.
   """
@@ -77,7 +77,7 @@ class IsometricModel(keras.Model):
                        f'Keras setting {keras.config.image_data_format()!r}.')
     self.config = config
     self.seed = seed
-    self.bank = template_bank.TemplateBank(config.num_templates, name='bank')
+    self.bank = template_bank.TemplateBank(config.num_templates)
     self.block = isometric_block.IsometricBlock(
         config, self.bank, name='block', dtype=self.dtype_policy)
     self._traced_layer = tracing.TracedOnce(self._layer)
@@ -145,6 +145,10 @@ class IsometricModel(keras.Model):
 
   def call(self, images, task=None, training=False, dropout_seed=None):
     """Logits of one task."""
+    backend = keras.backend.backend()
+    if dropout_seed is not None and backend != 'tensorflow':
+      raise ValueError('dropout_seed is of the TensorFlow backend, received it '
+                       f'under {backend!r}: leave it out.')
     _, embedding = self.encode(images, task, training)
     if training and self.config.dropout:
       embedding = self._drop(embedding, dropout_seed)
@@ -229,9 +233,6 @@ class IsometricModel(keras.Model):
     rate = self.config.dropout
     if seed is None:
       return keras.random.dropout(x, rate, seed=self.dropout_seeds)
-    if keras.backend.backend() != 'tensorflow':
-      raise ValueError('dropout_seed is of the TensorFlow backend, received it '
-                       f'on {keras.backend.backend()!r}: leave it out.')
     import tensorflow as tf  # Keras' own dropout takes no seed tensor
 
     return tf.nn.experimental.stateless_dropout(x, rate, seed)

@@ -3,7 +3,6 @@
 Sections 4.1 and A.1. What the paper leaves open in a preset is our choice.
 """
 
-from collections.abc import Iterable
 import dataclasses
 
 import keras
@@ -76,18 +75,13 @@ class IsometricConfig:
     for name in ('num_layers', 'num_templates', 'patch_size', 'image_size'):
       object.__setattr__(
           self, name, checks.positive_integer(name, getattr(self, name)))
-    filters = self.adapter_filters
-    if not isinstance(filters, Iterable) or len(list(filters)) != 2:
-      raise ValueError('adapter_filters must be two positive integers, '
-                       f'received {filters!r}.')
-    object.__setattr__(self, 'adapter_filters', tuple(
-        checks.positive_integer('each of adapter_filters', n)
-        for n in filters))
+    object.__setattr__(self, 'adapter_filters', _two(self.adapter_filters))
     for name in ('depth_multiplier', 'temperature', 'norm_epsilon'):
-      checks.positive(name, getattr(self, name))
+      object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
     for name in ('dropout', 'weight_decay', 'signature_spread',
                  'norm_momentum'):
-      checks.not_negative(name, getattr(self, name))
+      object.__setattr__(
+          self, name, checks.not_negative(name, getattr(self, name)))
     keras.activations.get(self.activation)  # refuses unknown ones
     if self.image_size % self.patch_size:
       raise ValueError(
@@ -172,6 +166,19 @@ class IsometricConfig:
       raise ValueError(f'Unknown preset {name!r}. Expected one of '
                        f'{sorted(PRESETS)}.')
     return cls(**{**PRESETS[name], **changes})
+
+
+def _two(filters):
+  """`adapter_filters` as a tuple of two positive integers."""
+  try:
+    filters = tuple(filters)
+  except TypeError:
+    filters = (filters,)
+  if len(filters) != 2:
+    raise ValueError('adapter_filters must be two positive integers, received '
+                     f'{filters}.')
+  return tuple(checks.positive_integer('each of adapter_filters', n)
+               for n in filters)
 
 
 _LARGE = {'depth_multiplier': 1.0, 'patch_size': 16, 'image_size': 224,

@@ -568,7 +568,8 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     model.rename_task('a', 'd')
     model.add_task('a', 4)
     model.duplicate_template(1)
-    paths = [variable.path for variable in model.variables]
+    other = _model({'a': 4, 'b': 4}, norm='shared')
+    paths = [v.path for v in (*model.variables, *other.variables)]
     self.assertLen(set(paths), len(paths))
 
   def test_all_layers_are_built(self):

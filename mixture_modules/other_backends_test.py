@@ -50,6 +50,12 @@ model = mm.IsometricModel(mm.IsometricConfig(
     adapter_filters=(8, 16)), {'a': 4}, seed=0)
 train(model)
 outputs = model(images)
+try:
+  model(images, training=True, dropout_seed=[1, 2])
+except ValueError as error:
+  assert 'dropout_seed is of the TensorFlow backend' in str(error), error
+else:
+  raise AssertionError('Expected dropout_seed to be refused.')
 assert_same(outputs, mm.fold(model, 'a')(images))
 mm.save_task(model, 'a', 'a.task')
 model.remove_task('a')

@@ -81,9 +81,10 @@ class Signature(keras.layers.Layer):
     if self.initializer not in INITIALIZERS:
       raise ValueError(f'initializer must be one of {INITIALIZERS}, received '
                        f'{self.initializer!r}.')
-    checks.positive('temperature', self.temperature)
-    checks.not_negative('spread', self.spread)
-    checks.positive('diagonal_weight', self.diagonal_weight)
+    self.temperature = checks.positive('temperature', self.temperature)
+    self.spread = checks.not_negative('spread', self.spread)
+    self.diagonal_weight = checks.positive(
+        'diagonal_weight', self.diagonal_weight)
     if self.diagonal_weight > 1:
       raise ValueError('diagonal_weight must be above 0 and at most 1, '
                        f'received {self.diagonal_weight}.')
