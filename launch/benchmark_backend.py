@@ -21,28 +21,33 @@ from mixture_modules import isometric
 from mixture_modules import isometric_config
 
 _NUM_CLASSES = 100
-_LAYERS = flags.DEFINE_integer('num_layers', 16, 'L, layers of the body.')
-_TEMPLATES = flags.DEFINE_integer('num_templates', 4, 'K, templates.')
-_BATCH = flags.DEFINE_integer('batch_size', 128, 'Images in a step.')
-_STEPS = flags.DEFINE_integer('steps', 50, 'Steps of a turn.')
-_ROUNDS = flags.DEFINE_integer('rounds', 5, 'Turns of each.')
-_PRECISION = flags.DEFINE_enum(
-    'precision', 'float32', ['float32', 'mixed_bfloat16'], 'Of computation.')
+
+
+def define_flags():
+  """Defines the flags, only as a command: `run_flags` has such names, too."""
+  flags.DEFINE_integer('num_layers', 16, 'L, layers of the body.')
+  flags.DEFINE_integer('num_templates', 4, 'K, templates.')
+  flags.DEFINE_integer('batch_size', 128, 'Images in a step.')
+  flags.DEFINE_integer('steps', 50, 'Steps of a turn.')
+  flags.DEFINE_integer('rounds', 5, 'Turns of each.')
+  flags.DEFINE_enum('precision', 'float32', ['float32', 'mixed_bfloat16'],
+                    'Of computation.')
 
 
 def main(argv):
   """Trains all networks in turn and prints how fast each was."""
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
+  given = flags.FLAGS
   config = isometric_config.IsometricConfig.preset(
-      'small', num_layers=_LAYERS.value, num_templates=_TEMPLATES.value)
-  turns = benchmark_timing.Turns(_ROUNDS.value, seconds=0)
+      'small', num_layers=given.num_layers, num_templates=given.num_templates)
+  turns = benchmark_timing.Turns(given.rounds, seconds=0)
   print(f'Keras {keras.__version__} on {keras.backend.backend()}, '
-        f'{_PRECISION.value}, batch {_BATCH.value}, K = '
+        f'{given.precision}, batch {given.batch_size}, K = '
         f'{config.num_templates}, L = {config.num_layers}')
   seconds = turns.take(contenders(
-      config, _PRECISION.value, _BATCH.value, _STEPS.value))
-  print(*describe(seconds, _STEPS.value * _BATCH.value), sep='\n')
+      config, given.precision, given.batch_size, given.steps))
+  print(*describe(seconds, given.steps * given.batch_size), sep='\n')
 
 
 def describe(seconds, images):
@@ -99,4 +104,5 @@ def _ours(config, precision):
 
 
 if __name__ == '__main__':
+  define_flags()
   app.run(main)
