@@ -1,4 +1,4 @@
-"""A task's network by hand: merged convolutions in plain TensorFlow."""
+"""A task's network by hand, to measure folding against."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ def merged_network(config, values):
 
   Args:
     config: `IsometricConfig`.
-    values: As from `resolved_values`.
+    values: As from `benchmark_networks.resolved_values`.
 
   Returns:
     `tf.function` from images `[batch, S, S, 3]` to logits `[batch, classes]`,

@@ -63,9 +63,9 @@ class Signature(keras.layers.Layer):
         num_layers, num_templates)
     self.kind = kind
     self.initializer = initializer
-    self.spread = spread
-    self.temperature = temperature
-    self.diagonal_weight = diagonal_weight
+    self.spread = checks.not_negative('spread', spread)
+    self.temperature = checks.positive('temperature', temperature)
+    self.diagonal_weight = checks.positive('diagonal_weight', diagonal_weight)
     self.seed = seed
     self.shared = deserialize(shared)
     self.shared_half = shared_half
@@ -81,10 +81,6 @@ class Signature(keras.layers.Layer):
     if self.initializer not in INITIALIZERS:
       raise ValueError(f'initializer must be one of {INITIALIZERS}, received '
                        f'{self.initializer!r}.')
-    self.temperature = checks.positive('temperature', self.temperature)
-    self.spread = checks.not_negative('spread', self.spread)
-    self.diagonal_weight = checks.positive(
-        'diagonal_weight', self.diagonal_weight)
     if self.diagonal_weight > 1:
       raise ValueError('diagonal_weight must be above 0 and at most 1, '
                        f'received {self.diagonal_weight}.')

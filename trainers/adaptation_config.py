@@ -1,8 +1,8 @@
 """What defines an adaptation, and the defaults of each method (section D)."""
 
 import dataclasses
-import math
 
+from mixture_modules import checks
 from trainers import label_free_scores
 from trainers import optimizers
 from trainers import target_network
@@ -144,16 +144,12 @@ class AdaptationConfig:
                        f'{self.collapse_classes}.')
     for name in ('pretraining_steps', 'moment_weight', 'watch_every',
                  'collapse_drop', 'collapse_patience'):
-      if not 0 <= getattr(self, name) < math.inf:
-        raise ValueError(f'{name} must be finite and not negative, received '
-                         f'{getattr(self, name)}.')
+      checks.not_negative(name, getattr(self, name))
     if self.pretraining_steps and self.method in SOURCE_FREE:
       raise ValueError(
           f'{self.method} has nothing to be pretrained, received '
           f'pretraining_steps={self.pretraining_steps}: leave it out.')
-    if not 0 < self.network_learning_rate < math.inf:
-      raise ValueError('network_learning_rate must be positive and finite, '
-                       f'received {self.network_learning_rate}.')
+    checks.positive('network_learning_rate', self.network_learning_rate)
     if self.choose == 'best' and not self.watch_every:
       raise ValueError('choose=best needs measurements of the score: give '
                        'watch_every a number of steps.')

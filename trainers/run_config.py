@@ -8,6 +8,7 @@ paper gives no value are marked "ours".
 import dataclasses
 import math
 
+from mixture_modules import checks
 from mixture_modules import isometric_config
 from mixture_modules import regularizers
 from trainers import optimizers
@@ -83,14 +84,10 @@ class RunConfig:
           'Expected either epochs or steps, received '
           f'epochs={self.epochs}, steps={self.steps}: give one of them.')
     for name in ('epochs', 'steps', 'eval_batch_size'):
-      value = getattr(self, name)
-      if value is not None and not 0 < value < math.inf:
-        raise ValueError(
-            f'{name} must be positive and finite, received {value}.')
+      if getattr(self, name) is not None:
+        checks.positive(name, getattr(self, name))
     for name in ('entropy', 'clustering'):
-      if not 0 <= getattr(self, name) < math.inf:
-        raise ValueError(f'{name} must be finite and not negative, received '
-                         f'{getattr(self, name)}.')
+      checks.not_negative(name, getattr(self, name))
     if self.clustering_distance not in regularizers.DISTANCES:
       raise ValueError(
           'clustering_distance must be one of '

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import math
 
+from mixture_modules import checks
 from mixture_modules import tune_scopes
 
 INITS = ('copy:TASK', 'best', 'accuracy', 'learned', 'random', 'uniform',
@@ -88,10 +88,8 @@ class TransferConfig:
           "statistics='copy' needs a task to copy from, received "
           f'init={self.init!r}: use reestimate, or start from copy:TASK.')
     for field in ('init_steps', 'init_learning_rate', 'examples_per_class'):
-      value = getattr(self, field)
-      if value is not None and not 0 < value < math.inf:
-        raise ValueError(
-            f'{field} must be positive and finite, received {value}.')
+      if getattr(self, field) is not None:
+        checks.positive(field, getattr(self, field))
     if len(self.score_examples) != 2 or min(self.score_examples) < 1:
       raise ValueError(
           'score_examples must be two positive numbers, of training and of '
