@@ -11,7 +11,8 @@ from absl.testing import parameterized
 _ROOT = pathlib.Path(__file__).parent
 _PACKAGES = ('launch', 'trainers', 'mixture_modules')
 _PLOTS = (
-    'launch/plots.py', 'launch/report_plots.py', 'launch/feature_plots.py')
+    'launch/reports/signature_plots.py', 'launch/reports/run_plots.py',
+    'launch/reports/feature_plots.py')
 _FORBIDDEN_NAMES = ('utils', 'common', 'misc', 'helpers', 'base')
 
 
@@ -21,6 +22,37 @@ def read_sources():
   for folder in (*_PACKAGES, 'testdata'):
     paths += (_ROOT / folder).rglob('*.py')
   return {p.relative_to(_ROOT).as_posix(): p.read_text('utf-8') for p in paths}
+
+
+def read_build():
+  """Runs BUILD with rules that note what they are given; a list of targets."""
+  targets, sources = [], read_sources()
+
+  def note(**target):
+    targets.append(target)
+
+  def glob(include, exclude=()):
+    paths = [path.relative_to(_ROOT).as_posix() for pattern in include
+             for path in _ROOT.glob(pattern)]
+    return [path for path in dict.fromkeys(paths)
+            if (path in sources or not path.endswith('.py'))
+            and not any(_matches(path, pattern) for pattern in exclude)]
+
+  def ignore(*args, **kwargs):
+    del args, kwargs
+
+  # Bazel's language is a part of Python's.
+  exec((_ROOT / 'BUILD').read_text('utf-8'), {  # pylint: disable=exec-used
+      'py_library': note, 'py_binary': note, 'py_test': note, 'glob': glob,
+      'load': ignore, 'licenses': ignore, 'package': ignore})
+  return targets
+
+
+def _matches(path, pattern):
+  """Whether Bazel's pattern, of which ** is a part, stands for a path."""
+  return bool(re.fullmatch(
+      re.escape(pattern).replace(r'\*\*/', '(.*/)?').replace(
+          r'\*\*', '.*').replace(r'\*', '[^/]*'), path))
 
 
 def imports(path, source):
@@ -54,6 +86,8 @@ def check_direction(path, names):
     return imports_any(names, 'trainers', 'launch')
   if path.startswith('trainers/data/'):
     inside = imports_any(names, 'trainers.data')
+    if is_test(path):
+      inside |= imports_any(names, 'trainers.testing')
     return imports_any(names, 'mixture_modules', 'launch', 'trainers') - inside
   if path.startswith('trainers/'):
     return imports_any(names, 'launch')
@@ -61,8 +95,8 @@ def check_direction(path, names):
 
 
 def check_datasets(path, names):
-  """tensorflow_datasets only in trainers/data."""
-  if path.startswith('trainers/data/'):
+  """tensorflow_datasets only in trainers/data and what makes its tests."""
+  if path.startswith(('trainers/data/', 'trainers/testing/')):
     return set()
   return imports_any(names, 'tensorflow_datasets')
 
@@ -128,10 +162,32 @@ class StructureTest(parameterized.TestCase):
         faults.append(path)
     self.assertEmpty(faults)
 
-  def test_build_names_every_file(self):
-    build = (_ROOT / 'BUILD').read_text('utf-8')
-    named = re.findall(r'srcs = \["([^"]+\.py)"\]', build)
-    self.assertCountEqual(named, read_sources())
+  def test_build_holds_every_file_once(self):
+    files = [path for target in read_build() for path in target['srcs']]
+    self.assertCountEqual(files, read_sources())
+
+  def test_build_allows_every_import(self):
+    targets = {target['name']: target for target in read_build()}
+    owner = {path: name for name, target in targets.items()
+             for path in target['srcs']}
+    sources = read_sources()
+    modules = {path.removesuffix('.py').replace('/', '.'): path
+               for path in sources}
+    faults = []
+    for path, source in sources.items():
+      deps = targets[owner[path]].get('deps', ())
+      allowed = {owner[path], *(dep.removeprefix(':') for dep in deps)}
+      faults += [
+          f'{path} imports {modules[name]}, which is not of {sorted(allowed)}'
+          for name in imports(path, source) & set(modules)
+          if owner[modules[name]] not in allowed]
+    self.assertEmpty(faults)
+
+  def test_build_deps_exist(self):
+    targets = {target['name'] for target in read_build()}
+    for target in read_build():
+      for dep in target.get('deps', ()):
+        self.assertIn(dep.removeprefix(':'), targets)
 
   def test_sees_the_whole_repository(self):
     sources = read_sources()
@@ -156,7 +212,8 @@ class StructureTest(parameterized.TestCase):
        'import tensorflow_datasets as tfds', 0),
       ('plot', check_plots, 'launch/train.py',
        'from matplotlib import pyplot', 1),
-      ('plots', check_plots, 'launch/plots.py', 'import matplotlib.pyplot', 0),
+      ('plots', check_plots, 'launch/reports/run_plots.py',
+       'import matplotlib.pyplot', 0),
       ('flags', check_flags, 'trainers/x.py', 'from absl import flags', 1),
       ('logging', check_flags, 'trainers/x.py', 'from absl import logging', 0),
       ('extra', check_dependencies, 'mixture_modules/x.py',

@@ -38,30 +38,30 @@ import types
 from absl import app
 from absl import flags
 
-from launch import adaptation_features
 from launch import adaptation_flags
-from launch import adaptation_results
 from launch import entry
-from launch import feature_plots
-from launch import origins
-from launch import plots
-from launch import predictions
 from launch import run_flags
 from launch import shared_flags
 from launch import training_flags
-from trainers import adaptation
-from trainers import adaptation_config
+from launch.reports import adaptation_results
+from launch.reports import feature_plots
+from launch.reports import signature_plots
 from trainers import loop
-from trainers import records
-from trainers import saved_models
 from trainers import supervised
-from trainers import target_evaluation
-from trainers import target_optimizer
-from trainers import target_start
-from trainers import target_supervision
+from trainers.adaptation import adaptation_config
+from trainers.adaptation import adaptation_features
+from trainers.adaptation import adaptation_trainer
+from trainers.adaptation import predictions
+from trainers.adaptation import supervised_target
+from trainers.adaptation import target_evaluation
+from trainers.adaptation import target_optimizer
+from trainers.adaptation import target_start
 from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.data import unlabelled
+from trainers.runs import origins
+from trainers.runs import records
+from trainers.runs import saved_models
 
 INITIAL = 'initial.json'  # how the target began, written before step 1
 _EVAL_EVERY = 100
@@ -155,7 +155,8 @@ def adapt(config, run, saved, source, workdir, former, kind):
   found = adaptation_results.collect(
       trainer, evaluation, config, began, seconds, initial)
   records.write_json(workdir / records.RESULTS, found)
-  plots.save_signatures(evaluation.mixtures(), f'{workdir}/signatures.png')
+  signature_plots.save_signatures(
+      evaluation.mixtures(), f'{workdir}/signatures.png')
   print(adaptation_results.format_results(found))
   print(f'Picture of the signatures: {workdir}/signatures.png')
   features = adaptation_features.write_end(workdir, evaluation, config)
@@ -223,9 +224,9 @@ def _make_trainer(model, images, data, evaluation, config, run, steps):
     sources = {name: data[name] for name in config.sources}
   arguments = (model, images, sources, evaluation, config, run, steps)
   if config.method == 'supervised':
-    return target_supervision.SupervisedTargetTrainer(
+    return supervised_target.SupervisedTargetTrainer(
         *arguments, labelled=data[config.target])
-  return adaptation.AdaptationTrainer(*arguments)
+  return adaptation_trainer.AdaptationTrainer(*arguments)
 
 
 def _cadence():

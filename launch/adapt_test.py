@@ -10,13 +10,13 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from launch import adaptation_features
 from launch import adaptation_flags
-from launch import command_server
-from launch import toy_records
-from trainers import checkpoints
-from trainers import records
-from trainers import saved_models
+from launch.testing import command_server
+from trainers.adaptation import adaptation_features
+from trainers.runs import checkpoints
+from trainers.runs import records
+from trainers.runs import saved_models
+from trainers.testing import toy_records
 
 
 class AdaptTest(parameterized.TestCase, tf.test.TestCase):

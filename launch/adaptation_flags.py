@@ -4,8 +4,8 @@ from absl import flags
 
 from launch import shared_flags
 from mixture_modules import signatures
-from trainers import adaptation_config
-from trainers import label_free_scores
+from trainers.adaptation import adaptation_config
+from trainers.adaptation import label_free_scores
 from trainers.data import catalog
 
 METHOD = flags.DEFINE_enum(

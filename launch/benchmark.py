@@ -39,24 +39,24 @@ from absl import app
 from absl import flags
 import tensorflow as tf
 
-from launch import benchmark_growth
-from launch import benchmark_networks
-from launch import benchmark_parts
-from launch import benchmark_profile
-from launch import benchmark_timing
-from launch import benchmark_torch
 from launch import entry
-from launch import results
 from launch import run_flags
 from launch import shared_flags
-from trainers import records
+from launch.benchmarks import growth
+from launch.benchmarks import operations
+from launch.benchmarks import parts
+from launch.benchmarks import pytorch
+from launch.benchmarks import timed_networks
+from launch.benchmarks import timing
+from launch.reports import results_text
+from trainers.runs import records
 
 _OUTPUT = 'runs/benchmark-%Y%m%d-%H%M%S.json'
 _PARTS = {part.__name__: part for part in (
-    benchmark_parts.training, benchmark_parts.inference,
-    benchmark_growth.first_step, benchmark_parts.pipeline,
-    benchmark_parts.evaluation, benchmark_parts.sizes, benchmark_parts.limit,
-    benchmark_profile.profile)}
+    parts.training, parts.inference,
+    growth.first_step, parts.pipeline,
+    parts.evaluation, parts.sizes, parts.limit,
+    operations.profile)}
 _PART_NAMES = flags.DEFINE_list(
     'parts', list(_PARTS), 'What is measured.')
 _VARY = flags.DEFINE_multi_string(
@@ -74,11 +74,11 @@ def main(argv):
   """Measures part after part, and prints and writes each."""
   if len(argv) > 1:
     raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  turns = benchmark_timing.Turns(
+  turns = timing.Turns(
       _ROUNDS.value, _TURN.value, _PROCESSES.value)
   config = run_flags.run_config_from_flags(list, preset='small').replace(
       tasks=('task',), steps=10_000)
-  benchmark_networks.check(config.model)
+  timed_networks.check(config.model)
   output = pathlib.Path(shared_flags.OUTPUT.value or time.strftime(_OUTPUT))
   _claim(output, is_given=bool(shared_flags.OUTPUT.value))
   measures = _measures(config)
@@ -87,12 +87,12 @@ def main(argv):
   report = {**process, 'config': config.to_json(), 'turns': vars(turns),
             'parts': {}}
   print(_format_process(process))
-  if not benchmark_torch.is_compared():
-    print(benchmark_torch.MISSING)
+  if not pytorch.is_compared():
+    print(pytorch.MISSING)
   for name, (measure, subject) in measures.items():
     print(f'{name} ...', file=sys.stderr, flush=True)
     part = measure(subject, turns)
-    print('', results.align(part.rows), *part.lines, sep='\n', flush=True)
+    print('', results_text.align(part.rows), *part.lines, sep='\n', flush=True)
     report['parts'][name] = part.numbers
     records.write_json(output, report)  # at each part: a later one may fail
   if measures:
@@ -107,8 +107,8 @@ def _measures(config):
                      f'{unknown[0]!r}.')
   measures = {name: (_PARTS[name], config) for name in _PART_NAMES.value}
   for text in _VARY.value:
-    measures[text] = (benchmark_growth.variation,
-                      benchmark_growth.Variation.parse(text, config))
+    measures[text] = (growth.variation,
+                      growth.Variation.parse(text, config))
   return measures
 
 
@@ -124,8 +124,8 @@ def _describe_process():
   process = records.describe_process()
   if hasattr(os, 'getloadavg'):
     process['machine'] += f', load {os.getloadavg()[0]:.1f}'
-  if benchmark_torch.is_compared():
-    process['torch'] = benchmark_torch.describe()
+  if pytorch.is_compared():
+    process['torch'] = pytorch.describe()
   return process
 
 

@@ -15,10 +15,10 @@ from absl import flags
 import keras
 import numpy as np
 
-from launch import benchmark_networks
-from launch import benchmark_timing
-from mixture_modules import isometric
-from mixture_modules import isometric_config
+from launch.benchmarks import timed_networks
+from launch.benchmarks import timing
+from mixture_modules.isometric import isometric_config
+from mixture_modules.isometric import isometric_model
 
 _NUM_CLASSES = 100
 
@@ -41,7 +41,7 @@ def main(argv):
   given = flags.FLAGS
   config = isometric_config.IsometricConfig.preset(
       'small', num_layers=given.num_layers, num_templates=given.num_templates)
-  turns = benchmark_timing.Turns(given.rounds, seconds=0)
+  turns = timing.Turns(given.rounds, seconds=0)
   print(f'Keras {keras.__version__} on {keras.backend.backend()}, '
         f'{given.precision}, batch {given.batch_size}, K = '
         f'{config.num_templates}, L = {config.num_layers}')
@@ -61,10 +61,10 @@ def describe(seconds, images):
   lines = []
   for name, values in seconds.items():
     speeds = [images / value for value in values]
-    lines.append(f'{name}: {benchmark_timing.spread(speeds, ",.0f")} images/s')
+    lines.append(f'{name}: {timing.spread(speeds, ",.0f")} images/s')
   for name in others:
-    ratios = benchmark_timing.ratios(seconds, ours, name)
-    lines.append(f'{ours} against {name}: {benchmark_timing.spread(ratios)}')
+    ratios = timing.ratios(seconds, ours, name)
+    lines.append(f'{ours} against {name}: {timing.spread(ratios)}')
   return lines
 
 
@@ -83,11 +83,11 @@ def contenders(config, precision, batch_size, steps):
       (steps * batch_size, side, side, 3), dtype='float32')
   labels = rng.integers(0, _NUM_CLASSES, len(images))
   plain = config.replace(
-      signature=benchmark_networks.plain_signature(config))
+      signature=timed_networks.plain_signature(config))
   networks = {
       'ours': _ours(config, precision),
       'ours, plain one-hot signature': _ours(plain, precision),
-      'stock Keras layers': benchmark_networks.stock_network(
+      'stock Keras layers': timed_networks.stock_network(
           config, _NUM_CLASSES, precision)}
   calls = {}
   for name, network in networks.items():
@@ -99,7 +99,7 @@ def contenders(config, precision, batch_size, steps):
 
 
 def _ours(config, precision):
-  return isometric.IsometricModel(
+  return isometric_model.IsometricModel(
       config, {'task': _NUM_CLASSES}, dtype=precision)
 
 

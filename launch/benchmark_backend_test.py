@@ -4,7 +4,7 @@ from absl.testing import absltest
 import keras
 
 from launch import benchmark_backend
-from mixture_modules import toy_models
+from mixture_modules.testing import toy_models
 
 
 class BackendTest(absltest.TestCase):

@@ -11,15 +11,15 @@ from absl.testing import parameterized
 import tensorflow as tf
 
 from launch import benchmark
-from launch import benchmark_tables
-from launch import benchmark_torch
+from launch.benchmarks import pytorch
+from launch.benchmarks import timing_tables
 
 
 def _part(name, fails=False):
   def measure(subject, turns):
     if fails:
       raise ValueError('It broke.')
-    return benchmark_tables.Part(
+    return timing_tables.Part(
         [(name, 's'), ('x', '1')], [f'{name}: 1.0'],
         {'turns': turns.rounds, 'config': getattr(subject, 'preset', None)})
 
@@ -93,10 +93,10 @@ class BenchmarkTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(True, False)
   def test_says_whether_there_is_pytorch(self, installed):
     with mock.patch.multiple(
-        benchmark_torch, is_compared=lambda: installed,
+        pytorch, is_compared=lambda: installed,
         describe=lambda: {'version': '9.9', 'threads': 2}):
       printed = _run(parts=[])
-    self.assertEqual(benchmark_torch.MISSING in printed, not installed)
+    self.assertEqual(pytorch.MISSING in printed, not installed)
     self.assertEqual('PyTorch 9.9 on 2 threads' in printed, installed)
 
 

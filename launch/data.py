@@ -21,15 +21,15 @@ from absl import flags
 import numpy as np
 
 from launch import entry
-from launch import plots
-from launch import results
 from launch import run_flags
 from launch import shared_flags
-from trainers.data import builders
+from launch.reports import results_text
+from launch.reports import signature_plots
 from trainers.data import catalog
-from trainers.data import class_lists
 from trainers.data import pipeline
 from trainers.data import transforms
+from trainers.data.datasets import builders
+from trainers.data.datasets import class_lists
 
 _PREPARE = flags.DEFINE_bool(
     'prepare', False, 'First download and prepare what is not prepared.')
@@ -74,7 +74,7 @@ def list_all():
            'licence'.ljust(width))]
   rows += [(task.name, str(task.num_classes), _shape(task), *_sizes(task),
             _readiness(task), task.licence.ljust(width)) for task in tasks]
-  print(results.align(rows))
+  print(results_text.align(rows))
   print('Sizes as published; * counts all classes, where only a list of them '
         'is used.')
   for name in catalog.group_names():
@@ -104,7 +104,7 @@ def show(names):
   looks, faults = _try_all(_look, data)
   if looks:
     rows, strips = zip(*looks)
-    print(results.align([
+    print(results_text.align([
         ('task', 'image', 'classes', 'train', 'validation', 'test',
          'rarest class', 'commonest class'), *rows]))
     print('Images as networks see them; classes by number of training images.')
@@ -114,7 +114,7 @@ def show(names):
       if name.split('+')[0] in catalog.group_names():
         print(f'\n{_group(name)}')
     path.parent.mkdir(parents=True, exist_ok=True)
-    plots.save_images(sum(strips, []), path)
+    signature_plots.save_images(sum(strips, []), path)
     print(f'\nPicture: {path}')
   _raise_all(faults)
 
@@ -146,7 +146,7 @@ def write_class_list(name):
   rows = [('class', 'stored label', 'training images')]
   rows += [(class_name, str(label), f'{total[label]:,}')
            for class_name, label in zip(class_names, labels)]
-  print(results.align(rows))
+  print(results_text.align(rows))
   print(f'Class list: {path}')
 
 

@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from launch import data
-from launch import plots
-from trainers.data import builders
+from launch.reports import signature_plots
 from trainers.data import catalog
-from trainers.data import class_lists
-from trainers.data import made_photos
 from trainers.data import mocking
 from trainers.data import pipeline
+from trainers.data.datasets import builders
+from trainers.data.datasets import class_lists
+from trainers.testing import made_photos
 
 _COLOURS = {'blue': (0, 0, 255), 'red': (255, 0, 0)}
 
@@ -115,7 +115,8 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
   def test_shows_tasks(self):
     write_folder(self.images, {'blue': 20, 'red': 10})
     with mock.patch.object(
-        plots, 'save_images', wraps=plots.save_images) as save:
+        signature_plots, 'save_images',
+        wraps=signature_plots.save_images) as save:
       output = self.run_command(
           tasks=f'optdigits,folder:{self.images},optdigits', batch='3')
     # Of the folder's 30 images 6 are for the test, and 2 for validation.
@@ -151,7 +152,7 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
             image[64, 64], np.array(_COLOURS[title]) / 127.5 - 1)
 
   def test_seed_size_augmentation_and_picture(self):
-    with mock.patch.object(plots, 'save_images') as save:
+    with mock.patch.object(signature_plots, 'save_images') as save:
       output = self.run_command(
           tasks='optdigits+blur', image_size='8', augmentation='none',
           seed='5', batch='2', picture='new/batch.png')
@@ -164,7 +165,7 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
     np.testing.assert_array_equal(strips[0][1], expected)
 
   def test_pool_shows_the_test_images_of_each_member(self):
-    with mock.patch.object(plots, 'save_images') as save:
+    with mock.patch.object(signature_plots, 'save_images') as save:
       output = self.run_command(tasks='pool:optdigits|optdigits+blur')
     (strips, path), = (call.args for call in save.call_args_list)
     self.assertEqual(path.name, 'pool-optdigits-optdigits+blur.png')
@@ -177,7 +178,8 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
         ['32x32', '10', '2,586', '288', '720'])
 
   def test_group_tells_its_target(self):
-    with (mocking.mock_data(), mock.patch.object(plots, 'save_images') as save,
+    with (mocking.mock_data(),
+          mock.patch.object(signature_plots, 'save_images') as save,
           mock.patch.object(data, '_make_ready')):
       output = self.run_command(
           tasks='digits,domainnet/real', batch='2', data_dir='/nowhere')
@@ -204,7 +206,7 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
              (catalog.get_task('kmnist'), empty)])
     with (mock.patch.object(
         builders, 'prepare', wraps=builders.prepare) as prepare,
-          mock.patch.object(plots, 'save_images') as save):
+          mock.patch.object(signature_plots, 'save_images') as save):
       self.run_command(tasks='optdigits', prepare='true')
     prepare.assert_any_call(catalog.get_task('optdigits'), self.data_dir)
     save.assert_called_once()
@@ -276,7 +278,7 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
                             self._make_listed(name)),
           mock.patch.dict(class_lists.LISTS, domainnet100=class_lists.ClassList(
               tasks=('photos', 'others'), length=2)),
-          mock.patch.object(plots, 'save_images')):
+          mock.patch.object(signature_plots, 'save_images')):
       output = self.run_command(write_class_list='domainnet100')
       path = pathlib.Path(self.data_dir) / 'class_lists' / 'domainnet100.json'
       self.addCleanup(path.unlink)

@@ -46,18 +46,18 @@ from absl import flags
 import numpy as np
 
 from launch import entry
-from launch import results
-from launch import run_records
 from launch import shared_flags
-from mixture_modules import signature_edits
+from launch.reports import results_text
+from mixture_modules.isometric import layer_edits
 from trainers import evaluation
-from trainers import m3sda
 from trainers import perturbation
-from trainers import records
-from trainers import saved_models
 from trainers import supervised
+from trainers.adaptation import m3sda
 from trainers.data import mocking
 from trainers.data import pipeline
+from trainers.runs import records
+from trainers.runs import run_reader
+from trainers.runs import saved_models
 
 _SPLIT = flags.DEFINE_enum(
     'split', 'test', pipeline.SPLITS, 'Split to evaluate on.')
@@ -118,7 +118,7 @@ def _edits(config):
   if _STATISTICS.value == 'reestimated' and edits:
     edits = ['none', *edits]
   for edit in edits:
-    signature_edits.apply(
+    layer_edits.apply(
         edit, np.zeros((config.num_layers, config.num_templates)))
   return list(dict.fromkeys(edits))
 
@@ -143,28 +143,29 @@ def evaluate(saved, tasks, edits):
   is_whole = set(tasks) == set(saved.labelled_tasks())
   former, former_edits, former_between = (
       _read(*file, saved.step) if is_needed else {} for is_needed, *file in (
-          (not is_whole, path, run_records.read_results),
-          (edits, edits_path, run_records.read_edits),
-          (_BETWEEN.value, between_path, run_records.read_between)))
-  found = results.collect(
+          (not is_whole, path, run_reader.read_results),
+          (edits, edits_path, run_reader.read_edits),
+          (_BETWEEN.value, between_path, run_reader.read_between)))
+  found = results_text.collect(
       network, _SPLIT.value, weights, saved.step, saved.seconds)
-  records.write_json(path, results.merge(former, found) if former else found)
-  print(results.format_table(found))
+  records.write_json(
+      path, results_text.merge(former, found) if former else found)
+  print(results_text.format_table(found))
   if len(tasks) > 1:
-    print(results.format_distances(found))
+    print(results_text.format_distances(found))
   if edits:
-    edited = results.describe_edits(found, perturbation.evaluate(
+    edited = results_text.describe_edits(found, perturbation.evaluate(
         network, config, edits, _SPLIT.value, statistics), statistics)
-    print(f'{results.align(results.edit_rows(edited))}\n{results.EDITS}')
-    _write(edits_path, results.merge_edits(former_edits, edited))
+    print(f'{results_text.align(results_text.edit_rows(edited))}\n{results_text.EDITS}')
+    _write(edits_path, results_text.merge_edits(former_edits, edited))
   if _BETWEEN.value:
-    between = results.describe_between(
+    between = results_text.describe_between(
         found, _BETWEEN.value, perturbation.evaluate_between(
             network, config, _BETWEEN.value, _POINTS.value, _SPLIT.value,
             statistics), statistics)
     for line in between['lines'].values():
-      print(f'{results.align(results.between_rows(line))}\n{results.BETWEEN}')
-    _write(between_path, results.merge_between(former_between, between))
+      print(f'{results_text.align(results_text.between_rows(line))}\n{results_text.BETWEEN}')
+    _write(between_path, results_text.merge_between(former_between, between))
 
 
 def _read(path, read, steps):

@@ -11,9 +11,9 @@ from absl.testing import flagsaver
 import tensorflow as tf
 
 from launch import evaluate
-from launch import run_records
 from launch import train
-from trainers import records
+from trainers.runs import records
+from trainers.runs import run_reader
 
 
 class EvaluateTest(tf.test.TestCase):
@@ -104,7 +104,7 @@ class EvaluateTest(tf.test.TestCase):
     self.assertEqual(evaluated, records.read_json(
         self.workdir / 'evaluation-test-ema.json'))
     self.assertCountEqual(evaluated['tasks'], ['optdigits', 'mnist'])
-    self.assertLen(run_records.Run(self.workdir).edits, 2)
+    self.assertLen(run_reader.Run(self.workdir).edits, 2)
 
   def test_between(self):
     path = self.workdir / 'between-test-ema-moved.json'

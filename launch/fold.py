@@ -22,10 +22,10 @@ from absl import flags
 import numpy as np
 
 from launch import entry
-from launch import origins
 from launch import shared_flags
-from mixture_modules import folding
+from mixture_modules.isometric import folding
 from trainers import exporting
+from trainers.runs import origins
 
 _FORMAT = flags.DEFINE_enum(
     'format', 'keras', list(exporting.FORMATS), 'Format of the output.')

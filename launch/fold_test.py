@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from launch import fold
-from mixture_modules import isometric
-from trainers import saved_models
-from trainers import toy
+from mixture_modules.isometric import isometric_model
 from trainers.data import mocking
 from trainers.data import pipeline
+from trainers.runs import saved_models
+from trainers.testing import toy
 
 _TASKS = ('mnist', 'mnist+blur')
 
@@ -38,7 +38,7 @@ class FoldTest(parameterized.TestCase, tf.test.TestCase):
     cls.addClassCleanup(directory.cleanup)
     cls.directory = pathlib.Path(directory.name)
     config = toy.make_config(_TASKS)
-    cls.model = isometric.IsometricModel(
+    cls.model = isometric_model.IsometricModel(
         config.model, dict.fromkeys(_TASKS, 10), seed=0)
     with mocking.mock_data():
       data = pipeline.load_tasks(_TASKS, config.model.image_size)
@@ -125,7 +125,7 @@ class FoldTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(sorted(self.directory.rglob('*')), before)
 
   def test_a_network_that_differs_is_not_written(self):
-    other = isometric.IsometricModel(
+    other = isometric_model.IsometricModel(
         self.model.config, dict.fromkeys(_TASKS, 10), seed=1)
     wrong = fold.folding.fold(other, 'mnist')
     with (mock.patch.object(fold.folding, 'fold', return_value=wrong),

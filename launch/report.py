@@ -18,12 +18,12 @@ from absl import app
 from absl import flags
 
 from launch import entry
-from launch import run_records
-from launch import run_report
 from launch import shared_flags
-from launch import table_report
+from launch.reports import run_report
+from launch.reports import table_report
 from mixture_modules import files
-from trainers import records
+from trainers.runs import records
+from trainers.runs import run_reader
 
 _DIRECTORY = 'report'
 _PAGE = 'index.html'
@@ -64,7 +64,7 @@ def write_report(workdir):
         f'{_PAGE}; received other files, which are never overwritten: move '
         'them away.')
   if (workdir / records.RUN).exists():
-    page = run_report.make_page(run_records.Run(workdir))
+    page = run_report.make_page(run_reader.Run(workdir))
   elif cells := table_report.find_cells(workdir):
     page = table_report.make_page(workdir.resolve().name, cells)
   else:

@@ -47,19 +47,19 @@ from absl import app
 from absl import flags
 import keras
 
-from launch import adaptation_tables
 from launch import entry
-from launch import paper_adaptations
-from launch import paper_tables
-from launch import paper_transfers
 from launch import run_flags
 from launch import shared_flags
-from launch import table_runs
-from launch import table_text
-from launch import transfer_banks
-from launch import transfer_tables
+from launch.tables import adaptation_rows
+from launch.tables import adaptation_tables
+from launch.tables import table_jobs
+from launch.tables import table_lines
+from launch.tables import trained_rows
+from launch.tables import transfer_banks
+from launch.tables import transfer_rows
+from launch.tables import transfer_tables
 import mixture_modules as mm
-from trainers import run_config
+from trainers.runs import run_config
 
 _TABLE = flags.DEFINE_enum(
     'table', None, [str(number) for number in range(1, 13)],
@@ -69,9 +69,9 @@ _ROWS = flags.DEFINE_list(
     'of 3, 4, 11 and 12 with * for anything. Default: all.')
 _COLUMN = flags.DEFINE_list(
     'column', None, 'Domains of Table 3: '
-    f'{", ".join(paper_adaptations.COLUMNS)}. Default: all.')
+    f'{", ".join(adaptation_rows.COLUMNS)}. Default: all.')
 _SEEDS = flags.DEFINE_list('seeds', ['0'], 'One run of every row for each.')
-_ADAPTATIONS = (3, *paper_adaptations.DOMAIN_TABLES)
+_ADAPTATIONS = (3, *adaptation_rows.DOMAIN_TABLES)
 flags.mark_flag_as_required('table')
 flags.adopt_module_key_flags(run_flags)
 for _name in ('workdir', 'data_dir', 'smoke', 'from', 'task', 'target'):
@@ -91,10 +91,10 @@ def main(argv):
     text = table_7()
   elif number in _ADAPTATIONS:
     text = adaptation_table(number, workdir)
-  elif number in paper_transfers.TABLES:
-    text = transfer_table(paper_transfers.TABLES[number], workdir)
+  elif number in transfer_rows.TABLES:
+    text = transfer_table(transfer_rows.TABLES[number], workdir)
   else:
-    text = trained_table(paper_tables.TRAINED[number], workdir)
+    text = trained_table(trained_rows.TRAINED[number], workdir)
   _write(workdir, text, number)
   print(text)
 
@@ -109,7 +109,7 @@ def _write(workdir, text, number):
 def _check_flags(number):
   """Refuses what a table has no use for."""
   used = {'workdir', 'data_dir', 'smoke'}
-  if number in paper_transfers.TABLES:
+  if number in transfer_rows.TABLES:
     used |= {'from', 'task'}
   if number in _ADAPTATIONS:
     used |= {'from'} | ({'target'} if number == 3 else set())
@@ -129,17 +129,17 @@ def trained_table(table, workdir):
   """
   rows, seeds = _chosen(table.rows), _chosen_seeds()
   decided = {'pool', 'seed'} if table.columns else {'pool', 'seed', 'tasks'}
-  decided |= {table_runs.flag_name(flag)
+  decided |= {table_jobs.flag_name(flag)
               for row in table.rows for flag in row.flags}
   for argument in run_flags.given():
-    if table_runs.flag_name(argument) in decided:
+    if table_jobs.flag_name(argument) in decided:
       raise ValueError(f'{argument} cannot be given: rows decide it, or '
                        '--seeds.')
   jobs = [job for row in rows for seed in seeds
           for job in _jobs(row, seed, workdir, bool(table.columns))]
-  with _written_if_stopped(workdir, table_text.trained, table):
-    table_runs.run_all(jobs, workdir, shared_flags.SMOKE.value)
-  return table_text.trained(table, workdir)
+  with _written_if_stopped(workdir, table_lines.trained, table):
+    table_jobs.run_all(jobs, workdir, shared_flags.SMOKE.value)
+  return table_lines.trained(table, workdir)
 
 
 @contextlib.contextmanager
@@ -173,7 +173,7 @@ def transfer_table(table, workdir):
   with _written_if_stopped(workdir, transfer_tables.markdown, table):
     if not smoke:
       transfer_banks.check_data(jobs)
-    table_runs.run_all(sum(jobs.values(), []), workdir, smoke)
+    table_jobs.run_all(sum(jobs.values(), []), workdir, smoke)
   return transfer_tables.markdown(table, workdir)
 
 
@@ -181,7 +181,7 @@ def adaptation_table(number, workdir):
   """Runs the models and adaptations that are asked for.
 
   Args:
-    number: Of the table: 3, or of `paper_adaptations.DOMAIN_TABLES`.
+    number: Of the table: 3, or of `adaptation_rows.DOMAIN_TABLES`.
     workdir: Directory of these tables.
 
   Returns:
@@ -189,10 +189,10 @@ def adaptation_table(number, workdir):
   """
   seeds, given = _chosen_seeds(), _given_without_seed()
   smoke, data_dir = shared_flags.SMOKE.value, shared_flags.DATA_DIR.value
-  table = paper_adaptations.DOMAIN_TABLES.get(number)
+  table = adaptation_rows.DOMAIN_TABLES.get(number)
   columns = [table.column] if table else _chosen_columns()
   rows = adaptation_tables.choose(
-      table.rows if table else paper_adaptations.ROWS, _ROWS.value)
+      table.rows if table else adaptation_rows.ROWS, _ROWS.value)
   banks = adaptation_tables.find_banks(
       shared_flags.FROM.value, columns, {row.bank for row in rows})
   targets = shared_flags.TARGET.value and shared_flags.TARGET.value.split(',')
@@ -209,19 +209,19 @@ def adaptation_table(number, workdir):
   with _written_if_stopped(workdir, make_text, table, number):
     if not smoke:
       transfer_banks.check_data(jobs, 'column')
-    table_runs.run_all(sum(jobs.values(), []), workdir, smoke)
+    table_jobs.run_all(sum(jobs.values(), []), workdir, smoke)
   return make_text(table, workdir)
 
 
 def _given_without_seed():
   given = run_flags.given()
-  if any(table_runs.flag_name(argument) == 'seed' for argument in given):
+  if any(table_jobs.flag_name(argument) == 'seed' for argument in given):
     raise ValueError('--seed cannot be given: give --seeds.')
   return given
 
 
 def _chosen_columns():
-  known = list(paper_adaptations.COLUMNS)
+  known = list(adaptation_rows.COLUMNS)
   columns = known if _COLUMN.value is None else _COLUMN.value
   wrong = [name for name in columns if name not in known]
   if wrong:
@@ -254,16 +254,16 @@ def _jobs(row, seed, workdir, with_training):
   own = dict(flag.strip('-').partition('=')[::2] for flag in row.flags)
   useless = run_flags.useless_for(own.get('signature', 'softmax'))
   given = [argument for argument in run_flags.given()
-           if table_runs.flag_name(argument) not in useless]
+           if table_jobs.flag_name(argument) not in useless]
   if shared_flags.SMOKE.value:
     given.append('--smoke')
-  run = table_runs.Job(
+  run = table_jobs.Job(
       f'{row.name}, seed {seed}', (*row.flags, *given, f'--seed={seed}'),
-      table_text.row_directory(workdir, row.name) / f'seed{seed}',
+      table_lines.row_directory(workdir, row.name) / f'seed{seed}',
       data_dir=shared_flags.DATA_DIR.value)
   evaluation = dataclasses.replace(
       run, name=f'{run.name}, on training data', module='launch.evaluate',
-      flags=('--split=train',), makes=table_text.TRAINING)
+      flags=('--split=train',), makes=table_lines.TRAINING)
   return [run, evaluation] if with_training else [run]
 
 
@@ -272,11 +272,11 @@ def table_7():
   small, large = count_parts('small'), count_parts('large')
   lines = [[title, paper_small, f'{small[part]:,}' + _per_class(part),
             paper_large, f'{large[part]:,}' + _per_class(part)]
-           for title, part, paper_small, paper_large in paper_tables.PARTS]
-  return table_text.markdown(
+           for title, part, paper_small, paper_large in trained_rows.PARTS]
+  return table_lines.markdown(
       'Table 7: parameters of each part', [
           'part', 'paper, rho = 0.6', 'ours', 'paper, rho = 1', 'ours'],
-      lines, paper_tables.PARTS_NOTES)
+      lines, trained_rows.PARTS_NOTES)
 
 
 def _per_class(part):

@@ -9,17 +9,17 @@ from absl.testing import flagsaver
 from absl.testing import parameterized
 import tensorflow as tf
 
-from launch import paper_tables
-from launch import paper_transfers
 from launch import reproduce
-from mixture_modules import isometric_config
+from launch.tables import trained_rows
+from launch.tables import transfer_rows
+from mixture_modules.isometric import isometric_config
 
-_TINY = paper_tables.Table('A table', (
-    paper_tables.Row('tiny/row', 50.0, (
+_TINY = trained_rows.Table('A table', (
+    trained_rows.Row('tiny/row', 50.0, (
         '--tasks=optdigits', '--num_layers=2', '--num_templates=2',
         '--depth_multiplier=0.2', '--image_size=8', '--nouse_se'),
                      'optdigits'),
-    paper_tables.Row('other', None, ('--tasks=mnist',), 'mnist')), ('A note.',))
+    trained_rows.Row('other', None, ('--tasks=mnist',), 'mnist')), ('A note.',))
 
 
 class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
@@ -42,7 +42,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
     self.assertIn('| Logits | 256C | 256 C + C | 1280C | 1,280 C + C |', text)
 
   def test_table_1_names_presets_and_every_note(self):
-    table = paper_tables.TRAINED[1]
+    table = trained_rows.TRAINED[1]
     for row in table.rows:
       preset = row.flags[0].removeprefix('--preset=')
       self.assertIn(preset, isometric_config.PRESETS)
@@ -51,7 +51,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.parameters((5, 36), (6, 6))
   def test_tables_of_signatures_name_what_can_be_built(self, number, count):
-    rows = paper_tables.TRAINED[number].rows
+    rows = trained_rows.TRAINED[number].rows
     self.assertLen({row.name for row in rows}, count)
     for row in rows:
       self.assertBetween(row.paper, 60, 68)
@@ -69,7 +69,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_rows_get_the_flags_that_they_have_a_use_for(self):
     given = ['--clustering=0.1', '--epochs=8', '--mixture_lr_multiplier=2']
-    rows = {row.name: row for row in paper_tables.TRAINED[5].rows}
+    rows = {row.name: row for row in trained_rows.TRAINED[5].rows}
     with mock.patch.object(
         reproduce.run_flags, 'given', lambda: list(given)):
       mixture, cyclic = (
@@ -80,7 +80,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
                      ['--epochs=8'])
 
   def test_rows_of_table_8_can_be_built(self):
-    table = paper_tables.TRAINED[8]
+    table = trained_rows.TRAINED[8]
     configs = {}
     for row in table.rows:
       values = dict(flag.removeprefix('--').split('=') for flag in row.flags)
@@ -109,7 +109,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
           mock.patch.object(reproduce.table_runs, 'run_all') as run_all,
           tempfile.TemporaryDirectory() as workdir):
       text = reproduce.trained_table(
-          paper_tables.TRAINED[8], pathlib.Path(workdir))
+          trained_rows.TRAINED[8], pathlib.Path(workdir))
       run, evaluation = run_all.call_args.args[0]
       with (flagsaver.flagsaver(rows=['tiny/row']),
             self.assertRaisesRegex(ValueError, '--tasks=.* cannot be given')):
@@ -127,7 +127,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
                               seeds=['0', '1'], smoke=True),
           mock.patch.object(reproduce.table_runs, 'run_all') as run_all):
       text = reproduce.transfer_table(
-          paper_transfers.TABLES[9], pathlib.Path(workdir))
+          transfer_rows.TABLES[9], pathlib.Path(workdir))
     jobs = run_all.call_args.args[0]
     self.assertLen(jobs, 1 + 2 * 4 * 2)
     self.assertIn('| digits | usps | random | - | 93.76 | - | 96.05 |', text)
@@ -143,7 +143,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
       ('data', {'data_dir': '/nowhere'}, 'kmnist: expected the prepared'))
   def test_nothing_is_run_that_a_transfer_would_refuse(self, values, message):
     values = {'task': 'kmnist', 'rows': 'mw/16', **values}
-    table = paper_transfers.TABLES[2]
+    table = transfer_rows.TABLES[2]
     with (tempfile.TemporaryDirectory() as workdir,
           flagsaver.as_parsed(**values),
           mock.patch.object(reproduce.table_runs, 'run_all') as run_all,
@@ -157,7 +157,7 @@ class ReproduceTest(parameterized.TestCase, tf.test.TestCase):
       workdir = pathlib.Path(folder) / 'table'
       for _ in range(2):
         with self.assertRaisesRegex(ValueError, 'nothing was run'):
-          reproduce.transfer_table(paper_transfers.TABLES[9], workdir)
+          reproduce.transfer_table(transfer_rows.TABLES[9], workdir)
         is_written = workdir.exists()
         workdir.mkdir(exist_ok=True)
       self.assertTrue(is_written)

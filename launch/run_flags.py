@@ -8,13 +8,13 @@ import pathlib
 
 from absl import flags
 
-from mixture_modules import isometric_config
 from mixture_modules import regularizers
 from mixture_modules import signatures
-from trainers import records
-from trainers import run_config
+from mixture_modules.isometric import isometric_config
 from trainers import schedules
 from trainers.data import image_task
+from trainers.runs import records
+from trainers.runs import run_config
 
 _PRESET = flags.DEFINE_enum(
     'preset', None, sorted(isometric_config.PRESETS),

@@ -9,10 +9,10 @@ from absl.testing import flagsaver
 from absl.testing import parameterized
 
 from launch import run_flags
-from mixture_modules import isometric_config
-from trainers import records
-from trainers import run_config
+from mixture_modules.isometric import isometric_config
 from trainers.data import catalog
+from trainers.runs import records
+from trainers.runs import run_config
 
 
 def make_config(resumed=None, default_preset='default', **values):

@@ -25,17 +25,17 @@ from absl import app
 from absl import flags
 
 from launch import entry
-from launch import origins
-from launch import results
 from launch import shared_flags
-from mixture_modules import task_files
-from mixture_modules import task_fit
+from launch.reports import results_text
 from mixture_modules import tensor_files
-from trainers import records
-from trainers import saved_models
+from mixture_modules.isometric import task_files
+from mixture_modules.isometric import task_fit
 from trainers.data import catalog
 from trainers.data import pipeline
 from trainers.data import transforms
+from trainers.runs import origins
+from trainers.runs import records
+from trainers.runs import saved_models
 
 _EXPORT = flags.DEFINE_string(
     'export', None, 'Task to write to --output.')
@@ -123,7 +123,7 @@ def list_tasks(saved):
         str(task['classes']), task['head'], f'{task["own_parameters"]:,}',
         f'{size:,}', f'{top1[name]:.2%}' if name in top1 else '-',
         task['signature']))
-  print(results.align(rows))
+  print(results_text.align(rows))
   print(f'{model.config.num_templates} templates, {model.config.num_layers} '
         f'layers; {model.parameter_report()["total"]:,} trained parameters in '
         f'all. Signature: the strongest template of each layer.\n'
@@ -176,7 +176,7 @@ def show(path):
   rows += [('numbers', f'{sum(a.size for a in file.tensors.values()):,}'),
            ('fingerprint of its model', file.fingerprint)]
   width = max(len(value) for _, value in rows)
-  print(results.align([(key, value.ljust(width)) for key, value in rows]))
+  print(results_text.align([(key, value.ljust(width)) for key, value in rows]))
 
 
 def _text(value):

@@ -16,15 +16,15 @@ import tensorflow as tf
 from launch import evaluate
 from launch import report
 from launch import tasks
-from mixture_modules import isometric
-from mixture_modules import parameters
-from mixture_modules import task_files
 from mixture_modules import tensor_files
-from trainers import records
-from trainers import saved_models
-from trainers import toy
+from mixture_modules.isometric import isometric_model
+from mixture_modules.isometric import parameters
+from mixture_modules.isometric import task_files
 from trainers.data import mocking
 from trainers.data import pipeline
+from trainers.runs import records
+from trainers.runs import saved_models
+from trainers.testing import toy
 
 _TASKS = ('mnist', 'mnist+blur', 'usps')
 
@@ -48,7 +48,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
     cls.addClassCleanup(directory.cleanup)
     cls.source = pathlib.Path(directory.name) / 'source'
     config = toy.make_config(_TASKS)
-    cls.model = isometric.IsometricModel(
+    cls.model = isometric_model.IsometricModel(
         config.model, dict.fromkeys(_TASKS, 10), seed=0)
     rng = np.random.default_rng(0)
     for name, variable in cls.model.named_variables().items():

@@ -15,18 +15,18 @@ from absl import app
 from absl import flags
 
 from launch import entry
-from launch import plots
-from launch import results
 from launch import run_flags
 from launch import shared_flags
 from launch import training_flags
+from launch.reports import results_text
+from launch.reports import signature_plots
 from trainers import loop
-from trainers import records
 from trainers import strategies
 from trainers import supervised
 from trainers.data import catalog
 from trainers.data import mocking
 from trainers.data import pipeline
+from trainers.runs import records
 
 _STRATEGY = flags.DEFINE_enum(
     'strategy', 'default', strategies.NAMES, 'One device, all devices of this '
@@ -76,14 +76,14 @@ def train(config, strategy, workdir, cadence, kind='train'):
   seconds = loop.run(trainer, workdir, cadence, resume, chief,
                      config.to_json())
   with trainer.ema.applied():
-    found = results.collect(
+    found = results_text.collect(
         trainer.network, 'test', 'ema', trainer.steps, seconds)
   if chief:
     records.write_json(f'{workdir}/{records.RESULTS}', found)
-    plots.save_signatures(
+    signature_plots.save_signatures(
         {name: result['mixtures'] for name, result in found['tasks'].items()},
         f'{workdir}/signatures.png')
-    print(results.format_table(found))
+    print(results_text.format_table(found))
     print(f'Picture of the signatures: {workdir}/signatures.png')
   return found
 

@@ -14,11 +14,11 @@ from matplotlib import image as mpl_image
 import numpy as np
 import tensorflow as tf
 
-from launch import command_server
-from trainers import checkpoints
-from trainers import records
-from trainers.data import builders
+from launch.testing import command_server
 from trainers.data import catalog
+from trainers.data.datasets import builders
+from trainers.runs import checkpoints
+from trainers.runs import records
 
 _TINY = (
     '--depth_multiplier=0.2', '--num_layers=2', '--num_templates=2',

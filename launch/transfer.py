@@ -24,20 +24,20 @@ from absl import app
 from absl import flags
 
 from launch import entry
-from launch import origins
-from launch import plots
-from launch import results
 from launch import run_flags
 from launch import shared_flags
 from launch import training_flags
-from mixture_modules import tune_scopes
+from launch.reports import results_text
+from launch.reports import signature_plots
+from mixture_modules.isometric import tune_scopes
 from trainers import evaluation
-from trainers import records
-from trainers import saved_models
 from trainers import supervised
-from trainers import transfer
-from trainers import transfer_config
 from trainers.data import mocking
+from trainers.runs import origins
+from trainers.runs import records
+from trainers.runs import saved_models
+from trainers.transfer import transfer_config
+from trainers.transfer import transfer_start
 
 INITIAL = 'initial.json'  # how the task began, written before step 1
 _STEPS = 500
@@ -163,18 +163,19 @@ def run(asked, config, saved, workdir, former, kind):
   origin = decides.get('origin')
   records.check(workdir, decides, kind, bool(former))
   origins.check(saved, workdir, asked.source, origin)
-  data, facts = transfer.load_data(asked, config, shared_flags.DATA_DIR.value)
+  data, facts = transfer_start.load_data(
+      asked, config, shared_flags.DATA_DIR.value)
   if former:
     records.check_data(workdir, {name: facts})
   if not is_begun:
-    transfer.check(asked, model, saved.tasks, data, config)
+    transfer_start.check(asked, model, saved.tasks, data, config)
   records.claim(
       workdir, decides, kind, bool(former), {**saved.tasks, name: facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(config)
   network = evaluation.Network(model, {name: data}, config.eval_batch_size)
   if not is_begun:
-    start = transfer.begin(asked, model, saved.tasks, data, config)
+    start = transfer_start.begin(asked, model, saved.tasks, data, config)
     records.write_json(workdir / INITIAL, {
         'start': start, **{split: network.evaluate(split)[name]
                            for split in ('validation', 'test')}})
@@ -182,7 +183,7 @@ def run(asked, config, saved, workdir, former, kind):
   print(format_start(initial['start']), flush=True)
   for text in warnings(initial['start']):
     print(f'warning: {text}', file=sys.stderr)
-  tuning = transfer.Tuning(
+  tuning = transfer_start.Tuning(
       model, name, initial['start']['tune'], data, config)
   if not is_begun:
     tuning.save_start(workdir, decides)
@@ -192,7 +193,7 @@ def run(asked, config, saved, workdir, former, kind):
     pictures = network.mixtures()
   found['transfer']['origin'] = origin
   records.write_json(workdir / records.RESULTS, found)
-  plots.save_signatures(pictures, f'{workdir}/signatures.png')
+  signature_plots.save_signatures(pictures, f'{workdir}/signatures.png')
   print(format_results(found))
   print(f'Picture of the signatures: {workdir}/signatures.png')
   return found
@@ -202,7 +203,7 @@ def _collect(asked, network, initial, tuning, seconds):
   """What results.json says; see `launch/README.md`."""
   name, data = asked.name, network.data[asked.name]
   return {
-      **results.collect(network, 'test', 'ema', tuning.steps, seconds),
+      **results_text.collect(network, 'test', 'ema', tuning.steps, seconds),
       'initial': {name: initial['test']},
       'validation': {'initial': {name: initial['validation']},
                      'final': network.evaluate('validation')},
@@ -239,7 +240,7 @@ def format_start(start):
                             for kind in ('scores', 'coefficients'))
       rows.append((name, '' if score is None else f'{score:.2%}',
                    '' if coefficient is None else f'{coefficient:.4f}'))
-    lines.append(results.align(rows))
+    lines.append(results_text.align(rows))
     if start['scored_by']:
       images = ', '.join(f'{count:,} of {split}' for split, count
                          in (start.get('score_images') or {}).items())
@@ -268,7 +269,7 @@ def format_results(found):
     rows.append((name, split, f'{initial[name]["top1"]:.2%}',
                  f'{final[name]["top1"]:.2%}', f'{final[name]["loss"]:.4f}',
                  f'{final[name]["examples"]:,}'))
-  return (f'{results.align(rows)}\nafter {found["steps"]:,} steps on '
+  return (f'{results_text.align(rows)}\nafter {found["steps"]:,} steps on '
           f'{facts["train_examples"]:,} images; the task added '
           f'{facts["own_parameters"]:,} parameters of its own; '
           f'{facts["tuned_parameters"]:,} were tuned')

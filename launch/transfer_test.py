@@ -9,13 +9,13 @@ import tempfile
 from absl.testing import parameterized
 import tensorflow as tf
 
-from launch import command_server
-from launch import toy_records
 from launch import transfer
-from trainers import checkpoints
-from trainers import records
-from trainers import saved_models
+from launch.testing import command_server
 from trainers.data import mocking
+from trainers.runs import checkpoints
+from trainers.runs import records
+from trainers.runs import saved_models
+from trainers.testing import toy_records
 
 _FLAGS = ('--smoke', '--task=usps')
 _LEARNED = ('--init=learned', '--deterministic', '--tune=head,mixture',

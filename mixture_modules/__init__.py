@@ -6,9 +6,11 @@ task and a layer.
 """
 
 from mixture_modules import regularizers
-from mixture_modules.folding import fold
-from mixture_modules.isometric import IsometricModel
-from mixture_modules.isometric_config import IsometricConfig
+from mixture_modules.isometric.folding import fold
+from mixture_modules.isometric.isometric_config import IsometricConfig
+from mixture_modules.isometric.isometric_model import IsometricModel
+from mixture_modules.isometric.task_files import load_task
+from mixture_modules.isometric.task_files import save_task
 from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
@@ -17,8 +19,6 @@ from mixture_modules.signatures import Signature
 from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture
 from mixture_modules.signatures import total_variation
-from mixture_modules.task_files import load_task
-from mixture_modules.task_files import save_task
 from mixture_modules.template_bank import TemplateBank
 
 __version__ = '0.1.0'

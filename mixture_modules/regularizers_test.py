@@ -1,6 +1,5 @@
 """Tests of the regularisers against their definitions (section 3.2)."""
 
-import itertools
 
 from absl.testing import parameterized
 import keras
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 from mixture_modules import regularizers
 from mixture_modules import template_bank
+from mixture_modules.testing import numpy_regularizers
 
 
 def make_bank(num_templates, scale=1.0, seed=0):
@@ -27,37 +27,6 @@ def make_mixtures(num_layers, num_templates, seed=1):
   return rng.dirichlet(np.ones(num_templates), num_layers).astype('float32')
 
 
-def direct_entropy(mixtures):
-  """-sum_l sum_k xi_lk log xi_lk."""
-  return -sum(x * np.log(x) for x in mixtures.astype('float64').ravel() if x)
-
-
-def whole_templates(bank):
-  """`[K, parameters]` float64: all parameters of each template."""
-  return np.concatenate(
-      [bank.templates(slot).numpy().reshape(bank.num_templates, -1)
-       for slot in bank.slots], axis=1).astype('float64')
-
-
-def direct_clustering(mixtures, bank, distance, scale=None):
-  """sum_l sum_k xi_lk g(|mean_l - theta_k|), on whole flat templates.
-
-  `scale` is the bounded g's s, by default the templates'.
-  """
-  theta = whole_templates(bank)
-  scale = scale or np.sqrt(np.mean(
-      [np.sum((one - other) ** 2)
-       for one, other in itertools.combinations(theta, 2)]))
-  g = {'identity': lambda d: d, 'square': lambda d: d ** 2,
-       'bounded': lambda d: d ** 2 / (d ** 2 + scale ** 2)}[distance]
-  total = 0.0
-  for xi in mixtures.astype('float64'):
-    mean = sum(x * t for x, t in zip(xi, theta))
-    for x, t in zip(xi, theta):
-      total += x * g(np.sqrt(np.sum((mean - t) ** 2)))
-  return total
-
-
 def clustering(mixtures, bank, distance='identity'):
   return regularizers.clustering(
       mixtures, regularizers.squared_distances(bank), distance)
@@ -72,7 +41,7 @@ class EntropyTest(parameterized.TestCase, tf.test.TestCase):
   def test_matches_numpy(self, num_layers, num_templates):
     mixtures = make_mixtures(num_layers, num_templates)
     self.assertAllClose(regularizers.entropy(mixtures),
-                        direct_entropy(mixtures), rtol=1e-5)
+                        numpy_regularizers.direct_entropy(mixtures), rtol=1e-5)
 
   def test_of_one_hot_and_uniform_rows(self):
     self.assertAllClose(regularizers.entropy(np.eye(4, dtype='float32')), 0.0)
@@ -100,12 +69,13 @@ class ClusteringTest(parameterized.TestCase, tf.test.TestCase):
     received = clustering(mixtures, bank, distance)
     self.assertEqual(received.dtype, tf.float32)
     self.assertAllClose(
-        received, direct_clustering(mixtures, bank, distance), rtol=1e-5,
-        atol=0)
+        received,
+        numpy_regularizers.direct_clustering(mixtures, bank, distance),
+        rtol=1e-5, atol=0)
 
   def test_squared_distances(self):
     bank = make_bank(5)
-    theta = whole_templates(bank)
+    theta = numpy_regularizers.whole_templates(bank)
     expected = np.sum((theta[:, None] - theta[None]) ** 2, -1)
     received = regularizers.squared_distances(bank)
     self.assertAllClose(received, expected, rtol=1e-12, atol=0)
@@ -126,7 +96,8 @@ class ClusteringTest(parameterized.TestCase, tf.test.TestCase):
       exact /= exact.sum(-1, keepdims=True)
       self.assertAllClose(
           clustering(mixtures, bank, distance),
-          direct_clustering(exact, bank, distance), rtol=1e-4, atol=0)
+          numpy_regularizers.direct_clustering(exact, bank, distance),
+          rtol=1e-4, atol=0)
 
   @parameterized.parameters(*_DISTANCES)
   def test_of_one_hot_rows_is_zero(self, distance):
@@ -160,12 +131,13 @@ class ClusteringTest(parameterized.TestCase, tf.test.TestCase):
       loss = clustering(
           tf.nn.softmax(tf.cast(logits, 'float32')), bank, distance)
     gradients = tape.gradient(loss, [logits, templates.value])
-    theta = whole_templates(bank)  # no gradient goes through the scale
+    # No gradient goes through the scale.
+    theta = numpy_regularizers.whole_templates(bank)
     scale = np.sqrt(np.sum((theta[:, None] - theta[None]) ** 2) / 6)
 
     def value():
       xi = np.exp(logits.numpy())
-      return direct_clustering(
+      return numpy_regularizers.direct_clustering(
           xi / xi.sum(-1, keepdims=True), bank, distance, scale)
 
     for variable, gradient in zip((logits, templates), gradients):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mixture_modules import mixture_conv
 from mixture_modules import signatures
 from mixture_modules import template_bank
-from mixture_modules import toy_models
+from mixture_modules.testing import toy_models
 
 
 def _ones(shape, dtype=None):

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules import toy_models
 from mixture_modules import tracing
+from mixture_modules.testing import toy_models
 
 
 class TracedOnceTest(parameterized.TestCase, tf.test.TestCase):

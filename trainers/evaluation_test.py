@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules import isometric
+from mixture_modules.isometric import isometric_model
 from trainers import evaluation
-from trainers import toy
+from trainers.testing import toy
 
 
 class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
@@ -20,7 +20,7 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     keras.utils.set_random_seed(0)
     config = toy.make_config(['one', 'two'])
     cls.data = toy.make_data(config.tasks)
-    cls.model = isometric.IsometricModel(
+    cls.model = isometric_model.IsometricModel(
         config.model, {name: toy.CLASSES for name in config.tasks})
     for task in cls.model.tasks.values():
       task.head.kernel.assign(5 * task.head.kernel)  # far from chance
@@ -51,7 +51,7 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     self.assertBetween(result['top1'], 0.01, 0.99)
 
   def test_no_stale_function_of_a_detached_task(self):
-    model = isometric.IsometricModel(
+    model = isometric_model.IsometricModel(
         self.model.config, {'one': toy.CLASSES})
     evaluator = evaluation.Evaluator(model)
     batches = self.data['one'].eval_batches('test', 100)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from mixture_modules import files
-from mixture_modules import folding
+from mixture_modules.isometric import folding
 
 _TOLERANCE = 1e-4  # of the largest output; runtimes sum in other orders
 

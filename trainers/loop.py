@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from mixture_modules import self_organization
-from trainers import checkpoints
 from trainers import progress
-from trainers import records
+from trainers.runs import checkpoints
+from trainers.runs import records
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,11 +10,11 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from trainers import checkpoints
 from trainers import loop
-from trainers import records
 from trainers import supervised
-from trainers import toy
+from trainers.runs import checkpoints
+from trainers.runs import records
+from trainers.testing import toy
 
 
 class _Trainer:

@@ -3,15 +3,15 @@
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules import isometric
+from mixture_modules.isometric import isometric_model
 from trainers import moving_statistics
-from trainers import toy
+from trainers.testing import toy
 
 
 class MovingStatisticsTest(tf.test.TestCase):
 
   def test_statistics_are_those_of_the_data(self):
-    model = isometric.IsometricModel(
+    model = isometric_model.IsometricModel(
         toy.make_config().model, {'one': 4, 'two': 4}, seed=0)
     task = model.task('one')
     for variable in (task.statistics.mean['input'],

@@ -1,8 +1,8 @@
 """Evaluation of a trained network whose layers are edited (section B)."""
 
-from mixture_modules import rearranging
-from mixture_modules import signature_edits
 from mixture_modules import signatures
+from mixture_modules.isometric import layer_edits
+from mixture_modules.isometric import rearranging
 from trainers import evaluation
 from trainers import moving_statistics
 
@@ -22,7 +22,7 @@ def evaluate(network, config, edits, split, statistics='moved',
   Args:
     network: `evaluation.Network` of the trained model and its data.
     config: Its `RunConfig`.
-    edits: Texts as of `signature_edits.apply`; each edits the trained network.
+    edits: Texts as of `layer_edits.apply`; each edits the trained network.
     split: 'train', 'validation' or 'test'.
     statistics: 'moved': every layer takes its moving statistics along;
       'reestimated': then `num_batches` forward passes in training mode put new
@@ -45,7 +45,7 @@ def evaluate(network, config, edits, split, statistics='moved',
   for edit in edits:
     mixtures = {}
     for name, xi in network.mixtures().items():
-      layers, mixtures[name] = signature_edits.apply(edit, xi)
+      layers, mixtures[name] = layer_edits.apply(edit, xi)
     results[edit] = {
         'layers': [layer + 1 for layer in layers],
         'tasks': copies.evaluate(layers, mixtures, network.data, split)}

@@ -7,12 +7,12 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules import rearranging
-from trainers import checkpoints
+from mixture_modules.isometric import rearranging
 from trainers import evaluation
 from trainers import perturbation
 from trainers import supervised
-from trainers import toy
+from trainers.runs import checkpoints
+from trainers.testing import toy
 
 
 class PerturbationTest(parameterized.TestCase, tf.test.TestCase):

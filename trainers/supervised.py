@@ -7,14 +7,14 @@ tasks' cross-entropies plus weight decay and the mixture regularisers.
 import keras
 import tensorflow as tf
 
-from mixture_modules import isometric
 from mixture_modules import regularizers
-from trainers import checkpoints
+from mixture_modules.isometric import isometric_model
 from trainers import ema as ema_lib
 from trainers import evaluation
 from trainers import optimizers
-from trainers import saved_models
 from trainers.data import pipeline
+from trainers.runs import checkpoints
+from trainers.runs import saved_models
 
 
 class SupervisedTrainer:
@@ -240,7 +240,7 @@ def make_trainer(config, data, strategy, steps=None):
         name: task_data.num_examples('train')
         for name, task_data in data.items()})
   with strategy.scope():
-    model = isometric.IsometricModel(
+    model = isometric_model.IsometricModel(
         config.model,
         {name: task_data.num_classes for name, task_data in data.items()},
         shared_head=config.shared_head, seed=config.seed,

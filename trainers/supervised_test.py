@@ -8,10 +8,10 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules import regularizers_test
-from trainers import checkpoints
+from mixture_modules.testing import numpy_regularizers
 from trainers import supervised
-from trainers import toy
+from trainers.runs import checkpoints
+from trainers.testing import toy
 
 _TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata'
 
@@ -20,14 +20,6 @@ def make_trainer(config, strategy=None, data=None):
   return supervised.make_trainer(
       config, data or toy.make_data(config.tasks),
       strategy or tf.distribute.get_strategy())
-
-
-def run_steps(trainer, steps, start=0):
-  """Scalars of some steps, as floats."""
-  batches = trainer.batches(start)
-  return [{name: float(value) for name, value in trainer.train_step(
-      tf.constant(step, tf.int64), next(batches)).items()}
-          for step in range(start, start + steps)]
 
 
 class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
@@ -40,7 +32,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
   def test_first_losses(self):
     golden = json.loads((_TESTDATA / 'first_losses.json').read_text())
     config = toy.make_config(**golden['changes'])
-    received = [s['loss'] for s in run_steps(make_trainer(config), 4)]
+    received = [s['loss'] for s in toy.run_steps(make_trainer(config), 4)]
     self.assertAllClose(received, golden['losses'], rtol=1e-3,
                         msg=f'{received}')
 
@@ -48,7 +40,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     config = toy.make_config(
         ['one'], steps=60, batch_size=20, ema_decay=0.9, learning_rate=0.05)
     trainer = make_trainer(config)
-    losses = [s['one/loss'] for s in run_steps(trainer, 60)]
+    losses = [s['one/loss'] for s in toy.run_steps(trainer, 60)]
     self.assertLess(np.mean(losses[-5:]), 0.3 * np.mean(losses[:5]))
     for split, count in (('train', 36), ('validation', 4), ('test', 23)):
       result = trainer.evaluate(split)['one']
@@ -66,7 +58,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     trainer = make_trainer(toy.make_config(
         ['one'], steps=30, batch_size=20, learning_rate=0.02, signature=kind))
     before = trainer.mixtures()['one']
-    losses = [s['one/loss'] for s in run_steps(trainer, 30)]
+    losses = [s['one/loss'] for s in toy.run_steps(trainer, 30)]
     self.assertLess(np.mean(losses[-5:]), 0.7 * np.mean(losses[:5]))
     self.assertGreater(np.abs(trainer.mixtures()['one'] - before).max(), 1e-3)
 
@@ -77,7 +69,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     images = {name: batch[0].shape
               for name, batch in next(trainer.batches(0)).items()}
     self.assertEqual(images, {'one': (8, 8, 8, 3), 'two': (4, 8, 8, 3)})
-    for scalars in run_steps(trainer, 2):
+    for scalars in toy.run_steps(trainer, 2):
       self.assertAllClose(
           scalars['loss'],
           2 * scalars['one/loss'] + 0.25 * scalars['two/loss'], rtol=1e-5)
@@ -85,7 +77,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
   def test_zero_weight_trains_nothing_of_a_task(self):
     trainer = make_trainer(toy.make_config(loss_weights=(1.0, 0.0)))
     before = checkpoints.snapshot(trainer.model.named_variables())
-    run_steps(trainer, 3)
+    toy.run_steps(trainer, 3)
     after = checkpoints.snapshot(trainer.model.named_variables())
     moved = {key for key in before
              if before[key].tobytes() != after[key].tobytes()}
@@ -131,7 +123,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
   def test_restores_into_a_fresh_trainer(self):
     config = toy.make_config(dropout=0.3)
     trainer = make_trainer(config)
-    run_steps(trainer, 2)
+    toy.run_steps(trainer, 2)
     saved = checkpoints.snapshot(trainer.state())
     fresh = make_trainer(config)
     for variable in fresh.state().values():
@@ -139,11 +131,12 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     checkpoints.restore(fresh.state(), saved)
     self.assertSameBits(checkpoints.snapshot(fresh.state()), saved)
     self.assertAllClose(
-        run_steps(fresh, 3, 2)[-1], run_steps(trainer, 3, 2)[-1], rtol=1e-4)
+        toy.run_steps(fresh, 3, 2)[-1], toy.run_steps(trainer, 3, 2)[-1],
+        rtol=1e-4)
 
   def test_evaluates_averages_and_brings_the_weights_back(self):
     trainer = make_trainer(toy.make_config(learning_rate=0.1))
-    run_steps(trainer, 3)
+    toy.run_steps(trainer, 3)
     before = checkpoints.snapshot(trainer.state())
     ema = trainer.evaluate('test')
     raw = trainer.evaluate('test', weights='raw')
@@ -182,7 +175,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     for key in decayed:
       self.assertAllClose(gradients[key], decay * named[key].numpy())
     # And it is in the loss, once for both tasks.
-    scalars = run_steps(trainer, 1)[0]
+    scalars = toy.run_steps(trainer, 1)[0]
     self.assertAllClose(
         scalars['loss'] - scalars['one/loss'] - scalars['two/loss'], expected,
         rtol=1e-3)
@@ -199,10 +192,10 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     expected = 0.0
     for xi in trainer.mixtures().values():
       self.assertLen(xi, config.model.num_layers)
-      expected += 0.5 * regularizers_test.direct_entropy(xi)
-      expected += 0.25 * regularizers_test.direct_clustering(
+      expected += 0.5 * numpy_regularizers.direct_entropy(xi)
+      expected += 0.25 * numpy_regularizers.direct_clustering(
           xi, trainer.model.bank, config.clustering_distance)
-    scalars = run_steps(trainer, 1)[0]
+    scalars = toy.run_steps(trainer, 1)[0]
     self.assertAllClose(
         scalars['loss'] - scalars['one/loss'] - scalars['two/loss'], expected,
         rtol=1e-3)
@@ -210,9 +203,9 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
   def test_mixed_precision(self):
     config = toy.make_config(use_se=True)
     trainer = make_trainer(config.replace(precision='mixed_bfloat16'))
-    scalars = run_steps(trainer, 3)
+    scalars = toy.run_steps(trainer, 3)
     self.assertTrue(np.isfinite([s['loss'] for s in scalars]).all())
-    exact = run_steps(make_trainer(config), 1)[0]
+    exact = toy.run_steps(make_trainer(config), 1)[0]
     self.assertAllClose(scalars[0]['loss'], exact['loss'], rtol=0.05)
     self.assertNotEqual(scalars[0]['loss'], exact['loss'])
     self.assertEqual(trainer.model.block.compute_dtype, 'bfloat16')
@@ -264,7 +257,7 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
       data = {name: _Doubled(task_data) for name, task_data
               in toy.make_data(config.tasks).items()}
       trainers.append(make_trainer(config, strategy, data))
-      scalars.append(run_steps(trainers[-1], 4))
+      scalars.append(toy.run_steps(trainers[-1], 4))
     for mirrored, single in zip(*scalars):
       self.assertAllClose(mirrored, single, rtol=1e-3, atol=1e-5)
     mirrored, single = (checkpoints.snapshot(t.state()) for t in trainers)
@@ -288,7 +281,7 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
       losses.append(float(single.train_step(
           tf.constant(0, tf.int64), batches)['loss']))
       states.append(checkpoints.snapshot(single.state()))
-    received = run_steps(mirrored, 1)[0]['loss']
+    received = toy.run_steps(mirrored, 1)[0]['loss']
     self.assertGreater(abs(losses[0] - losses[1]), 0.01)
     self.assertAllClose(received, np.mean(losses), rtol=1e-4)
     after = checkpoints.snapshot(mirrored.state())
@@ -311,7 +304,7 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
         dropout=0.5, norm='private', entropy=0.1, learning_rate=0.1),
         self.strategy)
     before = checkpoints.snapshot(trainer.state())
-    run_steps(trainer, 3)
+    toy.run_steps(trainer, 3)
     after = checkpoints.snapshot(trainer.state())
     self.assertSameBitsAsMirrored(trainer, after)
     still = {key for key in after
@@ -324,7 +317,7 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
   def test_restores_all_replicas(self):
     config = toy.make_config(dropout=0.5)
     single = make_trainer(config)
-    run_steps(single, 2)
+    toy.run_steps(single, 2)
     arrays = checkpoints.snapshot(single.state())
     mirrored = make_trainer(config, self.strategy)
     checkpoints.restore(mirrored.state(), arrays)

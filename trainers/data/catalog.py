@@ -7,13 +7,13 @@ Besides the declared data sets, `folder:PATH` is a user's own images,
 
 import difflib
 
-from trainers.data import digits
-from trainers.data import domains
 from trainers.data import folders
-from trainers.data import groups
-from trainers.data import natural
 from trainers.data import prepared
 from trainers.data import transforms
+from trainers.data.datasets import digits
+from trainers.data.datasets import domains
+from trainers.data.datasets import groups
+from trainers.data.datasets import natural
 
 _FOLDER, _IMAGES, _TFDS, _POOL = 'folder:', 'images:', 'tfds:', 'pool:'
 _TASKS = {task.name: task

@@ -8,8 +8,8 @@ import PIL.Image
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainers.data import builders
 from trainers.data import catalog
+from trainers.data.datasets import builders
 
 # As published: TFDS's catalogue has all but those that our builders count.
 _SIZES = {

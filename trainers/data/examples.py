@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.data import augmentation
-from trainers.data import builders
 from trainers.data import folders
 from trainers.data import reading
 from trainers.data import tfrecords
 from trainers.data import views
+from trainers.data.datasets import builders
 
 _CHUNK = 256  # images handled at once while reading
 

@@ -14,8 +14,8 @@ from trainers.data import augmentation
 from trainers.data import catalog
 from trainers.data import examples
 from trainers.data import folders
-from trainers.data import made_photos
 from trainers.data import views
+from trainers.testing import made_photos
 
 _SIZE = 16
 

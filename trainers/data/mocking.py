@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainers.data import catalog
-from trainers.data import class_lists
 from trainers.data import tfrecords
+from trainers.data.datasets import class_lists
 
 _SIDE = 64  # of images whose sizes vary
 

@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainers.data import builders
 from trainers.data import views
+from trainers.data.datasets import builders
 
 _CHUNK = 256  # images handled at once while reading
 

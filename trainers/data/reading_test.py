@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainers.data import builders
 from trainers.data import catalog
 from trainers.data import image_task
 from trainers.data import reading
+from trainers.data.datasets import builders
 
 
 def _mock(images, labels):

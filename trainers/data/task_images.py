@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.data import class_balance
-from trainers.data import class_lists
 from trainers.data import examples
+from trainers.data.datasets import class_lists
 
 SPLITS = ('train', 'validation', 'test')
 TEST_FRACTION = 0.2  # held out where a data set has no test split

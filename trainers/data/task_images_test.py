@@ -7,9 +7,9 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from trainers.data import class_lists
-from trainers.data import made_photos
 from trainers.data import task_images
+from trainers.data.datasets import class_lists
+from trainers.testing import made_photos
 
 _SIZE = 8
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from trainers.data import builders
+from trainers.data.datasets import builders
 
 _HEAD, _TAIL = 12, 4  # bytes of a record before and after its content
 _CHUNK = 256

@@ -9,8 +9,8 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from trainers.data import made_photos
 from trainers.data import tfrecords
+from trainers.testing import made_photos
 
 
 def _open(builder, split='train'):

@@ -8,8 +8,8 @@ from PIL import Image
 import tensorflow as tf
 
 from trainers.data import augmentation
-from trainers.data import made_photos
 from trainers.data import views
+from trainers.testing import made_photos
 
 _SIZE = 16
 

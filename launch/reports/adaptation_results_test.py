@@ -1,0 +1,105 @@
+"""Tests of what is said of an adaptation, on one that truly collapses."""
+
+import tempfile
+
+import tensorflow as tf
+
+from launch.reports import adaptation_results
+from trainers import loop
+from trainers.runs import checkpoints
+from trainers.testing import toy_adaptation
+
+_TARGET = toy_adaptation.TARGET
+
+
+def bits(arrays):
+  return {key: array.tobytes() for key, array in arrays.items()}
+
+
+class CollapseTest(tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    """Runs ADDA with absurd learning rates; keeps what the guard saw."""
+    super().setUpClass()
+    cls.trainer = trainer = toy_adaptation.make_trainer(
+        'adda', {'steps': 20, 'learning_rate': 1.0,
+                 'mixture_learning_rate': 10.0},
+        tune=('mixture', 'input_adapter'), watch_every=1, choose='last')
+    cls.seen = {}
+    observe = trainer.guard.observe
+
+    def observe_and_keep(step, scores):
+      cls.seen[step] = (scores['information'], bits(checkpoints.snapshot(
+          trainer.network.own_variables())))
+      return observe(step, scores)
+
+    trainer.guard.observe = observe_and_keep
+    cls.before = adaptation_results.others_digest(trainer.model, _TARGET)
+    cls.initial = trainer.evaluate('test')[_TARGET]
+    with tempfile.TemporaryDirectory() as workdir:
+      loop.run(trainer, workdir, loop.Cadence())
+      cls.saved = checkpoints.Checkpoints(f'{workdir}/checkpoints').load()
+    cls.guard = trainer.guard.report()
+
+  def assertIsBest(self):
+    own = checkpoints.snapshot(self.trainer.network.own_variables())
+    self.assertEqual(bits(own), self.seen[self.guard['best_step']][1])
+
+  def test_ends_early_at_the_best_state(self):
+    best, alarm = self.guard['best_step'], self.guard['alarm_step']
+    self.assertBetween(alarm, best + 1, self.trainer.steps - 1)
+    self.assertEqual(
+        list(self.seen), list(range(toy_adaptation.PRETRAINING, alarm + 1)))
+    self.assertEqual(
+        best, max(self.seen, key=lambda step: self.seen[step][0]))
+    self.assertNotEqual(self.seen[best][1], self.seen[alarm][1])
+    self.assertIsBest()
+    step, arrays, _ = self.saved
+    self.assertEqual(step, alarm)
+    self.assertEqual(
+        bits({key.removeprefix('model/'): array
+              for key, array in arrays.items()
+              if key.startswith(f'model/tasks/{_TARGET}/')}),
+        self.seen[best][1])
+
+  def test_results_say_so(self):
+    best, alarm = self.guard['best_step'], self.guard['alarm_step']
+    found = adaptation_results.collect(
+        self.trainer, self.trainer._evaluation, self.trainer._config,
+        {'from': 'bank'}, 1.0, {
+            'start': {'init': 'copy:one', 'chosen_by': 'given',
+                      'candidates': {}},
+            'validation': self.initial, 'test': self.initial,
+            'others': self.before})
+    self.assertIsBest()
+    facts = found['adaptation']
+    self.assertEqual(
+        (facts['result'], facts['guard'], facts['sources_unchanged']),
+        ('best', self.guard, True))
+    self.assertEqual(found['steps'], alarm)
+    states = facts['states']
+    self.assertCountEqual(states, ['best', 'last'])
+    self.assertEqual(
+        states['best']['loss'], found['tasks'][_TARGET]['loss'])
+    self.assertNotEqual(states['best']['loss'], states['last']['loss'])
+    self.assertGreater(
+        states['best']['information'], states['last']['information'])
+    text = adaptation_results.format_results(found)
+    self.assertIn(f'It collapsed at step {alarm} and went back to step {best}, '
+                  'the best by information.', text)
+    self.assertRegex(text, rf'(?m)^{_TARGET} +best \(result\) ')
+    self.assertRegex(text, f'(?m)^{_TARGET} +last ')
+
+  def test_digest_is_of_all_but_the_target(self):
+    model = self.trainer.model
+    for name, variable in model.named_variables().items():
+      value = variable.numpy()
+      variable.assign(value + 1)
+      same = adaptation_results.others_digest(model, _TARGET) == self.before
+      self.assertEqual(same, name.startswith(f'tasks/{_TARGET}/'), name)
+      variable.assign(value)
+
+
+if __name__ == '__main__':
+  tf.test.main()

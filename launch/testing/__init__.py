@@ -1,0 +1,1 @@
+"""Command processes and made-up records for tests."""

@@ -1,0 +1,1 @@
+"""Adaptation to a domain without labels (sections 4.4 and D)."""

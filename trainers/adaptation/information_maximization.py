@@ -1,0 +1,28 @@
+"""Source-free adaptation by information maximisation (beyond the paper)."""
+
+from trainers.adaptation import source_free
+from trainers.adaptation import target_network
+
+
+class InformationMaximization(source_free.SourceFreeMethod):
+  """Makes predictions on the target sure, and of every class as often.
+
+  Minimises
+
+      E[H[p]] - H[E[p]]
+
+  over a batch of the target, whose predictions p come from the head of the
+  sources, which stays. No image of a source is needed.
+
+  Args: As of `SourceFreeMethod`.
+
+  Source: our choice; Krause et al. (2010), Liang et al. (2020).
+  """
+
+  def loss(self, step, target):
+    """(Negative information, probabilities) of images `[b, H, W, 3]`."""
+    del step
+    _, embedding = self._network.encode(target)
+    probabilities = self.predict(embedding)
+    _, information = target_network.entropies(probabilities)
+    return -information, probabilities

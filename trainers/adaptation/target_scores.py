@@ -1,0 +1,106 @@
+"""Label-free scores of a network on a target's images (our choice)."""
+
+import numpy as np
+import tensorflow as tf
+
+from trainers.adaptation import label_free_scores
+
+MOST_IMAGES = 2000  # of each domain that are looked at
+
+
+class Observer:
+  """What a network makes of a task's images, with inference statistics.
+
+  Args:
+    model: `IsometricModel`; its present weights are used at each call.
+    task: Name of the task.
+    predict: Function from the embedding `[b, c2]` to probabilities. Default:
+      the task's own head.
+  """
+
+  def __init__(self, model, task, predict=None):
+    self._model = model
+    self._task = task
+    self._predict = predict
+    self._traced = {}
+
+  def _step(self):
+    # What was traced before a part was detached is stale.
+    key = tuple(map(id, self._model.variables))
+    if key not in self._traced:
+      head = self._model.task(self._task).head
+      predict = self._predict or (lambda x: tf.nn.softmax(head(x)))
+
+      @tf.function(autograph=False, jit_compile=False)
+      def step(images):
+        _, embedding = self._model.encode(
+            images, task=self._task, training=False)
+        return predict(embedding), tf.cast(embedding, tf.float32)
+
+      self._traced[key] = step.get_concrete_function(
+          tf.TensorSpec([None, None, None, 3], tf.float32))
+    return self._traced[key]
+
+  def observe(self, images, split, batch_size, most=MOST_IMAGES, places=None):
+    """(probabilities `[n, classes]`, embeddings `[n, c2]`) as arrays.
+
+    Args:
+      images: `UnlabelledImages`.
+      split: 'train', 'validation' or 'test'.
+      batch_size: Images in a batch.
+      most: Of more images than this only some, evenly chosen, are looked at.
+      places: Places in the split of the images to look at alone. Default: as
+        `most` has it.
+    """
+    if places is None:
+      places = evenly(images.num_examples(split), most)
+    step = self._step()
+    found = [step(batch) for batch in images.eval_batches(
+        split, batch_size, places=places)]
+    return tuple(np.concatenate(parts) for parts in zip(*found))
+
+
+def evenly(size, most):
+  """Places of at most so many of `size` images, evenly chosen."""
+  return np.arange(min(size, most)) * size // min(size, most)
+
+
+def observe_sources(observers, sources, split, batch_size):
+  """Embeddings `[n, c2]` of the sources, as many of each; None without any.
+
+  Args:
+    observers: {task: `Observer`}; of each source at least.
+    sources: {task: `UnlabelledImages`}.
+    split: 'train', 'validation' or 'test'.
+    batch_size: Images in a batch.
+  """
+  if not sources:
+    return None
+  most = -(-MOST_IMAGES // len(sources))
+  return np.concatenate([
+      observers[name].observe(images, split, batch_size, most)[1]
+      for name, images in sources.items()])
+
+
+def measure(probabilities, embeddings, source_embeddings=None):
+  """All label-free scores, and how many classes are predicted.
+
+  Args:
+    probabilities: `[n, classes]` of the target.
+    embeddings: `[n, c2]` of the target.
+    source_embeddings: `[m, c2]`, or None where no source is looked at.
+
+  Returns:
+    {score: value} of `label_free_scores.SCORES` ('domain_accuracy' only with
+    sources), and 'classes_predicted'.
+  """
+  scores = {
+      'entropy': label_free_scores.entropy(probabilities),
+      'information': label_free_scores.information(probabilities),
+      'density': label_free_scores.density(probabilities)}
+  if source_embeddings is not None:
+    scores['domain_accuracy'] = label_free_scores.domain_accuracy(
+        source_embeddings, embeddings)
+  scores['classes_predicted'] = label_free_scores.num_classes_predicted(
+      probabilities)
+  return scores

@@ -1,0 +1,1 @@
+"""Declarations of data sets, and builders of those that TFDS lacks."""

@@ -1,0 +1,1 @@
+"""Runs: what defines one, and what it leaves in its work directory."""

@@ -1,0 +1,89 @@
+"""A small adaptation on made-up images, for tests; two sources, one target."""
+
+import copy
+import functools
+
+import keras
+
+from mixture_modules.isometric import isometric_model
+from trainers.adaptation import adaptation_config
+from trainers.adaptation import adaptation_trainer
+from trainers.adaptation import supervised_target
+from trainers.adaptation import target_evaluation
+from trainers.adaptation import target_start
+from trainers.data import unlabelled
+from trainers.testing import toy
+
+SOURCES = ('one', 'two')
+POOL = 'pool'  # of both sources, the baseline's only task
+TARGET = 'three'
+PRETRAINING = 2  # steps, of methods that have any
+STEPS = 6  # with those
+
+
+@functools.cache
+def make_data():
+  """{task: `TaskData`} of sources, pool and target."""
+  data = toy.make_data([*SOURCES, TARGET])
+  pool = copy.copy(data['one'])
+  pool.name = POOL
+  pool.tasks = data['one'].tasks + data['two'].tasks
+  pool._members = data['one']._members + data['two']._members
+  return {**data, POOL: pool}
+
+
+def make_trainer(method, changes=None, pooled=False, **options):
+  """A trainer on a fresh model that has learnt nothing, the same each time.
+
+  Args:
+    method: Method of adaptation.
+    changes: Of the configuration, as for `RunConfig.replace`.
+    pooled: Whether it is the baseline, whose input adapter is tuned.
+    **options: Fields of `AdaptationConfig`, or 'shared_half' of the model.
+  """
+  sources = (POOL,) if pooled else SOURCES
+  data = {name: make_data()[name] for name in (*sources, TARGET)}
+  keras.utils.set_random_seed(0)
+  base = toy.make_config(
+      sources, dropout=0.3, shared_half=options.pop('shared_half', None))
+  if pooled:
+    base = base.replace(signature='diagonal', norm='shared')
+    options = {'tune': ('input_adapter',), **options}
+  run = adaptation_config.default_run(base, method, TARGET).replace(
+      **{'batch_size': 8, 'steps': STEPS, **(changes or {})})
+  config = adaptation_config.AdaptationConfig(**{
+      'target': TARGET, 'method': method, 'sources': sources,
+      'init': f'copy:{sources[0]}', 'source_batch_size': 4, 'watch_every': 2,
+      'pretraining_steps': PRETRAINING * (method in ('adda', 'm3sda')),
+      'choose': 'best', **options})
+  model = isometric_model.IsometricModel(
+      base.model, dict.fromkeys(sources, toy.CLASSES), shared_head=True,
+      seed=0)
+  images = unlabelled.UnlabelledImages(data[TARGET])
+  target_start.add_target(model, config, images, run.batch_size)
+  evaluation = target_evaluation.TargetEvaluation(
+      model, TARGET, data, run.eval_batch_size)
+  sources = {name: data[name] for name in sources}
+  if method in adaptation_config.SOURCE_FREE:
+    sources = {}
+  arguments = (model, images, sources, evaluation, config, run, run.steps)
+  if method == 'supervised':
+    return supervised_target.SupervisedTargetTrainer(
+        *arguments, labelled=data[TARGET])
+  return adaptation_trainer.AdaptationTrainer(*arguments)
+
+
+def slope(variable, direction, objective, step):
+  """How fast an objective grows along a direction, by its differences.
+
+  Args:
+    variable: Variable that it depends on; it is moved.
+    direction: Array of its shape, of length 1.
+    objective: Function of nothing.
+    step: How far to either side it is looked at.
+  """
+  start, ends = variable.numpy(), []
+  for side in (-1, 1):
+    variable.assign(start + side * step * direction)
+    ends.append(objective())
+  return (ends[1] - ends[0]) / (2 * step)
