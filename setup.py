@@ -8,6 +8,7 @@ import setuptools
 _ROOT = pathlib.Path(__file__).parent
 _TRAIN = [
     'absl-py',
+    'cattrs>=24.1',
     'importlib_resources',  # tensorflow-datasets forgets to ask for it
     'matplotlib',
     'pillow',

@@ -3,6 +3,7 @@
 import signal
 import sys
 import traceback
+import warnings
 
 from absl import app
 from absl import flags
@@ -14,20 +15,29 @@ _TRACEBACK = flags.DEFINE_bool(
     'traceback', False, 'Show where in the code an error came from.')
 
 
-def run(main):
+def run(main, command_flags):
   """Runs a command; bad input ends it with one clear line.
+
+  Each command brings its own flags, so that it has those that it uses and no
+  other, and modules of several commands can be imported together.
 
   Exit status: 0; 1 after an error; 128 + n after signal n, in training once a
   checkpoint is saved.
 
   Args:
-    main: Function of argv.
+    main: Function of nothing.
+    command_flags: `flags.FlagValues` of the command.
   """
   def guarded(argv):
+    command_flags.mark_as_parsed()
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # TFDS tells of every file
+    warnings.showwarning = _show_warning
     try:
-      main(argv)
+      if len(argv) > 1:
+        raise ValueError(f'Expected flags only, received {argv[1:]}: begin '
+                         'each with --.')
+      main()
     except loop.Interrupted as stop:
       print(stop, file=sys.stderr)
       sys.exit(128 + stop.signal_number)
@@ -41,4 +51,18 @@ def run(main):
       print(f'error: {error}', file=sys.stderr)
       sys.exit(1)
 
+  flags.FLAGS.append_flag_values(command_flags)
+  for name in command_flags:  # those that --help shows
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], command_flags[name])
   app.run(guarded)
+
+
+_show_others = warnings.showwarning
+
+
+def _show_warning(message, category, *args, **kwargs):
+  """Our own warnings are a line for people; others' are as they are."""
+  if category is UserWarning:
+    print(f'warning: {message}', file=sys.stderr, flush=True)
+  else:
+    _show_others(message, category, *args, **kwargs)

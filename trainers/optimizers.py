@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Literal
 
 import keras
 import tensorflow as tf
@@ -137,14 +138,15 @@ class OptimizerConfig:
 
   Args:
     learning_rate: Peak of the schedule.
-    final_learning_rate: End of the schedule; `None` as in `Schedule`.
-    schedule: One of `schedules.KINDS`.
-    warmup_steps: Steps of linear warm-up.
-    power: Of the polynomial schedule.
-    rho: Decay of the mean square.
-    momentum: Momentum.
-    epsilon: Added inside the root.
-    initial_mean_square: 1 as in TensorFlow 1, or 0 as in Keras.
+    final_learning_rate: End of the schedule. Default: as `Schedule` has it.
+    schedule: How the learning rate falls.
+    warmup_steps: Steps in which the learning rate rises linearly at first.
+    power: Power of the polynomial schedule.
+    rho: Decay of RMSProp's mean square.
+    momentum: Momentum of RMSProp.
+    epsilon: Added inside RMSProp's root.
+    initial_mean_square: Start of RMSProp's mean square: 1 as in TensorFlow 1,
+      0 as in Keras.
     mixture_lr_multiplier: Learning rate of the mixture logits, in units of
       the others'. Their gradients are small beside the root of epsilon, so
       that with equal rates they hardly move. Default 5 (0.1, at a learning
@@ -163,7 +165,7 @@ class OptimizerConfig:
 
   learning_rate: float = 0.02
   final_learning_rate: float | None = None
-  schedule: str = 'cosine'
+  schedule: Literal[*schedules.KINDS] = 'cosine'
   warmup_steps: int = 0
   power: float = 2.0
   rho: float = 0.9

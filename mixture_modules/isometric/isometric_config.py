@@ -4,6 +4,7 @@ Sections 4.1 and A.1. What the paper leaves open in a preset is our choice.
 """
 
 import dataclasses
+from typing import Literal
 
 import keras
 
@@ -22,7 +23,7 @@ class IsometricConfig:
   Args:
     depth_multiplier: rho; the body has `40 * rho` channels, to a multiple
       of 8.
-    num_layers: L, residual blocks in the body.
+    num_layers: L, residual blocks (layers) in the body.
     num_templates: K, templates in the bank.
     patch_size: Kernel and stride of the input adapter, in pixels.
     image_size: Side of the (square) images, in pixels.
@@ -30,21 +31,24 @@ class IsometricConfig:
     adapter_filters: (c1, c2), channels of the output adapter's convolutions.
     norm: Who owns gamma and beta: 'mixed' (the bank), 'private' (the task;
       "linear patches") or 'shared' (the model).
-    signature: Kind of the tasks' signatures (see `Signature`). 'diagonal'
-      with K = L is the conventional network.
-    signature_init: 'random', 'uniform' or 'diagonal', for trained kinds.
+    signature: Kind of the tasks' signatures: trained ('softmax', 'tanh',
+      'linear'), fixed ('sequential', 'cyclic', 'random', 'progressive',
+      'diagonal'), or template numbers such as '1-2-2-3'. 'diagonal' with
+      K = L is the conventional network.
+    signature_init: Start of trained signatures.
     signature_spread: Standard deviation of random logits (ours).
-    temperature: Of a softmax signature.
-    shared_half: None, or the half of the rows ('first', 'second') that all
-      tasks share (Tables 11, 12).
+    temperature: Divides the logits of a softmax signature.
+    shared_half: The half of the signature's rows that all tasks share
+      (Tables 11, 12). Default: none.
     original_input: Whether every block also gets the input adapter's output,
       concatenated on the channels before the expansion (Table 6).
-    dropout: Rate before the logits.
+    dropout: Rate of dropout before the logits.
     weight_decay: Convolution kernels (not depthwise, biases, norms, logits)
       add `weight_decay * sum(w ** 2) / 2` to the loss, templates once each.
     activation: After the norms of expansion and depthwise convolution, and in
       the adapters (ours: hard-swish, as MobileNetV3).
-    norm_momentum: Of the moving statistics, in the long run (ours).
+    norm_momentum: Momentum of batch norm's moving statistics after the first
+      thousand steps; before, it is lower (ours).
     norm_epsilon: Added to variances (ours).
 
   Raises:
@@ -57,13 +61,13 @@ class IsometricConfig:
   patch_size: int = 4
   image_size: int = 32
   use_se: bool = True
-  adapter_filters: tuple = (128, 256)
-  norm: str = 'mixed'
+  adapter_filters: tuple[int, int] = (128, 256)
+  norm: Literal[*NORMS] = 'mixed'
   signature: str = 'softmax'
-  signature_init: str = 'random'
+  signature_init: Literal[*signatures.INITIALIZERS] = 'random'
   signature_spread: float = 0.5
   temperature: float = 1.0
-  shared_half: str | None = None
+  shared_half: Literal['first', 'second'] | None = None
   original_input: bool = False
   dropout: float = 0.2
   weight_decay: float = 1e-5

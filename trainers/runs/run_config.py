@@ -7,13 +7,16 @@ paper gives no value are marked "ours".
 
 import dataclasses
 import math
+from typing import Literal
 
 from mixture_modules import checks
 from mixture_modules import regularizers
+from mixture_modules import signatures
 from mixture_modules.isometric import isometric_config
 from trainers import optimizers
 from trainers.data import image_task
 from trainers.data.datasets import groups
+from trainers.runs import strict_json
 
 PRECISIONS = ('float32', 'mixed_bfloat16')
 
@@ -23,50 +26,56 @@ class RunConfig:
   """Everything that decides what a training run computes.
 
   Args:
-    tasks: Names of the tasks, such as 'mnist', 'mnist+blur', 'folder:photos'
-      or 'pool:mnist|usps'.
+    tasks: Names of data sets, each with optional transforms (mnist+blur), or
+      of groups (digits); folder:PATH, images of your own; pool:A|B, several
+      as one task; tfds:NAME, any other of TFDS. launch.data lists them.
     model: `IsometricConfig`.
     optimizer: `OptimizerConfig`.
     batch_size: Images of each task in a step, over all replicas; one number,
       or one for each task.
-    epochs: Passes over the largest task; used if `steps` is None.
-    steps: Number of training steps, or None.
+    epochs: Passes over the largest task. Not with steps.
+    steps: Number of training steps. Not with epochs.
     eval_batch_size: Images in a batch of evaluation.
     loss_weights: Weight of each task's cross-entropy; one number, or one for
       each task.
-    shared_head: Whether the tasks share one head.
-    entropy: Weight of the entropy regulariser.
-    clustering: Weight (alpha) of the clustering regulariser.
-    clustering_distance: Its g: 'identity', 'square' or 'bounded'.
-    ema_decay: Of the averaged weights.
-    ema_statistics: Whether moving statistics are averaged too (ours).
-    precision: 'float32' or 'mixed_bfloat16' (activations).
-    augmentation: How all tasks' images are varied in training; default None:
-      as each data set declares.
+    shared_head: Share one head among all tasks, which have one label set.
+    entropy: Weight of the entropy regulariser (section 3.2).
+    clustering: Weight (alpha) of the clustering regulariser (section 3.2,
+      which states no value).
+    clustering_distance: The function g of the clustering regulariser. With a
+      distance d between templates it is d, d^2, or d^2 / (d^2 + s^2) with the
+      mean square s^2 of all.
+    ema_decay: Decay of the averaged weights, which are the ones evaluated; 0
+      averages nothing.
+    ema_statistics: Average batch norm's moving statistics, too (ours).
+    precision: Precision of activations.
+    augmentation: How all tasks' images are varied in training. Default: as
+      each data set declares.
     preset: Name of the recipe that the run started from.
-    seed: Of initialisation, order, augmentation and dropout.
-    deterministic: Whether operations are run in a fixed order.
+    seed: Seed of initialisation, order, augmentation and dropout.
+    deterministic: Run operations in a fixed order: the same weights, bit for
+      bit, in every run and after resuming.
 
   Raises:
     ValueError: If a value is out of range or values contradict each other.
   """
 
-  tasks: tuple
+  tasks: tuple[str, ...]
   model: isometric_config.IsometricConfig
   optimizer: optimizers.OptimizerConfig
-  batch_size: int | tuple = 64
+  batch_size: int | tuple[int, ...] = 64
   epochs: float | None = None
   steps: int | None = None
   eval_batch_size: int = 500
-  loss_weights: float | tuple = 1.0
+  loss_weights: float | tuple[float, ...] = 1.0
   shared_head: bool = False
   entropy: float = 0.0
   clustering: float = 0.0
-  clustering_distance: str = 'identity'
+  clustering_distance: Literal[*sorted(regularizers.DISTANCES)] = 'identity'
   ema_decay: float = 0.999
   ema_statistics: bool = True
-  precision: str = 'float32'
-  augmentation: str | None = None
+  precision: Literal[*PRECISIONS] = 'float32'
+  augmentation: Literal[*image_task.AUGMENTATIONS] | None = None
   preset: str = 'default'
   seed: int = 0
   deterministic: bool = False
@@ -146,7 +155,12 @@ class RunConfig:
     Args:
       **changes: Fields of `RunConfig`, `IsometricConfig` or
         `OptimizerConfig`, whose names do not collide.
+
+    Raises:
+      ValueError: If changes contradict each other, the signature has no use
+        for one, or a value is out of range.
     """
+    self._check_changes(changes)
     if len({'steps', 'epochs'} & set(changes)) == 1:
       changes = {'steps': None, 'epochs': None, **changes}
     if changes.get('schedule', self.optimizer.schedule) != (
@@ -162,6 +176,22 @@ class RunConfig:
       parts[part] = dataclasses.replace(config, **inner)
     return dataclasses.replace(self, **parts, **changes)
 
+  def _check_changes(self, changes):
+    for one, other in (('steps', 'epochs'),
+                       ('mixture_lr_multiplier', 'mixture_learning_rate')):
+      if changes.get(one) is not None and changes.get(other) is not None:
+        raise ValueError(
+            f'Expected {one} or {other}, received both: give one of them.')
+    signature = changes.get('signature', self.model.signature)
+    useless = useless_for(signature) & {
+        name for name, value in changes.items() if value is not None}
+    if useless:
+      name = sorted(useless)[0]
+      raise ValueError(
+          f'Expected no {name}, for which signature={signature} has no use, '
+          f'received {changes[name]}: leave it out, or choose another '
+          'signature.')
+
   def total_steps(self, examples):
     """Number of training steps.
 
@@ -176,26 +206,29 @@ class RunConfig:
 
   def to_json(self):
     """A dictionary that JSON can hold; `from_json` takes it back."""
-    return dataclasses.asdict(self)
+    return strict_json.encode(self)
 
   @classmethod
-  def from_json(cls, values):
+  def from_json(cls, values, where='run.json'):
     """The configuration of a dictionary made by `to_json`.
 
+    Args:
+      values: The dictionary.
+      where: Where it is from, for the error.
+
     Raises:
-      ValueError: If it was made by another version, or damaged.
+      ValueError: If it is damaged, or of another version.
     """
-    values = {key: tuple(value) if isinstance(value, list) else value
-              for key, value in values.items()}
-    try:
-      model = isometric_config.IsometricConfig(**values.pop('model'))
-      optimizer = optimizers.OptimizerConfig(**values.pop('optimizer'))
-      return cls(model=model, optimizer=optimizer, **values)
-    except (KeyError, TypeError) as error:
-      raise ValueError(
-          'Expected the configuration of a run, received one that is damaged '
-          f'or of another version ({error}): use the version of the package '
-          'that run.json names.') from error
+    return strict_json.decode(cls, values, where)
+
+
+def useless_for(signature):
+  """Names of the fields that a kind of signature has no use for."""
+  if signature not in signatures.TRAINED:
+    return {'signature_init', 'signature_spread', 'temperature',
+            'mixture_lr_multiplier', 'mixture_learning_rate', 'shared_half',
+            'entropy', 'clustering', 'clustering_distance'}
+  return {'temperature'} if signature != 'softmax' else set()
 
 
 # Of each preset of `IsometricConfig`: what its training needs besides. Values

@@ -65,7 +65,7 @@ class RunConfigTest(parameterized.TestCase):
   @parameterized.named_parameters(
       ('no_tasks', {'tasks': ()}, 'at least one task, received none'),
       ('repeated', {'tasks': ('a', 'b', 'a')}, r"\['a'\] more than once"),
-      ('both', {'steps': 5, 'epochs': 2.0}, 'epochs=2.0, steps=5: give one'),
+      ('both', {'steps': 5, 'epochs': 2.0}, 'steps or epochs, received both: give one'),
       ('neither', {'steps': None}, 'epochs=None, steps=None: give one'),
       ('steps', {'steps': 0}, 'steps must be positive.*received 0'),
       ('epochs', {'epochs': -1.0}, 'epochs must be positive.*received -1.0'),
@@ -156,7 +156,7 @@ class RunConfigTest(parameterized.TestCase):
   @parameterized.named_parameters(
       ('empty', lambda values: values.clear(), 'model'),
       ('later', lambda values: values.update(future=1), 'future'),
-      ('model', lambda values: values.update(model=3), 'mapping'),
+      ('model', lambda values: values.update(model=3), 'expected a dictionary'),
       ('later_model', lambda values: values['model'].update(x=1), 'x'),
       ('fewer', lambda values: values.pop('tasks'), 'tasks'))
   def test_damaged_json_is_one_error(self, damage, message):

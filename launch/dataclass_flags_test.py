@@ -1,0 +1,119 @@
+"""Tests of flags made from dataclasses."""
+
+import dataclasses
+from typing import Literal
+
+from absl import flags
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from launch import dataclass_flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """A part.
+
+  Args:
+    rate: How fast.
+  """
+
+  rate: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+  """Every kind of field.
+
+  Args:
+    part: A part.
+    source: Where it is from, which is told
+      on two lines.
+    kind: Which kind.
+    count: How many; Default is said.
+    sizes: One number, or several.
+    names: Some names.
+    shown: Whether it is shown.
+
+  Raises:
+    ValueError: Never.
+  """
+
+  part: Part
+  source: str
+  kind: Literal['round', 'square'] = 'round'
+  count: int | None = None
+  sizes: int | tuple[int, ...] = 8
+  names: tuple[str, ...] | None = None
+  shown: bool = True
+
+
+def define(**options):
+  values = flags.FlagValues()
+  return dataclass_flags.DataclassFlags(Whole, values, **options), values
+
+
+class DataclassFlagsTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ([], {}),
+      (['--rate=2', '--source=x'], {'rate': 2.0, 'source': 'x'}),
+      (['--kind=square', '--count=3'], {'kind': 'square', 'count': 3}),
+      (['--sizes=8'], {'sizes': 8}),
+      (['--sizes=8,16'], {'sizes': (8, 16)}),
+      (['--names=a'], {'names': ('a',)}),
+      (['--names=a,b', '--noshown'], {'names': ('a', 'b'), 'shown': False}),
+  )
+  def test_reads_what_was_given_and_writes_it_again(self, arguments, expected):
+    fields, values = define()
+    values(['command', *arguments])
+    self.assertEqual(fields.given(), expected)
+    values.unparse_flags()
+    values(['command', *fields.arguments(expected)])
+    self.assertEqual(fields.given(), expected)
+
+  def test_help_is_the_docstring_with_the_default(self):
+    _, values = define()
+    self.assertEqual(
+        {name: values[name].help for name in
+         ('source', 'kind', 'count', 'sizes', 'rate', 'names')},
+        {'source': 'Where it is from, which is told on two lines.',
+         'kind': '<round|square>: Which kind. Default: round.',
+         'count': 'How many; Default is said.',
+         'sizes': 'One number, or several. Default: 8.',
+         'rate': 'How fast. Default: 0.5.', 'names': 'Some names.'})
+
+  def test_help_names_other_defaults(self):
+    _, values = define(
+        defaults=Whole(Part(0.25), 'x', sizes=(1, 2)), source='the preset\'s')
+    self.assertEqual(values['rate'].help,
+                     "How fast. Default: the preset's, here 0.25.")
+    self.assertIn('here 1,2.', values['sizes'].help)
+
+  def test_other_names_fewer_flags_and_values(self):
+    fields, values = define(names={'source': 'from'}, without=('part', 'kind'),
+                            values={'source': ['here', 'there']})
+    self.assertCountEqual(values, ['from', 'count', 'sizes', 'names', 'shown'])
+    self.assertEqual(fields.arguments({'source': 'here'}), ['--from=here'])
+    with self.assertRaisesRegex(flags.IllegalFlagValueError, 'here|there'):
+      values(['command', '--from=nowhere'])
+
+  def test_refuses_lists_of_other_things(self):
+    fields, values = define()
+    values(['command', '--sizes=8,large'])
+    with self.assertRaisesRegex(ValueError, '--sizes.*ints.*8,large'):
+      fields.given()
+
+  def test_refuses_fields_without_help(self):
+    @dataclasses.dataclass
+    class Silent:
+      """Says nothing."""
+
+      field: int = 0
+
+    with self.assertRaisesRegex(ValueError, 'none for field'):
+      dataclass_flags.field_helps(Silent)
+
+
+if __name__ == '__main__':
+  absltest.main()
