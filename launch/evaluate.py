@@ -38,6 +38,7 @@ are private), on the line between their signatures: (1 - t) of the first and t
 of the second, t from 0 to 1.
 """
 
+import dataclasses
 import sys
 
 from absl import app
@@ -54,7 +55,7 @@ from trainers import supervised
 from trainers.adaptation import m3sda
 from trainers.data import pipeline
 from trainers.runs import records
-from trainers.runs import run_reader
+from trainers.runs import results
 from trainers.runs import saved_models
 
 _SPLIT = flags.DEFINE_enum(
@@ -138,41 +139,43 @@ def evaluate(saved, tasks, edits):
   # Damaged ones show before time is spent.
   is_whole = set(tasks) == set(saved.labelled_tasks())
   former, former_edits, former_between = (
-      _read(*file, saved.step) if is_needed else {} for is_needed, *file in (
-          (not is_whole, path, run_reader.read_results),
-          (edits, edits_path, run_reader.read_edits),
-          (_BETWEEN.value, between_path, run_reader.read_between)))
-  found = results_text.collect(
+      _read(*file, saved.step) if is_needed else None for is_needed, *file in (
+          (not is_whole, path, results.RunResults),
+          (edits, edits_path, results.Edits),
+          (_BETWEEN.value, between_path, results.Between)))
+  found = results.collect(
       network, _SPLIT.value, weights, saved.step, saved.seconds)
-  records.write_json(
-      path, results_text.merge(former, found) if former else found)
+  results.write(path, results.merge(former, found))
   print(results_text.format_table(found))
   if len(tasks) > 1:
     print(results_text.format_distances(found))
   if edits:
-    edited = results_text.describe_edits(found, perturbation.evaluate(
+    edited = results.describe_edits(found, perturbation.evaluate(
         network, config, edits, _SPLIT.value, statistics), statistics)
-    print(f'{results_text.align(results_text.edit_rows(edited))}\n{results_text.EDITS}')
-    _write(edits_path, results_text.merge_edits(former_edits, edited))
+    print(f'{results_text.align(results_text.edit_rows(edited))}\n'
+          f'{results_text.EDITS}')
+    _write(edits_path, results.merge_edits(former_edits, edited))
   if _BETWEEN.value:
-    between = results_text.describe_between(
-        found, _BETWEEN.value, perturbation.evaluate_between(
+    between = results.describe_between(
+        found, perturbation.evaluate_between(
             network, config, _BETWEEN.value, _POINTS.value, _SPLIT.value,
             statistics), statistics)
-    for line in between['lines'].values():
-      print(f'{results_text.align(results_text.between_rows(line))}\n{results_text.BETWEEN}')
-    _write(between_path, results_text.merge_between(former_between, between))
+    for line in between.lines.values():
+      print(f'{results_text.align(results_text.between_rows(line))}\n'
+            f'{results_text.BETWEEN}')
+    _write(between_path, results.merge_between(former_between, between))
 
 
-def _read(path, read, steps):
-  """What a file holds of the same checkpoint; empty if it has none."""
-  former = read(path) if path.exists() else {}
-  return former if former.get('steps') == steps else {}
+def _read(path, kind, steps):
+  """What a file holds of the same checkpoint, or None."""
+  former = results.read(path, kind) if path.exists() else None
+  return former if former and former.steps == steps else None
 
 
 def _write(path, found):
   """Writes results, and what made them."""
-  records.write_json(path, {**found, **records.describe_process()})
+  results.write(path, dataclasses.replace(
+      found, process=records.describe_process()))
 
 
 if __name__ == '__main__':

@@ -26,6 +26,7 @@ from trainers import supervised
 from trainers.data import catalog
 from trainers.data import pipeline
 from trainers.runs import records
+from trainers.runs import results
 
 _STRATEGY = flags.DEFINE_enum(
     'strategy', 'default', strategies.NAMES, 'One device, all devices of this '
@@ -74,12 +75,12 @@ def train(config, strategy, workdir, cadence, kind='train'):
   seconds = loop.run(trainer, workdir, cadence, resume, chief,
                      config.to_json())
   with trainer.ema.applied():
-    found = results_text.collect(
+    found = results.collect(
         trainer.network, 'test', 'ema', trainer.steps, seconds)
   if chief:
-    records.write_json(f'{workdir}/{records.RESULTS}', found)
+    results.write(f'{workdir}/{records.RESULTS}', found)
     signature_plots.save_signatures(
-        {name: result['mixtures'] for name, result in found['tasks'].items()},
+        {name: result.mixtures for name, result in found.tasks.items()},
         f'{workdir}/signatures.png')
     print(results_text.format_table(found))
     print(f'Picture of the signatures: {workdir}/signatures.png')

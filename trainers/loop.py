@@ -281,16 +281,15 @@ class _Loop:
     self._last_log = step, last + time.monotonic() - began
 
   def _evaluate(self, done, bar):
-    results = self._trainer.evaluate('validation')
-    parts = {f'{name}/{member}': part for name, result in results.items()
-             for member, part in result.get('members', {}).items()}
+    scores = self._trainer.evaluate('validation')
+    parts = {f'{name}/{member}': part for name, score in scores.items()
+             for member, part in score.members.items()}
     self._writer.scalars(done, {
         f'validation/{name}/{key}': value
-        for name, result in {**results, **parts}.items()
-        for key, value in result.items() if isinstance(value, (int, float))})
+        for name, score in {**scores, **parts}.items()
+        for key, value in score.numbers().items()})
     bar.note(done, 'validation top-1 ' + ', '.join(
-        f'{name} {_number(result["top1"])}'
-        for name, result in results.items()))
+        f'{name} {_number(score.top1)}' for name, score in scores.items()))
 
   def _save(self, done, bar):
     if self._saved == done:

@@ -14,6 +14,7 @@ from trainers import loop
 from trainers import supervised
 from trainers.runs import checkpoints
 from trainers.runs import records
+from trainers.runs import results
 from trainers.testing import toy
 
 
@@ -51,7 +52,7 @@ class _Trainer:
 
   def evaluate(self, split):
     self.evaluated.append(split)
-    return {'one': {'top1': 0.5, 'loss': 1.0, 'examples': 4}}
+    return {'one': results.TaskScore(top1=0.5, loss=1.0, examples=4)}
 
   def mixtures(self):
     return {'one': np.array([[0.75, 0.25], [0.0, 1.0]])}

@@ -163,16 +163,12 @@ class SupervisedTrainer:
         step * replicas + replica])
 
   def evaluate(self, split, tasks=None, weights='ema'):
-    """{task: {'top1', 'loss', 'examples'}} over a whole split.
+    """{task: `results.TaskScore`} over a whole split.
 
     Args:
       split: 'train', 'validation' or 'test'.
       tasks: Names of tasks. Default: all.
       weights: 'ema' or 'raw'.
-
-    Returns:
-      As above; of a pool also its 'members', as of
-      `Evaluator.evaluate_split`.
     """
     if weights == 'ema':
       with self.ema.applied():

@@ -146,8 +146,8 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     for key, array in one.items():
       self.assertEqual(array.tobytes(), other[key].tobytes(), key)
     # Only the accuracy, of which nobody but the records knows, is another.
-    self.assertNotEqual(right['loss'], wrong['loss'])
-    self.assertEqual(right['information'], wrong['information'])
+    self.assertNotEqual(right.loss, wrong.loss)
+    self.assertEqual(right.label_free, wrong.label_free)
 
   def test_the_upper_bound_learns_from_labels(self):
     ends = []
@@ -264,7 +264,8 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     before = trainer.evaluate('train')[_TARGET]
     run_steps(trainer, 0, _STEPS - 1)
     after = trainer.evaluate('train')[_TARGET]
-    self.assertGreater(after['information'], before['information'])
+    self.assertGreater(
+        after.label_free['information'], before.label_free['information'])
 
   def test_m3sda_predicts_by_the_mean_of_both_heads(self):
     trainer = at_start('m3sda')
@@ -279,8 +280,8 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllClose(
           predict(embedding), np.mean(softmaxes, 0), atol=1e-6)
     found = trainer.evaluate('test')[_TARGET]
-    self.assertEqual(found['examples'], found['own_head']['examples'])
-    self.assertNotEqual(found['loss'], found['own_head']['loss'])
+    self.assertEqual(found.examples, found.own_head.examples)
+    self.assertNotEqual(found.loss, found.own_head.loss)
 
   def test_m3sda_first_head_begins_as_the_sources(self):
     trainer = at_start('m3sda')
