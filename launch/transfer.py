@@ -12,6 +12,7 @@ Every first signature, with and without tuning of the mixture:
 `launch.reproduce --table=2 --from=DIR`.
 """
 
+import pathlib
 import sys
 
 from absl import flags
@@ -46,7 +47,7 @@ _OPTIONS = dataclass_flags.DataclassFlags(run_options.RunOptions, FLAGS)
 def main():
   """Reads flags, makes the transfer, shows what it found."""
   options = _OPTIONS.make()
-  workdir = records.choose_workdir(_WORKDIR.value, options.resume)
+  workdir = pathlib.Path(_WORKDIR.value or records.new_workdir())
   config = _TRANSFER.make(
       transferring.read_config(workdir) if options.resume else None)
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)

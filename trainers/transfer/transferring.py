@@ -67,7 +67,10 @@ def transfer(config, workdir=None, options=run_options.RunOptions(), **changes):
     ValueError: If the transfer cannot be made, or the run to resume is another.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
-  workdir = records.choose_workdir(workdir, options.resume)
+  if options.resume and not workdir:
+    raise ValueError('Expected the work directory of the run to resume, '
+                     'received none: give it as workdir.')
+  workdir = pathlib.Path(workdir or records.new_workdir())
   former = records.read_run(workdir) if options.resume else None
   smoke = options.smoke or bool(former and former['kind'] == 'smoke')
   kind = 'smoke' if smoke else 'transfer'
@@ -105,6 +108,8 @@ def transfer(config, workdir=None, options=run_options.RunOptions(), **changes):
       saved.model, config.name, initial.start.tune, data, run)
   if not is_begun:
     tuning.save_start(workdir, decides)
+  if not tuning.trainer:  # otherwise the loop writes them
+    records.Writer(workdir).signatures(0, network.mixtures())
   seconds = tuning.run(workdir, options, decides)
   with tuning.averaged():
     found = results.collect(network, 'test', 'ema', tuning.steps, seconds)
