@@ -38,7 +38,6 @@ are private), on the line between their signatures: (1 - t) of the first and t
 of the second, t from 0 to 1.
 """
 
-import contextlib
 import dataclasses
 import sys
 
@@ -54,7 +53,6 @@ from trainers import evaluation
 from trainers import perturbation
 from trainers import supervised
 from trainers.adaptation import m3sda
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.runs import records
 from trainers.runs import results
@@ -105,9 +103,7 @@ def main(argv):
           'labels.', file=sys.stderr)
   if _BETWEEN.value:
     perturbation.check_between(tasks, _BETWEEN.value, _POINTS.value)
-  # A smoke run was trained on made-up images.
-  with mocking.mock_data() if saved.is_smoke else contextlib.nullcontext():
-    evaluate(saved, tasks, edits)
+  evaluate(saved, tasks, edits)
 
 
 def _edits(config):

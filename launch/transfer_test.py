@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from launch import transfer
 from launch.testing import command_server
-from trainers.data import mocking
 from trainers.runs import checkpoints
 from trainers.runs import records
 from trainers.runs import saved_models
@@ -128,9 +127,8 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(list(saved.model.tasks),
                      ['optdigits', 'mnist', 'usps', 'usps again'])
     self.assertEqual(saved.tasks['usps again']['dataset'], 'usps')
-    with mocking.mock_data():
-      data = saved.load_data(tasks=['usps again'], splits=('train',))
-      self.assertEqual(data['usps again'].num_examples('train'), 10)
+    data = saved.load_data(tasks=['usps again'], splits=('train',))
+    self.assertEqual(data['usps again'].num_examples('train'), 10)
 
   def test_nothing_tuned_is_the_beginning(self):
     workdir, output = self.transfer('none', '--tune=none', '--init=best')
