@@ -79,12 +79,22 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     os.kill(command.pid, signal.SIGKILL)
     self.assertEqual(command.wait()[0], -signal.SIGKILL)
     self.assertFalse((workdir / 'initial.json').exists())
-    in_process.run(transfer, f'--workdir={workdir}', '--resume', '--noprogress')
-    one, other = (checkpoints.snapshot(
-        saved_models.load(path, 'raw').model.named_variables())
-                  for path in (self.learned, workdir))
-    for name, array in one.items():
-      self.assertEqual(other[name].tobytes(), array.tobytes(), name)
+    # It begins again, from the same model only.
+    resume = f'--workdir={workdir}', '--resume', '--noprogress'
+    run = records.read_run(workdir)
+    origin = {**run['config']['origin'], 'fingerprint': '0'}
+    records.write_json(workdir / records.RUN, {
+        **run, 'config': {**run['config'], 'origin': origin}})
+    with self.assertRaisesRegex(ValueError, 'as it was when the run began'):
+      in_process.run(transfer, *resume)
+    records.write_json(workdir / records.RUN, run)
+    in_process.run(transfer, *resume)
+    for weights in saved_models.WEIGHTS:
+      one, other = (checkpoints.snapshot(
+          saved_models.load(path, weights).model.named_variables())
+                    for path in (self.learned, workdir))
+      for name, array in one.items():
+        self.assertEqual(other[name].tobytes(), array.tobytes(), name)
     one, other = (
         {**records.read_json(path / records.RESULTS), 'seconds': 0}
         for path in (self.learned, workdir))
