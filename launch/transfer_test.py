@@ -180,10 +180,10 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     broken = self.directory / 'broken'
     shutil.copytree(self.learned, broken)
     (broken / records.RESULTS).unlink()
-    (broken / 'checkpoints/checkpoint-00000003.npz').unlink()
+    (broken / 'checkpoints/checkpoint-00000003.safetensors').unlink()
     self.assertEqual(
         [path.name for path in (broken / 'checkpoints').iterdir()],
-        ['checkpoint-00000000.npz'])
+        ['checkpoint-00000000.safetensors'])
     self.run_command(f'--workdir={broken}', '--resume')
     self.assertSameRun(broken)
 

@@ -144,8 +144,8 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
     expected = self.lines()
     signatures = records.read_lines(self.workdir / records.SIGNATURES)
     # As if killed while line 8 was written.
-    (self.workdir / 'checkpoints/checkpoint-00000010.npz').unlink()
-    (self.workdir / 'checkpoints/checkpoint-00000008.npz').unlink()
+    (self.workdir / 'checkpoints/checkpoint-00000010.safetensors').unlink()
+    (self.workdir / 'checkpoints/checkpoint-00000008.safetensors').unlink()
     self.run_loop_until_killed(5)
     path = self.workdir / records.METRICS
     path.write_text(path.read_text() + '{"step": 8, "lo')
@@ -215,7 +215,7 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_non_finite_loss_leaves_the_older_checkpoint(self):
     with self.assertRaisesRegex(
-        loop.NonFiniteLossError, 'from before: .*checkpoint-00000006.npz'):
+        loop.NonFiniteLossError, 'from before: .*checkpoint-00000006'):
       self.run_loop(_Trainer(20, scalars={('one', 7): float('nan')}), log=100,
                     checkpoint=2, keep=1)
     self.assertEqual(self.saved_steps(), [6])
@@ -271,10 +271,11 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
     self.run_loop(_Trainer(4), True, config={'seed': 0, 'tasks': ('one',)})
     trainer = _Trainer(4)
     with self.assertRaisesRegex(
-        ValueError, 'checkpoint-00000004.npz, .*another configuration'):
+        ValueError, 'checkpoint-00000004.safetensors, .*another configuration'):
       self.run_loop(trainer, True, config={'seed': 1, 'tasks': ('one',)})
     self.assertEqual(float(trainer.weight), 1.0)
-    (self.workdir / 'checkpoints/checkpoint-00000004.npz').write_bytes(b'x')
+    (self.workdir / 'checkpoints/checkpoint-00000004.safetensors').write_bytes(
+        b'x')
     with self.assertRaisesRegex(ValueError, 'which is damaged or foreign'):
       self.run_loop(trainer, True)
     self.store.save(4, {'other': np.zeros(2)}, {'seconds': 1, 'config': None})
