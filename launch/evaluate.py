@@ -125,7 +125,7 @@ def evaluate(saved, tasks, edits):
   supervised.make_reproducible(config)  # the numbers of the run, to the bit
   data = saved.load_data(
       shared_flags.DATA_DIR.value, tasks, [_SPLIT.value])
-  network = evaluation.Network(
+  network = evaluation.TaskEvaluator(
       saved.model, data, config.eval_batch_size,
       {name: m3sda.saved_predictor(arrays)
        for name, arrays in saved.heads.items()})
