@@ -6,7 +6,6 @@ any work directory, whatever command made it, and without an optimiser.
 
 import dataclasses
 import json
-import math
 import pathlib
 
 from mixture_modules.isometric import isometric_model
@@ -152,8 +151,7 @@ def load(workdir, weights='ema'):
   path = store.latest()
   step, arrays, metadata = store.load(path)
   loop.check_same_run(path, metadata, run['config'])
-  model = build(metadata.get('model') or _former_description(config, arrays),
-                path)
+  model = build(metadata.get('model'), path)
   checkpoints.restore(model.named_variables(), _weights(arrays, weights))
   config = dataclasses.replace(
       config, tasks=tuple(model.tasks), model=model.config,
@@ -264,20 +262,3 @@ def _weights(arrays, weights):
 def _part(arrays, prefix):
   return {key.removeprefix(prefix): array for key, array in arrays.items()
           if key.startswith(prefix)}
-
-
-def _former_description(config, arrays):
-  """The model of a checkpoint from before these described their models."""
-  tasks = []
-  for name in config.tasks:
-    head = 'shared' if config.shared_head else name
-    bias = arrays.get(f'model/heads/{head}/bias')
-    if bias is None:
-      raise ValueError(
-          'Expected a checkpoint that says which model it is of, received one '
-          f'without, and without a head for task {name!r}: train anew.')
-    tasks.append({'name': name, 'num_classes': math.prod(bias.shape),
-                  'head': head,
-                  'detached': []})
-  return {'config': dataclasses.asdict(config.model), 'tasks': tasks,
-          'frozen': [], 'seed': config.seed, 'dtype': config.precision}
