@@ -30,7 +30,6 @@ head beside them. To all else that reads --workdir (fold, transfer, tasks,
 --from of adapt) the target has the sources' head, and its accuracy.
 """
 
-import contextlib
 import dataclasses
 import sys
 import types
@@ -56,7 +55,6 @@ from trainers.adaptation import supervised_target
 from trainers.adaptation import target_evaluation
 from trainers.adaptation import target_optimizer
 from trainers.adaptation import target_start
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.data import unlabelled
 from trainers.runs import origins
@@ -102,9 +100,8 @@ def main(argv):
       asked = {'pretraining_steps': 1, **asked}
   config = adaptation_flags.adaptation_config_from(
       asked, run.batch_size, saved)
-  with mocking.mock_data() if smoke else contextlib.nullcontext():
-    return adapt(config, run, saved, source, workdir, former,
-                 'smoke' if smoke else 'adapt')
+  return adapt(config, run, saved, source, workdir, former,
+               'smoke' if smoke else 'adapt')
 
 
 def adapt(config, run, saved, source, workdir, former, kind):
@@ -114,7 +111,7 @@ def adapt(config, run, saved, source, workdir, former, kind):
   decides = {**run.to_json(), **began, 'adaptation': config.to_json()}
   records.check(workdir, decides, kind, resume)
   origins.check(saved, workdir, source, began.get('origin'))
-  data, facts = load_data(config, run, saved)
+  data, facts = load_data(config, run, saved, kind == 'smoke')
   target, class_names = data[config.target], facts[config.target]['class_names']
   if resume:
     records.check_data(workdir, facts)
@@ -169,18 +166,19 @@ def adapt(config, run, saved, source, workdir, former, kind):
   return found
 
 
-def load_data(config, run, saved):
+def load_data(config, run, saved, made_up=False):
   """({task: `TaskData`} of what may be read, {task: facts}).
 
   Args:
     config: `AdaptationConfig`.
     run: `RunConfig`.
     saved: `SavedModel`.
+    made_up: Whether the target's images are random.
   """
   data_dir = shared_flags.DATA_DIR.value
   data = pipeline.load_tasks(
       [config.target], run.model.image_size, data_dir, run.augmentation,
-      labelled=bool(config.uses_labels))
+      labelled=bool(config.uses_labels), made_up=made_up)
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))

@@ -38,7 +38,6 @@ are private), on the line between their signatures: (1 - t) of the first and t
 of the second, t from 0 to 1.
 """
 
-import contextlib
 import sys
 
 from absl import app
@@ -53,7 +52,6 @@ from trainers import evaluation
 from trainers import perturbation
 from trainers import supervised
 from trainers.adaptation import m3sda
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.runs import records
 from trainers.runs import run_reader
@@ -104,9 +102,7 @@ def main(argv):
           'labels.', file=sys.stderr)
   if _BETWEEN.value:
     perturbation.check_between(tasks, _BETWEEN.value, _POINTS.value)
-  # A smoke run was trained on made-up images.
-  with mocking.mock_data() if saved.is_smoke else contextlib.nullcontext():
-    evaluate(saved, tasks, edits)
+  evaluate(saved, tasks, edits)
 
 
 def _edits(config):
@@ -129,7 +125,7 @@ def evaluate(saved, tasks, edits):
   supervised.make_reproducible(config)  # the numbers of the run, to the bit
   data = saved.load_data(
       shared_flags.DATA_DIR.value, tasks, [_SPLIT.value])
-  network = evaluation.Network(
+  network = evaluation.TaskEvaluator(
       saved.model, data, config.eval_batch_size,
       {name: m3sda.saved_predictor(arrays)
        for name, arrays in saved.heads.items()})

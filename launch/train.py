@@ -24,7 +24,6 @@ from trainers import loop
 from trainers import strategies
 from trainers import supervised
 from trainers.data import catalog
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.runs import records
 
@@ -51,10 +50,9 @@ def main(argv):
   cadence = training_flags.cadence()
   if not shared_flags.SMOKE.value:
     return train(config, strategy, workdir, cadence)
-  with mocking.mock_data():
-    config = config.replace(
-        steps=3, batch_size=8 * strategy.num_replicas_in_sync, warmup_steps=0)
-    return train(config, strategy, workdir, cadence, kind='smoke')
+  config = config.replace(
+      steps=3, batch_size=8 * strategy.num_replicas_in_sync, warmup_steps=0)
+  return train(config, strategy, workdir, cadence, kind='smoke')
 
 
 def train(config, strategy, workdir, cadence, kind='train'):
@@ -64,7 +62,7 @@ def train(config, strategy, workdir, cadence, kind='train'):
   chief = strategies.is_chief(strategy)
   data = pipeline.load_tasks(
       config.tasks, config.model.image_size, shared_flags.DATA_DIR.value,
-      config.augmentation)
+      config.augmentation, made_up=kind == 'smoke')
   # Reads the data: faults show before the training.
   facts = {name: task_data.describe() for name, task_data in data.items()}
   if resume:

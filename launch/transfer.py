@@ -16,7 +16,6 @@ are bit for bit, unless templates are tuned. Every first signature, with and
 without tuning of the mixture: `launch.reproduce --table=2 --from=DIR`.
 """
 
-import contextlib
 import dataclasses
 import sys
 
@@ -32,7 +31,6 @@ from launch.reports import signature_plots
 from mixture_modules.isometric import tune_scopes
 from trainers import evaluation
 from trainers import supervised
-from trainers.data import mocking
 from trainers.runs import origins
 from trainers.runs import records
 from trainers.runs import saved_models
@@ -88,9 +86,8 @@ def main(argv):
   if smoke and not resume:
     config = config.replace(steps=3, batch_size=8)
     asked = dataclasses.replace(asked, init_steps=3)
-  with mocking.mock_data() if smoke else contextlib.nullcontext():
-    return run(asked, config, saved, workdir, former,
-               'smoke' if smoke else 'transfer')
+  return run(asked, config, saved, workdir, former,
+             'smoke' if smoke else 'transfer')
 
 
 def transfer_from_flags(former=None):
@@ -164,7 +161,7 @@ def run(asked, config, saved, workdir, former, kind):
   records.check(workdir, decides, kind, bool(former))
   origins.check(saved, workdir, asked.source, origin)
   data, facts = transfer_start.load_data(
-      asked, config, shared_flags.DATA_DIR.value)
+      asked, config, shared_flags.DATA_DIR.value, kind == 'smoke')
   if former:
     records.check_data(workdir, {name: facts})
   if not is_begun:
@@ -173,7 +170,8 @@ def run(asked, config, saved, workdir, former, kind):
       workdir, decides, kind, bool(former), {**saved.tasks, name: facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(config)
-  network = evaluation.Network(model, {name: data}, config.eval_batch_size)
+  network = evaluation.TaskEvaluator(
+      model, {name: data}, config.eval_batch_size)
   if not is_begun:
     start = transfer_start.begin(asked, model, saved.tasks, data, config)
     records.write_json(workdir / INITIAL, {

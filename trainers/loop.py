@@ -18,6 +18,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules import checks
 from mixture_modules import self_organization
 from trainers import progress
 from trainers.runs import checkpoints
@@ -41,16 +42,13 @@ class Cadence:
   keep: int = 2
 
   def __post_init__(self):
-    for name in ('log', 'checkpoint', 'keep'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'The cadence of {name} must be 1 or more, received '
-            f'{getattr(self, name)}: give a number of steps, or of '
-            'checkpoints to keep.')
-    if self.evaluate < 0:
-      raise ValueError(
-          'The cadence of evaluate must not be negative, received '
-          f'{self.evaluate}: give a number of steps, or 0 for never.')
+    for name, least, remedy in (
+        ('log', 1, 'give a number of steps'),
+        ('checkpoint', 1, 'give a number of steps'),
+        ('keep', 1, 'give a number of checkpoints'),
+        ('evaluate', 0, 'give a number of steps, or 0 for never')):
+      checks.at_least(
+          f'the cadence of {name}', getattr(self, name), least, remedy)
 
 
 class NonFiniteLossError(ValueError):

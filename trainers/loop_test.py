@@ -283,10 +283,10 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
       self.run_loop(trainer, True)
 
   @parameterized.named_parameters(
-      ('log', {'log': 0}, 'log must be 1 or more, received 0'),
-      ('checkpoint', {'checkpoint': -1}, 'checkpoint must be 1 or more'),
-      ('keep', {'keep': 0}, 'keep must be 1 or more, received 0'),
-      ('evaluate', {'evaluate': -1}, 'must not be negative, received -1'))
+      ('log', {'log': 0}, 'log to be a whole number from 1 on, received 0'),
+      ('checkpoint', {'checkpoint': -1}, 'checkpoint to be a whole'),
+      ('keep', {'keep': 0}, 'keep to be a whole number from 1 on, received 0'),
+      ('evaluate', {'evaluate': -1}, 'from 0 on, received -1'))
   def test_cadence_rejects(self, values, message):
     with self.assertRaisesRegex(ValueError, message):
       loop.Cadence(**values)

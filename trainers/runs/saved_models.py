@@ -85,6 +85,8 @@ class SavedModel:
   def load_data(self, data_dir=None, tasks=None, splits=(), labelled=True):
     """The data of tasks, checked to be what the run began with.
 
+    The images are made up where those of the run were.
+
     Args:
       data_dir: TFDS's data directory. Default None: TFDS's own default.
       tasks: Names of tasks of the model. Default: all.
@@ -118,7 +120,7 @@ class SavedModel:
     data, = pipeline.load_tasks(
         [dataset], self.model.config.image_size, data_dir,
         self.config.augmentation, facts.get('examples_per_class'),
-        facts.get('examples_seed', 0), labelled).values()
+        facts.get('examples_seed', 0), labelled, self.is_smoke).values()
     if data.num_classes not in (None, classes):
       raise ValueError(
           f'Expected data of {classes} classes for task {name!r}, received '

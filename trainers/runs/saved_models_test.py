@@ -141,11 +141,11 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
       data = saved.load_data('somewhere', splits=['test'])
       self.assertEqual(data, self.data)
       self.assertEqual(asked, [
-          (['one'], (8, 'somewhere', None, None, 0, True)),
-          (['named'], (8, 'somewhere', None, 2, 7, True))])
+          (['one'], (8, 'somewhere', None, None, 0, True, False)),
+          (['named'], (8, 'somewhere', None, 2, 7, True, False))])
       self.assertEqual(
           list(saved.load_data(tasks=['two'], labelled=False)), ['two'])
-      self.assertFalse(asked[-1][1][-1])
+      self.assertFalse(asked[-1][1][-2])
       saved.tasks['one'].update(dataset='two')
       with self.assertRaisesRegex(ValueError, 'other data .one.splits.test'):
         saved.load_data(tasks=['one'], splits=['test'])
@@ -170,7 +170,7 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, 'a checkpoint of this run'):
       saved_models.load(self.rewrite(run=other))
     description = saved_models.describe(self.trainer.model)
-    for broken in ({**description, 'tasks': [{}]},
+    for broken in (None, {**description, 'tasks': [{}]},
                    {**description, 'config': {'later': 1}},
                    {'tasks': []}, None):
       with self.assertRaisesRegex(

@@ -7,7 +7,6 @@ import numpy as np
 
 from mixture_modules import signatures
 from mixture_modules.isometric import isometric_model
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.runs import records
 from trainers.runs import saved_models
@@ -81,9 +80,9 @@ def write_model(workdir, tasks, **changes):
   # A batch for each split: another size would be traced again.
   config = toy.make_config(
       tasks, **{'deterministic': True, 'eval_batch_size': 100, **changes})
-  with mocking.mock_data():
-    data = pipeline.load_tasks(config.tasks, config.model.image_size)
-    facts = {name: task_data.describe() for name, task_data in data.items()}
+  data = pipeline.load_tasks(
+      config.tasks, config.model.image_size, made_up=True)
+  facts = {name: task_data.describe() for name, task_data in data.items()}
   model = isometric_model.IsometricModel(
       config.model,
       {name: task_data.num_classes for name, task_data in data.items()},

@@ -317,11 +317,12 @@ class Tuning:
     return self.trainer.ema.applied()
 
 
-def load_data(transfer, config, data_dir=None):
+def load_data(transfer, config, data_dir=None, made_up=False):
   """(`TaskData` of the new task, its facts for run.json)."""
   data, = pipeline.load_tasks(
       [transfer.dataset], config.model.image_size, data_dir,
-      config.augmentation, transfer.examples_per_class, config.seed).values()
+      config.augmentation, transfer.examples_per_class, config.seed,
+      made_up=made_up).values()
   facts = data.describe()
   if transfer.name != transfer.dataset:
     facts['dataset'] = transfer.dataset
