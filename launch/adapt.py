@@ -57,9 +57,12 @@ from trainers.adaptation import target_optimizer
 from trainers.adaptation import target_start
 from trainers.data import pipeline
 from trainers.data import unlabelled
+from trainers.runs import checkpoints
 from trainers.runs import origins
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import saved_models
+from trainers.runs import strict_json
 
 INITIAL = 'initial.json'  # how the target began, written before step 1
 _EVAL_EVERY = 100
@@ -137,7 +140,8 @@ def adapt(config, run, saved, source, workdir, former, kind):
     adaptation_features.write_start(workdir, evaluation, config, class_names)
   initial = {**others,  # which runs of older versions do not have
              **records.read_json(workdir / INITIAL)}
-  print(adaptation_results.format_start(initial['start']), flush=True)
+  print(adaptation_results.format_start(strict_json.decode(
+      results.TargetStart, initial['start'], INITIAL)), flush=True)
   trainer, seconds = None, 0.0
   if config.method == 'source_only':
     if not begun:
@@ -147,11 +151,11 @@ def adapt(config, run, saved, source, workdir, former, kind):
         model, images, data, evaluation, config, run,
         config.pretraining_steps + steps)
     if not begun:
-      loop.save_start(trainer, workdir, decides)
+      checkpoints.save_start(trainer, workdir, decides)
     seconds = loop.run(trainer, workdir, _cadence(), True, config=decides)
   found = adaptation_results.collect(
       trainer, evaluation, config, began, seconds, initial)
-  records.write_json(workdir / records.RESULTS, found)
+  results.write(workdir / records.RESULTS, found)
   signature_plots.save_signatures(
       evaluation.mixtures(), f'{workdir}/signatures.png')
   print(adaptation_results.format_results(found))
@@ -207,12 +211,13 @@ def _start(model, config, run, data, images, evaluation):
 
   def top1():
     found = evaluation.evaluate('validation', [config.target])
-    return found[config.target]['top1']
+    return found[config.target].top1
 
   start = target_start.add_target(
       model, config, images, run.batch_size, sources, top1)
   return {'start': start, **{
-      split: evaluation.evaluate(split, [config.target])[config.target]
+      split: strict_json.encode(
+          evaluation.evaluate(split, [config.target])[config.target])
       for split in ('validation', 'test')}}
 
 

@@ -65,7 +65,7 @@ class RunConfigTest(parameterized.TestCase):
   @parameterized.named_parameters(
       ('no_tasks', {'tasks': ()}, 'at least one task, received none'),
       ('repeated', {'tasks': ('a', 'b', 'a')}, r"\['a'\] more than once"),
-      ('both', {'steps': 5, 'epochs': 2.0}, 'steps or epochs, received both: give one'),
+      ('both', {'steps': 5, 'epochs': 2.0}, 'epochs, received both: give one'),
       ('neither', {'steps': None}, 'epochs=None, steps=None: give one'),
       ('steps', {'steps': 0}, 'steps to be a positive.*received 0'),
       ('epochs', {'epochs': -1.0}, 'epochs to be positive.*received -1.0'),
