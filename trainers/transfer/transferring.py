@@ -97,7 +97,7 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
   if options.progress:
     print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(run)
-  network = evaluation.Network(
+  network = evaluation.TaskEvaluator(
       saved.model, {config.name: data}, run.eval_batch_size)
   if not is_begun:
     start = transfer_start.begin(config, saved.model, saved.tasks, data, run)
