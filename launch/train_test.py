@@ -219,7 +219,7 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
       ('tf_config', 'TF_CONFIG', '--strategy=multi_worker'),
       ('warmup', 'below the number of training steps', '--warmup_steps=9',
        '--steps=9', '--tasks=optdigits'),
-      ('cadence', 'log must be 1 or more', '--log_every=0'))
+      ('cadence', 'log to be a whole number from 1 on', '--log_every=0'))
   def test_one_error_and_nothing_left(self, message, *flags):
     self.assertFails(
         message, f'--data_dir={self.data_dir}',
