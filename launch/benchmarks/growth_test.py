@@ -109,9 +109,9 @@ class GrowthTest(parameterized.TestCase):
   @parameterized.parameters(
       ('num_templates', 'FIELD:VALUE'), ('num_templates:', 'FIELD:VALUE'),
       ('num_templates:4,x', 'FIELD:VALUE'), ('dropout:.1', 'FIELD:VALUE'),
-      ('num_templates:0', 'num_templates must be'),
+      ('num_templates:0', 'num_templates to be'),
       ('num_tasks:0', 'at least one task'),
-      ('precision:float8', 'precision must be'))
+      ('precision:float8', 'precision to be'))
   def test_refuses(self, text, message):
     with self.assertRaisesRegex(ValueError, message):
       growth.Variation.parse(text, _config())
