@@ -172,7 +172,8 @@ def run(asked, config, saved, workdir, former, kind):
       workdir, decides, kind, bool(former), {**saved.tasks, name: facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(config)
-  network = evaluation.Network(model, {name: data}, config.eval_batch_size)
+  network = evaluation.TaskEvaluator(
+      model, {name: data}, config.eval_batch_size)
   if not is_begun:
     start = transfer_start.begin(asked, model, saved.tasks, data, config)
     records.write_json(workdir / INITIAL, {

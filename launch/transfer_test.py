@@ -212,7 +212,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
       ('made-up images: add --smoke', '--from=SOURCE', '--task=usps'),
       ('--num_layers cannot be given', '--from=SOURCE', '--task=usps',
        '--smoke', '--num_layers=3'),
-      ('warmup_steps` to be below', '--from=SOURCE', '--task=usps', '--smoke',
+      ('warmup_steps to be below', '--from=SOURCE', '--task=usps', '--smoke',
        '--warmup_steps=3'),
       ('--score_examples must be two', '--from=SOURCE', '--task=usps',
        '--score_examples=x'),
