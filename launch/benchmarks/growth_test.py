@@ -5,11 +5,11 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from launch.benchmarks import contenders as contenders
+from launch.benchmarks import contenders
 from launch.benchmarks import growth
 from launch.benchmarks import process
 from launch.benchmarks import pytorch
-from launch.benchmarks import timing as timing
+from launch.benchmarks import timing
 from trainers.testing import toy
 
 _TURNS = timing.Turns(rounds=3, processes=2)
