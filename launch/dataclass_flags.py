@@ -31,8 +31,8 @@ class DataclassFlags:
       Default: those of the fields.
     source: Where defaults come from, for the help; such as 'the preset'.
       Default: nothing is said.
-    default_texts: {field: what the help says of its default}, where the
-      dataclass does not tell it; that of '' is of all other fields.
+    default_texts: {field: what the help says of its default}, in place of
+      what the dataclass says; that of '' is of all other fields.
     notes: {field: what the help says besides}.
   """
 
@@ -162,8 +162,8 @@ def field_helps(kind):
 
 
 def _with_default(text, default, source=None, told=None):
-  if told and 'Default' not in text:
-    return f'{text} Default: {told}.'
+  if told:
+    return f'{text.partition(" Default")[0]} Default: {told}.'
   if default in (None, dataclasses.MISSING) or 'Default' in text:
     return text
   shown = _text(default)

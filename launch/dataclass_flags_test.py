@@ -93,7 +93,7 @@ class DataclassFlagsTest(parameterized.TestCase):
   def test_help_tells_of_other_defaults(self):
     _, values = define(default_texts={'rate': 'high', '': 'as before'})
     self.assertEqual(values['rate'].help, 'How fast. Default: high.')
-    self.assertEqual(values['count'].help, 'How many; Default is said.')
+    self.assertEqual(values['count'].help, 'How many; Default: as before.')
     self.assertEndsWith(values['names'].help, 'names. Default: as before.')
 
   def test_makes_the_dataclass(self):

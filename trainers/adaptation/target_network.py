@@ -6,6 +6,7 @@ adapter) and its moving statistics are trained, of a source nothing is.
 
 import tensorflow as tf
 
+from mixture_modules import regularizers
 from mixture_modules.isometric import detaching
 from mixture_modules.isometric import tune_scopes
 
@@ -142,8 +143,6 @@ def batch_scores(target, probabilities):
 
 def entropies(probabilities):
   """(E[H[p]], H[E[p]] - E[H[p]]) of `[b, classes]`, in nats."""
-  def entropy(p):
-    return -tf.reduce_sum(p * tf.math.log(tf.maximum(p, 1e-12)), axis=-1)
-  mean_entropy = tf.reduce_mean(entropy(probabilities))
-  return (mean_entropy,
-          entropy(tf.reduce_mean(probabilities, axis=0)) - mean_entropy)
+  mean_entropy = tf.reduce_mean(regularizers.entropies(probabilities))
+  of_mean = regularizers.entropies(tf.reduce_mean(probabilities, axis=0))
+  return mean_entropy, of_mean - mean_entropy
