@@ -90,11 +90,11 @@ class FoldTest(parameterized.TestCase, tf.test.TestCase):
         f'on {self.facts["mnist"]["splits"]["validation"]["examples"]} mnist '
         'validation images', output)
     self.assertEmpty(error)
-    with mock.patch.object(saved_models.SavedModel, 'load_data',
-                           side_effect=ValueError('No data here.')):
-      with self.assertWarnsRegex(
-          UserWarning, '^No data here. So made-up images are compared.$'):
-        output, _ = self.run_command('none.keras', 'train', task='mnist')
+    with (mock.patch.object(saved_models.SavedModel, 'load_data',
+                            side_effect=ValueError('No data here.')),
+          self.assertWarnsRegex(
+              UserWarning, '^No data here. So made-up images are compared.$')):
+      output, _ = self.run_command('none.keras', 'train', task='mnist')
     self.assertIn('on 32 made-up images', output)
 
   def test_errors(self):
