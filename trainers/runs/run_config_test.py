@@ -139,6 +139,15 @@ class RunConfigTest(parameterized.TestCase):
     with self.assertRaises(TypeError):
       config.replace(learnig_rate=0.1)
 
+  def test_replace_training_leaves_the_model(self):
+    config = toy.make_config(epochs=2.0)
+    changes = {'steps': 5, 'learning_rate': 0.5, 'batch_size': 3}
+    self.assertEqual(config.replace_training(**changes),
+                     config.replace(**changes))
+    for name in ('num_layers', *run_config.DECIDED_BY_MODEL):
+      with self.assertRaisesRegex(ValueError, f'received {name}, which'):
+        config.replace_training(**{name: None}, steps=5)
+
   def test_parts_share_no_field(self):
     names = [field.name for part in (
         run_config.RunConfig, isometric_config.IsometricConfig,
