@@ -57,6 +57,7 @@ from trainers.adaptation import target_optimizer
 from trainers.adaptation import target_start
 from trainers.data import pipeline
 from trainers.data import unlabelled
+from trainers.runs import checkpoints
 from trainers.runs import origins
 from trainers.runs import records
 from trainers.runs import results
@@ -150,7 +151,7 @@ def adapt(config, run, saved, source, workdir, former, kind):
         model, images, data, evaluation, config, run,
         config.pretraining_steps + steps)
     if not begun:
-      loop.save_start(trainer, workdir, decides)
+      checkpoints.save_start(trainer, workdir, decides)
     seconds = loop.run(trainer, workdir, _cadence(), True, config=decides)
   found = adaptation_results.collect(
       trainer, evaluation, config, began, seconds, initial)

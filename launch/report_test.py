@@ -18,6 +18,7 @@ from trainers import loop
 from trainers import supervised
 from trainers.runs import records
 from trainers.runs import results
+from trainers.runs import run_options
 from trainers.testing import toy
 from trainers.testing import toy_records
 
@@ -38,7 +39,8 @@ class ReportTest(parameterized.TestCase):
     trainer = supervised.make_trainer(
         config, toy.make_data(config.tasks), tf.distribute.get_strategy())
     records.claim(workdir, config.to_json(), 'train')
-    seconds = loop.run(trainer, workdir, loop.Cadence(log=1, evaluate=2))
+    seconds = loop.run(trainer, workdir, run_options.RunOptions(
+        log_every=1, eval_every=2))
     with trainer.ema.applied():
       results.write(workdir / records.RESULTS, results.collect(
           trainer.network, 'test', 'ema', trainer.steps, seconds))

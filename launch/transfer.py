@@ -12,8 +12,6 @@ Every first signature, with and without tuning of the mixture:
 `launch.reproduce --table=2 --from=DIR`.
 """
 
-import sys
-
 from absl import flags
 
 from launch import dataclass_flags
@@ -49,7 +47,6 @@ def main():
   workdir = records.choose_workdir(_WORKDIR.value, options.resume)
   config = _TRANSFER.make(
       transferring.read_config(workdir) if options.resume else None)
-  print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   found = transferring.transfer(
       config, workdir, options, **_TRAINING.given())
   print(transfer_report.format_start(found.transfer.start))

@@ -31,12 +31,15 @@ class SupervisedTrainer:
       the moving statistics of the trained tasks. Default: all of the model.
 
   Attributes:
+    is_finished: Whether the rest of the steps is left out; never.
     network: `evaluation.Network` of the model with its raw weights, or, in
       `ema.applied()`, the averaged ones.
 
   Raises:
     ValueError: If a batch cannot be shared equally by the replicas.
   """
+
+  is_finished = False
 
   def __init__(self, model, data, config, steps, strategy, variables=None):
     self.model = model

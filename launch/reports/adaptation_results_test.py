@@ -8,6 +8,7 @@ from launch.reports import adaptation_results
 from trainers import loop
 from trainers.runs import checkpoints
 from trainers.runs import results
+from trainers.runs import run_options
 from trainers.runs import strict_json
 from trainers.testing import toy_adaptation
 
@@ -40,7 +41,7 @@ class CollapseTest(tf.test.TestCase):
     cls.before = adaptation_results.others_digest(trainer.model, _TARGET)
     cls.initial = trainer.evaluate('test')[_TARGET]
     with tempfile.TemporaryDirectory() as workdir:
-      loop.run(trainer, workdir, loop.Cadence())
+      loop.run(trainer, workdir, run_options.RunOptions(eval_every=0))
       cls.saved = checkpoints.Checkpoints(f'{workdir}/checkpoints').load()
     cls.guard = trainer.guard.report()
 

@@ -13,6 +13,7 @@ from trainers import loop
 from trainers.adaptation import adaptation_trainer
 from trainers.adaptation import m3sda
 from trainers.runs import checkpoints
+from trainers.runs import run_options
 from trainers.testing import toy_adaptation
 
 _SOURCES, _TARGET = toy_adaptation.SOURCES, toy_adaptation.TARGET
@@ -236,10 +237,12 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     with (tempfile.TemporaryDirectory() as workdir,
           mock.patch.object(trainer._evaluation, 'scores', scores),
           self.assertLogs(level='WARNING') as logs):
-      loop.run(trainer, workdir, loop.Cadence(log=5, checkpoint=10))
+      loop.run(trainer, workdir, run_options.RunOptions(
+          log_every=5, eval_every=0, checkpoint_every=10))
       end = checkpoints.snapshot(trainer.state())
       at_start('im')
-      loop.run(trainer, workdir, loop.Cadence(), resume=True)
+      loop.run(trainer, workdir, run_options.RunOptions(eval_every=0),
+               resume=True)
       step, *_ = checkpoints.Checkpoints(f'{workdir}/checkpoints').load()
     self.assertEqual(step, 4)  # of six
     self.assertRegex(logs.output[0], 'fall on 1.2 classes, on 4.0 at the '

@@ -4,6 +4,7 @@
 the run says besides.
 """
 
+import json
 import pathlib
 import re
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from mixture_modules import files
 from mixture_modules import tensor_files
+from trainers.runs import records
 
 _FORMAT = 'mixture-modules checkpoint 1'
 _SUFFIX = '.safetensors'
@@ -246,3 +248,76 @@ def _is_whole(path):
   except ValueError:
     return False
   return True
+
+
+class NonFiniteLossError(ValueError):
+  """The loss, or a weight, became infinite or not a number."""
+
+
+def of_run(workdir):
+  """The `Checkpoints` of the run in a work directory."""
+  return Checkpoints(pathlib.Path(workdir) / records.CHECKPOINTS)
+
+
+def check_same_run(path, metadata, config):
+  """Checks that a checkpoint is that of a run, not one of equal shapes.
+
+  Args:
+    path: The checkpoint, for the message.
+    metadata: Its metadata.
+    config: The run's configuration, as JSON.
+
+  Raises:
+    ValueError: If it was written with another configuration.
+  """
+  # As JSON has it: tuples become lists.
+  if ('seconds' not in metadata
+      or metadata.get('config') != json.loads(json.dumps(config))):
+    raise ValueError(
+        f'Expected a checkpoint of this run, received {path}, which was '
+        'written with another configuration: move it away, or choose another '
+        'work directory.')
+
+
+def save(store, step, state, metadata, writes=True, explain=None):
+  """Writes a checkpoint, unless the model is broken.
+
+  Args:
+    store: `Checkpoints`.
+    step: Number of steps done.
+    state: {key: variable}.
+    metadata: For JSON: 'seconds', 'config' as in run.json, and 'model'.
+    writes: False for workers that only check.
+    explain: Function from names of broken variables to the error's message.
+
+  Returns:
+    The path of the checkpoint, or None.
+
+  Raises:
+    NonFiniteLossError: If a variable holds infinities or what is not a number;
+      nothing is written then.
+  """
+  arrays = snapshot(state)
+  bad = [key for key, array in arrays.items()
+         if not np.isfinite(array.astype('float64')).all()]
+  if bad:
+    raise NonFiniteLossError((explain or _explain)(bad))
+  return store.save(step, arrays, metadata) if writes else None
+
+
+def _explain(names):
+  return (f'Expected finite weights, received others in {", ".join(names[:4])}:'
+          ' nothing is written. Look for bad values in the data, or begin from '
+          'another model.')
+
+
+def save_start(trainer, workdir, config):
+  """Writes a checkpoint before step 1, of a run whose start is costly.
+
+  Args:
+    trainer: `loop.Trainer`.
+    workdir: Directory of the run.
+    config: 'config' of its run.json.
+  """
+  save(of_run(workdir), 0, trainer.state(),
+       {'seconds': 0.0, 'config': config, **trainer.metadata()})

@@ -412,6 +412,21 @@ class Between:
   process: dict = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class EvaluationResults:
+  """What an evaluation found.
+
+  Args:
+    results: `RunResults` of the model as it is.
+    edits: `Edits`, where networks were edited.
+    between: `Between`, of the line that was asked for.
+  """
+
+  results: RunResults
+  edits: Edits | None = None
+  between: Between | None = None
+
+
 def collect(network, split, weights, steps, seconds):
   """Evaluates all tasks whose data there is.
 

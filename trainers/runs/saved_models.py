@@ -10,7 +10,6 @@ import pathlib
 
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import task_fit
-from trainers import loop
 from trainers.data import catalog
 from trainers.data import pipeline
 from trainers.runs import checkpoints
@@ -147,10 +146,10 @@ def load(workdir, weights='ema'):
   workdir = pathlib.Path(workdir)
   run = records.read_run(workdir)
   config = parse_config(run['config'])
-  store = checkpoints.Checkpoints(workdir / records.CHECKPOINTS)
+  store = checkpoints.of_run(workdir)
   path = store.latest()
   step, arrays, metadata = store.load(path)
-  loop.check_same_run(path, metadata, run['config'])
+  checkpoints.check_same_run(path, metadata, run['config'])
   model = build(metadata.get('model'), path)
   checkpoints.restore(model.named_variables(), _weights(arrays, weights))
   config = dataclasses.replace(
@@ -203,11 +202,9 @@ def write_checkpoint(workdir, model, config, step=0, seconds=0.0):
   Raises:
     ValueError: If a weight is not finite.
   """
-  store = checkpoints.Checkpoints(
-      pathlib.Path(workdir) / records.CHECKPOINTS)
   state = {f'model/{key}': variable
            for key, variable in model.named_variables().items()}
-  return loop.save(store, step, state, {
+  return checkpoints.save(checkpoints.of_run(workdir), step, state, {
       'seconds': seconds, 'config': config, 'model': describe(model)})
 
 

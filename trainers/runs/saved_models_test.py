@@ -15,6 +15,7 @@ from trainers import supervised
 from trainers.data import pipeline
 from trainers.runs import checkpoints
 from trainers.runs import records
+from trainers.runs import run_options
 from trainers.runs import saved_models
 from trainers.testing import toy
 
@@ -36,7 +37,7 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
         cls.config, cls.data, tf.distribute.get_strategy())
     records.claim(cls.workdir, cls.config.to_json(), 'train', data={
         name: data.describe() for name, data in cls.data.items()})
-    loop.run(cls.trainer, cls.workdir, loop.Cadence(),
+    loop.run(cls.trainer, cls.workdir, run_options.RunOptions(eval_every=0),
              config=cls.config.to_json())
 
   def setUp(self):

@@ -11,6 +11,7 @@
 
 import dataclasses
 import pathlib
+import sys
 import warnings
 
 from mixture_modules.isometric import tune_scopes
@@ -45,7 +46,8 @@ class Initial:
   test: results.TaskScore
 
 
-def transfer(config, workdir=None, options=run_options.RunOptions(), **changes):
+def transfer(config=None, workdir=None, options=run_options.RunOptions(),
+             **changes):
   """Adds a task to a trained model, tunes and evaluates it, writes records.
 
   Training uses the statistics of its batches and moves those of the new task,
@@ -53,7 +55,7 @@ def transfer(config, workdir=None, options=run_options.RunOptions(), **changes):
   templates are tuned.
 
   Args:
-    config: `TransferConfig`; None when resuming, for that of the run.
+    config: `TransferConfig`. Default None, when resuming: that of the run.
     workdir: Directory of the run. It gets the whole model, with the new task.
       Default: a new one, runs/TIME.
     options: `RunOptions`.
@@ -71,7 +73,7 @@ def transfer(config, workdir=None, options=run_options.RunOptions(), **changes):
   former = records.read_run(workdir) if options.resume else None
   smoke = options.smoke or bool(former and former['kind'] == 'smoke')
   kind = 'smoke' if smoke else 'transfer'
-  if former:
+  if former or config is None:
     resumed = read_config(workdir)  # refuses runs of another kind
     config = config or resumed
   saved = origins.begin(workdir, config.source, former, smoke)
@@ -90,6 +92,8 @@ def transfer(config, workdir=None, options=run_options.RunOptions(), **changes):
     transfer_start.check(config, saved.model, saved.tasks, data, run)
   records.claim(workdir, decides, kind, options.resume,
                 {**saved.tasks, config.name: facts})
+  if options.progress:
+    print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(run)
   network = evaluation.Network(
       saved.model, {config.name: data}, run.eval_batch_size)
@@ -105,6 +109,8 @@ def transfer(config, workdir=None, options=run_options.RunOptions(), **changes):
       saved.model, config.name, initial.start.tune, data, run)
   if not is_begun:
     tuning.save_start(workdir, decides)
+  if not tuning.trainer:  # otherwise the loop writes them
+    records.Writer(workdir).signatures(0, network.mixtures())
   seconds = tuning.run(workdir, options, decides)
   with tuning.averaged():
     found = results.collect(network, 'test', 'ema', tuning.steps, seconds)

@@ -8,6 +8,7 @@ from mixture_modules.isometric import tune_scopes
 from trainers import loop
 from trainers import strategies
 from trainers import supervised
+from trainers.runs import checkpoints
 from trainers.runs import saved_models
 
 
@@ -46,21 +47,21 @@ class Tuning:
       decides: What decides the run, as in its run.json.
     """
     if self.trainer:
-      loop.save_start(self.trainer, workdir, decides)
+      checkpoints.save_start(self.trainer, workdir, decides)
     else:
       saved_models.write_checkpoint(workdir, self._model, decides)
 
-  def run(self, workdir, cadence, decides):
+  def run(self, workdir, options, decides):
     """Trains on from the last checkpoint; returns seconds of training.
 
     Args:
       workdir: Directory of the run.
-      cadence: `loop.Cadence`.
+      options: `RunOptions`.
       decides: What decides the run, as in its run.json.
     """
     if not self.trainer:
       return 0.0
-    return loop.run(self.trainer, workdir, cadence, True, True, decides)
+    return loop.run(self.trainer, workdir, options, True, True, decides)
 
   def averaged(self):
     """A context in which the model has its averaged weights."""
