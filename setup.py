@@ -55,7 +55,7 @@ setuptools.setup(
     install_requires=[
         'keras>=3.15,<3.16',
         'numpy',
-        'safetensors',
+        'safetensors>=0.6',
         'tensorflow>=2.21,<2.22',
     ],
     extras_require={'train': _TRAIN, 'test': _TEST, 'export': _EXPORT,

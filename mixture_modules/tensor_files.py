@@ -20,7 +20,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import pathlib
 
 import numpy as np
@@ -97,13 +96,15 @@ def encode(tensors, metadata, limit=MAX_BYTES):
         f'Expected a header of at most {limit // _HEADER_PART:,} bytes and a '
         f'file of at most {limit:,}, received {len(header):,} and {size:,}: '
         'leave out what need not be in the file.')
-  return sign(len(header).to_bytes(8, 'little') + header + data[end:])
+  return sign(b''.join([
+      len(header).to_bytes(8, 'little'), header, memoryview(data)[end:]]))
 
 
 def sign(data):
   """The bytes of a file with their digest in its place."""
-  before, after = data[:_DIGEST_BYTES.start], data[_DIGEST_BYTES.stop:]
-  return before + _digest(data) + after
+  view = memoryview(data)
+  return b''.join([view[:_DIGEST_BYTES.start], _digest(data),
+                   view[_DIGEST_BYTES.stop:]])
 
 
 def decode(data, limit=MAX_BYTES):
@@ -156,7 +157,7 @@ def read(path, file_format, limit=MAX_BYTES):
   path = pathlib.Path(path)
   if not path.is_file():  # a pipe or a device could be endless
     raise TensorFileError('there is no ordinary file of this name')
-  size = os.path.getsize(path)
+  size = path.stat().st_size
   if size > limit:
     raise TensorFileError(
         f'it has {size:,} bytes, expected at most {limit:,}')

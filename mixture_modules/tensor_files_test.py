@@ -160,7 +160,7 @@ class TensorFilesTest(parameterized.TestCase, tf.test.TestCase):
     self.assertFaulty(message, make_file(
         entry([1], [0, 4], dtype).encode(), bytes(4)))
 
-  @parameterized.parameters(('I16', 2), ('C64', 8), ('F8_E4M3', 1), ('F4', .5))
+  @parameterized.parameters(('I16', 2), ('F8_E4M3', 1), ('F4', .5))
   def test_dtypes_that_are_not_ours(self, dtype, size):
     self.assertFaulty(f"dtype of 'x' is {dtype}, expected one of", make_file(
         entry([8], [0, int(8 * size)], dtype).encode(), bytes(int(8 * size))))
@@ -196,7 +196,7 @@ class TensorFilesTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_overlap(self):
     both = entry([4], [0, 16])[:-1] + entry([4], [0, 16]).replace('x', 'y')
-    self.assertFaulty('invalid offset for tensor `y`', make_file(
+    self.assertFaulty('invalid offset for tensor `[xy]`', make_file(
         both.encode(), bytes(16)))
 
   def test_metadata_is_text(self):

@@ -8,8 +8,41 @@ import tensorflow as tf
 
 from trainers.runs import results
 
+IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
 
-class Network:
+
+class Traced:
+  """A function of a model as a graph, traced anew once it is stale.
+
+  Adding or detaching a part, say, gives the model other variables: what was
+  traced before would go on with the old ones.
+
+  Args:
+    model: Keras model.
+    function: Of tensors; it calls the model.
+    *specs: `tf.TensorSpec` of each argument.
+  """
+
+  def __init__(self, model, function, *specs):
+    self._model = model
+    self._function = function
+    self._specs = specs
+    self._variables = []
+    self._graph = None
+
+  def current(self):
+    """The graph of the model's present variables, a function."""
+    variables = self._model.variables
+    if self._graph is None or [*map(id, variables)] != [
+        *map(id, self._variables)]:
+      self._variables = variables  # held, so that no other takes an id
+      self._graph = tf.function(
+          self._function, autograph=False,
+          jit_compile=False).get_concrete_function(*self._specs)
+    return self._graph
+
+
+class TaskEvaluator:
   """A model and the data of its tasks, or of some of them, to be evaluated.
 
   Args:
@@ -62,7 +95,7 @@ class Evaluator:
   def __init__(self, model, predictors=None):
     self._model = model
     self._predictors = predictors or {}
-    self._steps = {}  # task: (ids of the model's variables, function)
+    self._steps = {}  # task: `Traced`
 
   def evaluate(self, task, batches):
     """Loss and accuracy over all of `batches`.
@@ -77,11 +110,10 @@ class Evaluator:
     Raises:
       ValueError: If there are no examples.
     """
-    # What was traced before a part was detached, say, is stale.
-    variables = list(map(id, self._model.variables))
-    if self._steps.get(task, ())[:1] != (variables,):
-      self._steps[task] = variables, self._make_step(task)
-    _, step = self._steps[task]
+    if task not in self._steps:
+      self._steps[task] = Traced(self._model, self._make_step(task), IMAGES,
+                                 tf.TensorSpec([None], tf.int32))
+    step = self._steps[task].current()
     right, loss, examples = 0, 0.0, 0
     for images, labels in batches:
       logits, losses = step(images, labels)
@@ -115,11 +147,8 @@ class Evaluator:
     return results.TaskScore(**vars(pool(scores)), members=members)
 
   def _make_step(self, task):
-    images = tf.TensorSpec([None, None, None, 3], tf.float32)
-    labels = tf.TensorSpec([None], tf.int32)
     predict = self._predictors.get(task)
 
-    @tf.function(autograph=False, jit_compile=False)
     def step(images, labels):
       if predict is None:
         logits = self._model(images, task=task, training=False)
@@ -129,7 +158,7 @@ class Evaluator:
       return logits, tf.nn.sparse_softmax_cross_entropy_with_logits(
           labels=labels, logits=logits)
 
-    return step.get_concrete_function(images, labels)
+    return step
 
 
 def pool(scores):

@@ -62,6 +62,23 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     kernel.assign(-kernel)
     self.assertNotEqual(before, evaluator.evaluate('one', batches))
 
+  def test_traces_once_while_the_variables_stay(self):
+    layer = keras.layers.Dense(1)
+    model, calls = keras.Sequential([keras.Input([2]), layer]), []
+
+    def function(x):
+      calls.append(x)
+      return model(x)
+
+    traced = evaluation.Traced(model, function, tf.TensorSpec([None, 2]))
+    graph = traced.current()
+    layer.kernel.assign([[1.0], [2.0]])
+    self.assertAllEqual(graph(tf.ones([3, 2])), np.full([3, 1], 3.0))
+    self.assertIs(traced.current(), graph)
+    model.add(keras.layers.Dense(1))
+    self.assertIsNot(traced.current(), graph)
+    self.assertLen(calls, 2)
+
   def test_uses_the_present_weights(self):
     head = self.model.tasks['one'].head
     before = self.evaluator.evaluate(
@@ -75,7 +92,7 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_predictors_stand_beside_own_heads(self):
     head = self.model.tasks['one'].head
-    network = evaluation.Network(self.model, self.data, 10, {
+    network = evaluation.TaskEvaluator(self.model, self.data, 10, {
         'one': lambda embedding: (tf.nn.softmax(head(embedding)) + 1) / 5})
     images, labels = next(iter(self.data['one'].eval_batches('test', 100)))
     softmax = tf.nn.softmax(self.model(images, task='one')).numpy()

@@ -21,7 +21,7 @@ def evaluate(network, config, edits, split, statistics='moved',
   training images as training sees them, without labels.
 
   Args:
-    network: `evaluation.Network` of the trained model and its data.
+    network: `evaluation.TaskEvaluator` of the trained model and its data.
     config: Its `RunConfig`.
     edits: Texts as of `layer_edits.apply`; each edits the trained network.
     split: 'train', 'validation' or 'test'.
@@ -62,7 +62,7 @@ def evaluate_between(network, config, pair, num_points, split,
   Xi(t)).
 
   Args:
-    network: `evaluation.Network` of the trained model and its data.
+    network: `evaluation.TaskEvaluator` of the trained model and its data.
     config: Its `RunConfig`.
     pair: Names of two tasks.
     num_points: Number of values of t, 0 and 1 among them.

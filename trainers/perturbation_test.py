@@ -76,7 +76,7 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_copies_have_the_predictors(self):
     trained = self.trainer.network
-    network = evaluation.Network(
+    network = evaluation.TaskEvaluator(
         trained.model, {'one': trained.data['one']}, predictors={
             'one': lambda x: tf.fill([tf.shape(x)[0], toy.CLASSES], 0.25)})
     found = perturbation.evaluate(network, self.config, ['reverse'], 'test')

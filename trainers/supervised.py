@@ -32,8 +32,8 @@ class SupervisedTrainer:
 
   Attributes:
     is_finished: Whether the rest of the steps is left out; never.
-    network: `evaluation.Network` of the model with its raw weights, or, in
-      `ema.applied()`, the averaged ones.
+    network: `evaluation.TaskEvaluator` of the model with its raw weights, or,
+      in `ema.applied()`, the averaged ones.
 
   Raises:
     ValueError: If a batch cannot be shared equally by the replicas.
@@ -64,7 +64,7 @@ class SupervisedTrainer:
       self.ema = ema_lib.ExponentialMovingAverage(
           _averaged(model, self._variables,
                     data if config.ema_statistics else ()), config.ema_decay)
-    self.network = evaluation.Network(model, data, config.eval_batch_size)
+    self.network = evaluation.TaskEvaluator(model, data, config.eval_batch_size)
 
   @property
   def images_per_step(self):

@@ -43,7 +43,7 @@ class TargetEvaluation:
     """Changes how the target's probabilities come from its embedding."""
     self._observers[self._target] = target_scores.Observer(
         self.model, self._target, predict)
-    self._network = evaluation.Network(
+    self._network = evaluation.TaskEvaluator(
         self.model, {name: data for name, data in self._data.items()
                      if data.is_labelled}, self._batch_size,
         predict and {self._target: predict})

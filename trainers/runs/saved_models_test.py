@@ -171,7 +171,7 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, 'a checkpoint of this run'):
       saved_models.load(self.rewrite(run=other))
     description = saved_models.describe(self.trainer.model)
-    for broken in ({**description, 'tasks': [{}]},
+    for broken in (None, {**description, 'tasks': [{}]},
                    {**description, 'config': {'later': 1}},
                    {'tasks': []}, None):
       with self.assertRaisesRegex(

@@ -72,7 +72,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
        {'signature': 'cyclic'}),
       ('diagonal .*needs K >= L, received K = 2, L = 3',
        {'init': 'diagonal'}, {'num_layers': 3}),
-      ('warmup_steps` to be below the number of training steps, 10', {},
+      ('warmup_steps to be below the number of training steps, 10', {},
        {'run': {'warmup_steps': 10}}),
       ('received tune=mixture, which leaves it untrained: .*as head one',
        {'init': 'random', 'tune': ['mixture']}, {'names': 'abce'}),

@@ -1,13 +1,4 @@
-"""Adds a task to a trained model, and tunes what is its own (sections 4.3, C).
-
-    from trainers.transfer import transfer_config
-    from trainers.transfer import transferring
-
-    config = transfer_config.TransferConfig(
-        source='runs/digits', dataset='usps', init='learned')
-    results = transferring.transfer(config, 'runs/usps', steps=100)
-    results.tasks['usps'].top1
-"""
+"""A transfer, from the configuration to the results (sections 4.3, C)."""
 
 import dataclasses
 import pathlib
@@ -50,6 +41,14 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
              **changes):
   """Adds a task to a trained model, tunes and evaluates it, writes records.
 
+      from trainers.transfer import transfer_config
+      from trainers.transfer import transferring
+
+      config = transfer_config.TransferConfig(
+          source='runs/digits', dataset='usps', init='learned')
+      found = transferring.transfer(config, workdir='runs/usps', steps=100)
+      found.tasks['usps'].top1
+
   Training uses the statistics of its batches and moves those of the new task,
   whatever is tuned. Other tasks' outputs stay as they are, bit for bit, unless
   templates are tuned.
@@ -73,7 +72,10 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
   former = records.read_run(workdir) if options.resume else None
   smoke = options.smoke or bool(former and former['kind'] == 'smoke')
   kind = 'smoke' if smoke else 'transfer'
-  if former or config is None:
+  if config is None and not former:
+    raise ValueError('Expected a configuration, received none: only a run that '
+                     'is resumed has its own.')
+  if former:
     resumed = read_config(workdir)  # refuses runs of another kind
     config = config or resumed
   saved = origins.begin(workdir, config.source, former, smoke)

@@ -74,7 +74,7 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_the_example_runs(self):
     example = textwrap.dedent(
-        re.search(r'\n\n((?:    .*\n|\n)+)', transferring.__doc__)[1])
+        re.search(r'\n((?:      .*\n|\n)+)', transferring.transfer.__doc__)[1])
     directory = self.directory / 'example'
     shutil.copytree(self.source, directory / 'runs/digits')
     path = directory / 'runs/digits/run.json'
@@ -85,8 +85,8 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
           contextlib.redirect_stdout(io.StringIO()) as output,
           contextlib.redirect_stderr(io.StringIO()) as error):
       exec(example, names)  # pylint: disable=exec-used
-    self.assertEqual(names['results'].steps, 100)
-    self.assertEqual(names['results'], results.read(
+    self.assertEqual(names['found'].steps, 100)
+    self.assertEqual(names['found'], results.read(
         directory / 'runs/usps/results.json'))
     self.assertEqual(output.getvalue(), '')
     self.assertRegex(error.getvalue(), '(?s)^Work directory: runs/usps\n'
