@@ -8,7 +8,7 @@ from mixture_modules.isometric import tune_scopes
 from trainers.runs import strict_json
 
 INITS = ('copy:TASK', 'best', 'accuracy', 'learned', 'random', 'uniform',
-         'diagonal', 'none')
+         'diagonal', 'none')  # TASK stands for the name of a task
 STATISTICS = ('auto', 'copy', 'reestimate')
 SCORES = ('auto', 'path', 'probe')
 
@@ -81,30 +81,24 @@ class TransferConfig:
         self._set(field, tuple(getattr(self, field)))
     if self.tune == ('none',):
       self._set('tune', ())
-    if self.init not in INITS[1:] and self.copied is None:
-      raise ValueError(f'Expected init of {", ".join(INITS)}, received '
-                       f'{self.init!r}.')
-    wrong = set(self.tune or ()) - set(tune_scopes.SCOPES)
-    if wrong:
-      raise ValueError(f'Expected tune of {", ".join(tune_scopes.SCOPES)}, or '
-                       f'none alone, received {sorted(wrong)[0]!r}.')
-    for field, known in (('statistics', STATISTICS), ('score', SCORES)):
-      if getattr(self, field) not in known:
-        raise ValueError(f'Expected {field} of {", ".join(known)}, received '
-                         f'{getattr(self, field)!r}.')
-    if (self.statistics == 'copy' and self.init != 'best'
-        and self.copied is None):
-      raise ValueError(
-          'Expected a task to copy statistics from, received '
-          f'statistics=copy with init={self.init}: use statistics=reestimate, '
-          'or init=copy:TASK.')
+    if self.copied is None:
+      checks.one_of('init', self.init, INITS)
+      checks.require(
+          self.statistics != 'copy' or self.init == 'best', 'init',
+          'copy:TASK or best with statistics=copy', self.init,
+          'use one of these, or statistics=reestimate')
+    for scope in self.tune or ():
+      checks.one_of('tune', scope, tune_scopes.SCOPES,
+                    'use some of these, or none alone')
+    checks.one_of('statistics', self.statistics, STATISTICS)
+    checks.one_of('score', self.score, SCORES)
     for field in ('init_steps', 'init_learning_rate', 'examples_per_class'):
       if getattr(self, field) is not None:
         checks.positive(field, getattr(self, field))
-    if len(self.score_examples) != 2 or min(self.score_examples) < 1:
-      raise ValueError(
-          'Expected two positive numbers as score_examples, of training and of '
-          f'validation images, received {self.score_examples}.')
+    checks.require(
+        len(self.score_examples) == 2 and min(self.score_examples) >= 1,
+        'score_examples', 'two positive numbers', self.score_examples,
+        'give how many training and how many validation images')
 
   def _set(self, field, value):
     object.__setattr__(self, field, value)

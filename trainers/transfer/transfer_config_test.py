@@ -24,7 +24,7 @@ class TransferConfigTest(parameterized.TestCase):
     self.assertEqual(make_transfer(init='copy:a:b').copied, 'a:b')
     for damaged, reason in (({'later': 1}, 'unknown .later.'),
                             ({'init_steps': '3'}, "int, received '3'"),
-                            ({'init': 'copy:'}, 'Expected init of')):
+                            ({'init': 'copy:'}, 'Expected init to be')):
       with self.assertRaisesRegex(ValueError, f'in there, .*{reason}'):
         transfer_config.TransferConfig.from_json(
             {**asked.to_json(), **damaged}, 'there')
@@ -39,16 +39,17 @@ class TransferConfigTest(parameterized.TestCase):
     self.assertIsNone(make_transfer().tune)
 
   @parameterized.parameters(
-      ('init of copy:TASK, best, .*none, received .copy:', {'init': 'copy:'}),
-      ('tune of templates, .* or none alone, .*bank', {'tune': ['bank']}),
-      ("or none alone, received 'none'", {'tune': ['none', 'head']}),
-      ('statistics of auto, .*moved', {'statistics': 'moved'}),
-      ('score of auto, path, probe, .*test', {'score': 'test'}),
-      ('a task to copy statistics from, .*init=learned',
+      ('init to be one of copy:TASK, best, .* received .copy:',
+       {'init': 'copy:'}),
+      ('tune to be one of templates, .*bank', {'tune': ['bank']}),
+      ("received 'none': use .*, or none alone", {'tune': ['none', 'head']}),
+      ('statistics to be one of auto, .*moved', {'statistics': 'moved'}),
+      ('score to be one of auto, path, probe, .*test', {'score': 'test'}),
+      ("init to be copy:TASK or best .*received 'learned'",
        {'statistics': 'copy', 'init': 'learned'}),
-      ('init_steps must be positive', {'init_steps': 0}),
-      ('examples_per_class must be', {'examples_per_class': -1}),
-      ('init_learning_rate must', {'init_learning_rate': float('nan')}),
+      ('init_steps to be positive', {'init_steps': 0}),
+      ('examples_per_class to be', {'examples_per_class': -1}),
+      ('init_learning_rate to be', {'init_learning_rate': float('nan')}),
       ('two positive numbers', {'score_examples': [3]}))
   def test_config_refuses(self, message, changes):
     with self.assertRaisesRegex(ValueError, message):

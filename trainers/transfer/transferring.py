@@ -72,16 +72,16 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
   former = records.read_run(workdir) if options.resume else None
   smoke = options.smoke or bool(former and former['kind'] == 'smoke')
   kind = 'smoke' if smoke else 'transfer'
-  if config is None and not former:
-    raise ValueError('Expected a configuration, received none: only a run that '
-                     'is resumed has its own.')
   if former:
     resumed = read_config(workdir)  # refuses runs of another kind
     config = config or resumed
+  elif config is None:
+    raise ValueError('Expected a configuration, received none: only a run that '
+                     'is resumed has its own.')
   saved = origins.begin(workdir, config.source, former, smoke)
-  config, run = _decide(
-      saved_models.parse_config(former['config']) if former
-      else default_run(saved.config, config), config, smoke, changes)
+  base = (saved_models.parse_config(former['config']) if former
+          else default_run(saved.config, config))
+  config, run = _decide(base, config, smoke, changes)
   decides = {**run.to_json(), 'transfer': config.to_json(),
              **origins.describe(saved, former)}
   records.check(workdir, decides, kind, options.resume)
@@ -89,47 +89,50 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
   data, facts = load_data(config, run, options.data_dir, smoke)
   if former:
     records.check_data(workdir, {config.name: facts})
-  is_begun = saved.workdir == workdir
-  if not is_begun:
+  if saved.workdir != workdir:
     transfer_start.check(config, saved.model, saved.tasks, data, run)
   records.claim(workdir, decides, kind, options.resume,
                 {**saved.tasks, config.name: facts})
   if options.progress:
     print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
+  found = _tune(config, run, saved, data, workdir, options, decides)
+  results.write(workdir / records.RESULTS, found)
+  return found
+
+
+def _tune(config, run, saved, data, workdir, options, decides):
+  """Begins the task, or goes on with it, to the end; `RunResults`."""
+  name, model, is_begun = config.name, saved.model, saved.workdir == workdir
   supervised.make_reproducible(run)
-  network = evaluation.Network(
-      saved.model, {config.name: data}, run.eval_batch_size)
+  evaluator = evaluation.TaskEvaluator(
+      model, {name: data}, run.eval_batch_size)
   if not is_begun:
-    start = transfer_start.begin(config, saved.model, saved.tasks, data, run)
-    results.write(workdir / INITIAL, Initial(start, **{
-        split: network.evaluate(split)[config.name]
-        for split in ('validation', 'test')}))
+    start = transfer_start.begin(config, model, saved.tasks, data, run)
+    results.write(workdir / INITIAL, Initial(
+        start, *(evaluator.evaluate(split)[name]
+                 for split in ('validation', 'test'))))
   initial = results.read(workdir / INITIAL, Initial)
   for text in cautions(initial.start):
-    warnings.warn(text, stacklevel=2)
-  tuning = tuning_lib.Tuning(
-      saved.model, config.name, initial.start.tune, data, run)
+    warnings.warn(text, stacklevel=3)
+  tuning = tuning_lib.Tuning(model, name, initial.start.tune, data, run)
   if not is_begun:
     tuning.save_start(workdir, decides)
   if not tuning.trainer:  # otherwise the loop writes them
-    records.Writer(workdir).signatures(0, network.mixtures())
+    records.Writer(workdir).signatures(0, evaluator.mixtures())
   seconds = tuning.run(workdir, options, decides)
   with tuning.averaged():
-    found = results.collect(network, 'test', 'ema', tuning.steps, seconds)
-    validation = network.evaluate('validation')
-  found = dataclasses.replace(
-      found, initial={config.name: initial.test},
-      validation=results.Validation(
-          {config.name: initial.validation}, validation),
+    found = results.collect(evaluator, 'test', 'ema', tuning.steps, seconds)
+    validation = evaluator.evaluate('validation')
+  return dataclasses.replace(
+      found, initial={name: initial.test},
+      validation=results.Validation({name: initial.validation}, validation),
       transfer=results.TransferFacts(
           source=config.source, origin=results.Origin(**decides['origin']),
-          dataset=config.dataset, name=config.name, start=initial.start,
+          dataset=config.dataset, name=name, start=initial.start,
           tuned_parameters=tuning.num_parameters,
-          own_parameters=saved.model.own_parameters(config.name),
+          own_parameters=model.own_parameters(name),
           train_examples=data.num_examples('train'),
           examples_per_class=config.examples_per_class))
-  results.write(workdir / records.RESULTS, found)
-  return found
 
 
 def read_config(workdir):

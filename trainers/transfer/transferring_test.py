@@ -157,7 +157,7 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
   def test_can_be_evaluated_and_begun_from_again(self):
     saved = saved_models.load(self.learned)
     data = saved.load_data(tasks=['usps'], splits=('test',))
-    score = evaluation.Network(
+    score = evaluation.TaskEvaluator(
         saved.model, data, saved.config.eval_batch_size).evaluate('test')
     task = self.found.tasks['usps']
     self.assertEqual((score['usps'].top1, score['usps'].loss),
