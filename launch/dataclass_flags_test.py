@@ -93,7 +93,7 @@ class DataclassFlagsTest(parameterized.TestCase):
   def test_help_tells_of_other_defaults(self):
     _, values = define(default_texts={'rate': 'high', '': 'as before'})
     self.assertEqual(values['rate'].help, 'How fast. Default: high.')
-    self.assertEqual(values['count'].help, 'How many; Default is said.')
+    self.assertEqual(values['count'].help, 'How many; Default: as before.')
     self.assertEndsWith(values['names'].help, 'names. Default: as before.')
 
   def test_makes_the_dataclass(self):
@@ -140,6 +140,31 @@ class DataclassFlagsTest(parameterized.TestCase):
 
     with self.assertRaisesRegex(ValueError, 'none for field'):
       dataclass_flags.field_helps(Silent)
+
+  def test_fields_of_several(self):
+    @dataclasses.dataclass(frozen=True)
+    class Other:
+      """Another.
+
+      Args:
+        rate: How slow.
+        size: How much.
+      """
+
+      rate: float = 0.1
+      size: int = 3
+
+    values = flags.FlagValues()
+    merged = dataclass_flags.DataclassFlags(
+        dataclass_flags.merge({'part': Part, 'other': Other}), values,
+        notes={'size': 'Mind it.'})
+    self.assertEqual(values['rate'].help,
+                     'Of part: How fast. Default: 0.5. Of other: How slow. '
+                     'Default: 0.1.')
+    self.assertEqual(values['size'].help,
+                     'Of other: How much. Default: 3. Mind it.')
+    values(['command', '--size=4'])
+    self.assertEqual(merged.given(), {'size': 4})
 
 
 if __name__ == '__main__':

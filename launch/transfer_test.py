@@ -131,6 +131,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
         ('steps', 'Default: 500.'), ('warmup_steps', 'Default: 0.'),
         ('batch_size', "Default: the largest of the model's tasks."),
         ('seed', 'Default: as the model was trained.'),
+        ('augmentation', 'training. Default: as the model was trained.'),
         ('tune', 'Default: head, norm, mixture; without the head where')):
       self.assertIn(expected, transfer.FLAGS[name].help)
 

@@ -81,7 +81,7 @@ class TransferReportTest(absltest.TestCase):
       self.assertRegex(text, r'(?m)^svhn +0\.7500$')
       self.assertNotIn('Scores', text)
       self.assertEndsWith(
-          text, f'init=learned; statistics: copy; head: {head}; tuned: nothing.')
+          text, f'=learned; statistics: copy; head: {head}; tuned: nothing.')
 
 
 if __name__ == '__main__':

@@ -47,7 +47,7 @@ class TransferConfig:
       them, equally many of each class.
     init_steps: Steps that init=learned learns weights for. A new head is
       trained along, and set back afterwards.
-    init_learning_rate: Adam's learning rate in these steps.
+    init_learning_rate: Learning rate of Adam in the init_steps.
     examples_per_class: Learn from so many training images of each class,
       chosen by the seed; scores use at most so many validation images of each
       class, too. Default: all.
