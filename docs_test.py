@@ -1,0 +1,147 @@
+"""Runs the pages: their Python, their commands, their links."""
+
+import contextlib
+import importlib
+import pathlib
+import re
+import shlex
+import tempfile
+
+from absl import flags
+from absl.testing import absltest
+from absl.testing import parameterized
+
+_ROOT = pathlib.Path(__file__).parent
+_PAGES = {path.relative_to(_ROOT).as_posix(): path for path in (
+    _ROOT / 'README.md', *sorted((_ROOT / 'docs').glob('*.md')))}
+_COMMAND = re.compile(r'python3? -m (launch\.\w+)(.*)')
+_LINK = re.compile(r'\]\(([^)\s]+)\)')
+
+
+def blocks(text, language):
+  """(line where it begins, text) of each fenced block of a language."""
+  found = re.finditer(
+      rf'^```{language}\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+  return [(text.count('\n', 0, match.start(1)) + 1, match[1])
+          for match in found]
+
+
+def commands(text):
+  """(module, arguments) of each command of ours, in blocks and inline."""
+  lines = [line for _, block in blocks(text, 'bash')
+           for line in block.replace('\\\n', ' ').split('\n')]
+  prose = re.sub(r'^```.*?^```$', '', text, flags=re.MULTILINE | re.DOTALL)
+  lines += [code.replace('\n', ' ')
+            for code in re.findall(r'`([^`]+)`', prose)]
+  found = []
+  for line in lines:
+    match = _COMMAND.search(line)
+    if match:
+      found.append((match[1], shlex.split(match[2], comments=True)))
+  return found
+
+
+def parse(module, arguments):
+  """Parses arguments by a command's own flags.
+
+  Raises:
+    flags.Error: If there is no such flag, or its value is wrong.
+  """
+  values = importlib.import_module(module).FLAGS
+  values.unparse_flags()
+  rest = values([module, *arguments])[1:]
+  if rest:
+    raise flags.Error(f'Expected flags only, received {rest}.')
+
+
+def mentioned_flags(text):
+  """Names of the flags that stand alone in inline code, as `--seed=0`."""
+  return {match for code in re.findall(r'`([^`\n]+)`', text)
+          if not _COMMAND.search(code)
+          for match in re.findall(r'(?<!\S)--([a-z_]\w*)', code)}
+
+
+def anchors(text):
+  """The anchors that a page's headings have on the web."""
+  text = re.sub(r'^```.*?^```$', '', text, flags=re.MULTILINE | re.DOTALL)
+  headings = re.findall(r'^#+ (.*)$', text, re.MULTILINE)
+  return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-')
+          for heading in headings}
+
+
+class DocsTest(parameterized.TestCase):
+
+  @parameterized.named_parameters((name, name) for name in _PAGES)
+  def test_python(self, name):
+    self.enter_context(contextlib.chdir(
+        self.enter_context(tempfile.TemporaryDirectory())))
+    namespace = {'__name__': 'page'}
+    for line, block in blocks(_PAGES[name].read_text('utf-8'), 'python'):
+      # Lines of errors are those of the page.
+      code = compile('\n' * (line - 1) + block, name, 'exec')
+      exec(code, namespace)  # pylint: disable=exec-used
+
+  @parameterized.named_parameters((name, name) for name in _PAGES)
+  def test_commands(self, name):
+    for module, arguments in commands(_PAGES[name].read_text('utf-8')):
+      with self.subTest(' '.join([module, *arguments])):
+        parse(module, arguments)
+
+  @parameterized.named_parameters((name, name) for name in _PAGES)
+  def test_links(self, name):
+    path = _PAGES[name]
+    for link in _LINK.findall(path.read_text('utf-8')):
+      file, _, anchor = link.partition('#')
+      if '://' in link:
+        continue
+      with self.subTest(link):
+        target = (path.parent / file).resolve() if file else path
+        self.assertTrue(target.exists())
+        if anchor:
+          self.assertIn(anchor, anchors(target.read_text('utf-8')))
+
+  def test_flags_of_each_command(self):
+    text = _PAGES['docs/commands.md'].read_text('utf-8')
+    sections = dict(re.findall(
+        r'^## (\w+)\n(.*?)(?=^## |\Z)', text, re.MULTILINE | re.DOTALL))
+    files = {path.stem for path in (_ROOT / 'launch').glob('*.py')
+             if 'entry.run(main' in path.read_text('utf-8')}
+    self.assertEqual(set(sections), files)
+    for name, section in sections.items():
+      with self.subTest(name):
+        known = importlib.import_module(f'launch.{name}').FLAGS
+        self.assertContainsSubset(mentioned_flags(section), set(known))
+
+  def test_flags_of_other_pages(self):
+    known = {'traceback'}
+    for path in (_ROOT / 'launch').glob('*.py'):
+      if 'entry.run(main' in path.read_text('utf-8'):
+        known |= set(importlib.import_module(f'launch.{path.stem}').FLAGS)
+    for name, path in _PAGES.items():
+      with self.subTest(name):
+        self.assertContainsSubset(
+            mentioned_flags(path.read_text('utf-8')), known)
+
+  def test_readme_is_a_front_page(self):
+    lines = _PAGES['README.md'].read_text('utf-8').splitlines()
+    self.assertLessEqual(len(lines), 150)
+
+  def test_finds_what_it_checks(self):
+    text = '\n'.join([
+        '# A page: 1', '', 'Give `python -m launch.train --seed=1 --resume`',
+        'or `--steps=3`, see [this](there.md#a-page-1).', '```bash',
+        "python -m launch.adapt --rows='*/a' \\", '    --seed=2  # so',
+        '```', '```python', 'x = 1', '```', ''])
+    self.assertCountEqual(commands(text), [
+        ('launch.train', ['--seed=1', '--resume']),
+        ('launch.adapt', ['--rows=*/a', '--seed=2'])])
+    self.assertEqual(mentioned_flags(text), {'steps'})
+    self.assertEqual(blocks(text, 'python'), [(10, 'x = 1\n')])
+    self.assertEqual(_LINK.findall(text), ['there.md#a-page-1'])
+    self.assertEqual(anchors(text), {'a-page-1'})
+    with self.assertRaisesRegex(flags.Error, 'no_such_flag'):
+      parse('launch.train', ['--no_such_flag=1'])
+
+
+if __name__ == '__main__':
+  absltest.main()
