@@ -14,7 +14,7 @@ from absl.testing import parameterized
 _ROOT = pathlib.Path(__file__).parent
 _PAGES = {path.relative_to(_ROOT).as_posix(): path for path in (
     _ROOT / 'README.md', *sorted((_ROOT / 'docs').glob('*.md')))}
-_COMMAND = re.compile(r'python3? -m (launch\.\w+)(.*)')
+_COMMAND = re.compile(r'python3? -m (launch\.[a-z_]+)(.*)')
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 
@@ -113,7 +113,7 @@ class DocsTest(parameterized.TestCase):
         self.assertContainsSubset(mentioned_flags(section), set(known))
 
   def test_flags_of_other_pages(self):
-    known = {'traceback'}
+    known = {'help', 'traceback'}
     for path in (_ROOT / 'launch').glob('*.py'):
       if 'entry.run(main' in path.read_text('utf-8'):
         known |= set(importlib.import_module(f'launch.{path.stem}').FLAGS)
