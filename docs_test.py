@@ -7,7 +7,6 @@ import re
 import shlex
 import tempfile
 
-from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -45,13 +44,14 @@ def parse(module, arguments):
   """Parses arguments by a command's own flags.
 
   Raises:
-    flags.Error: If there is no such flag, or its value is wrong.
+    ValueError: If there is an argument that is no flag.
+    absl.flags.Error: If there is no such flag, or its value is wrong.
   """
   values = importlib.import_module(module).FLAGS
   values.unparse_flags()
   rest = values([module, *arguments])[1:]
   if rest:
-    raise flags.Error(f'Expected flags only, received {rest}.')
+    raise ValueError(f'Expected flags only, received {rest}.')
 
 
 def mentioned_flags(text):
@@ -139,8 +139,10 @@ class DocsTest(parameterized.TestCase):
     self.assertEqual(blocks(text, 'python'), [(10, 'x = 1\n')])
     self.assertEqual(_LINK.findall(text), ['there.md#a-page-1'])
     self.assertEqual(anchors(text), {'a-page-1'})
-    with self.assertRaisesRegex(flags.Error, 'no_such_flag'):
+    with self.assertRaisesRegex(Exception, 'no_such_flag'):
       parse('launch.train', ['--no_such_flag=1'])
+    with self.assertRaisesRegex(ValueError, 'flags only.*resume'):
+      parse('launch.train', ['resume'])
 
 
 if __name__ == '__main__':
