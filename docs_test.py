@@ -40,6 +40,13 @@ def commands(text):
   return found
 
 
+def command_names():
+  """Names of all commands."""
+  return {path.stem for path in (_ROOT / 'launch').glob('*.py')
+          if "__name__ == '__main__'" in path.read_text('utf-8')
+          and not path.stem.endswith('_test')}
+
+
 def parse(module, arguments):
   """Parses arguments by a command's own flags.
 
@@ -104,19 +111,16 @@ class DocsTest(parameterized.TestCase):
     text = _PAGES['docs/commands.md'].read_text('utf-8')
     sections = dict(re.findall(
         r'^## (\w+)\n(.*?)(?=^## |\Z)', text, re.MULTILINE | re.DOTALL))
-    files = {path.stem for path in (_ROOT / 'launch').glob('*.py')
-             if 'entry.run(main' in path.read_text('utf-8')}
-    self.assertEqual(set(sections), files)
+    self.assertEqual(set(sections), command_names())
     for name, section in sections.items():
       with self.subTest(name):
         known = importlib.import_module(f'launch.{name}').FLAGS
         self.assertContainsSubset(mentioned_flags(section), set(known))
 
   def test_flags_of_other_pages(self):
-    known = {'help', 'traceback'}
-    for path in (_ROOT / 'launch').glob('*.py'):
-      if 'entry.run(main' in path.read_text('utf-8'):
-        known |= set(importlib.import_module(f'launch.{path.stem}').FLAGS)
+    known = {'help', 'traceback'}.union(*(
+        importlib.import_module(f'launch.{name}').FLAGS
+        for name in command_names()))
     for name, path in _PAGES.items():
       with self.subTest(name):
         self.assertContainsSubset(
