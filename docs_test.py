@@ -6,9 +6,14 @@ import pathlib
 import re
 import shlex
 import tempfile
+import unittest
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+
+from trainers.adaptation import methods
+from trainers.data import transforms
 
 _ROOT = pathlib.Path(__file__).parent
 _PAGES = {path.relative_to(_ROOT).as_posix(): path for path in (
@@ -83,10 +88,19 @@ class DocsTest(parameterized.TestCase):
     self.enter_context(contextlib.chdir(
         self.enter_context(tempfile.TemporaryDirectory())))
     namespace = {'__name__': 'page'}
+    # What a page adds to these tables goes with it.
+    for table in (transforms.TRANSFORMS, methods.METHODS):
+      self.enter_context(mock.patch.dict(table))
     for line, block in blocks(_PAGES[name].read_text('utf-8'), 'python'):
       # Lines of errors are those of the page.
       code = compile('\n' * (line - 1) + block, name, 'exec')
       exec(code, namespace)  # pylint: disable=exec-used
+    for case in list(namespace.values()):
+      if isinstance(case, type) and issubclass(case, unittest.TestCase):
+        found = unittest.TestResult()
+        unittest.defaultTestLoader.loadTestsFromTestCase(case).run(found)
+        self.assertEmpty([text for _, text in found.errors + found.failures])
+        self.assertNotEqual(found.testsRun, 0)
 
   @parameterized.named_parameters((name, name) for name in _PAGES)
   def test_commands(self, name):
