@@ -26,8 +26,7 @@ _EXPORT = [  # what `launch.fold` writes and reads back
     'tf2onnx>=1.17',
 ]
 _BENCHMARK = ['torch']  # what `launch.benchmark` compares with, besides Keras
-_TEST = _TRAIN + ['pytest', 'pytest-cov', 'pytest-xdist', 'ruff>=0.17,<0.18',
-                  'safetensors']
+_TEST = _TRAIN + ['pytest', 'pytest-cov', 'pytest-xdist', 'ruff>=0.17,<0.18']
 
 
 def _version():
@@ -56,6 +55,7 @@ setuptools.setup(
     install_requires=[
         'keras>=3.15,<3.16',
         'numpy',
+        'safetensors>=0.6',
         'tensorflow>=2.21,<2.22',
     ],
     extras_require={'train': _TRAIN, 'test': _TEST, 'export': _EXPORT,

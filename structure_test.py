@@ -116,12 +116,12 @@ def check_flags(path, names):
 
 
 def check_dependencies(path, names):
-  """mixture_modules needs Keras, TensorFlow and NumPy only."""
+  """mixture_modules needs Keras, TensorFlow, NumPy and safetensors only."""
   if not path.startswith('mixture_modules/'):
     return set()
-  allowed = {'mixture_modules', 'keras', 'tensorflow', 'numpy'}
+  allowed = {'mixture_modules', 'keras', 'tensorflow', 'numpy', 'safetensors'}
   if is_test(path):
-    allowed |= {'absl', 'safetensors'}
+    allowed |= {'absl'}
   return names - imports_any(names, *allowed, *sys.stdlib_module_names)
 
 

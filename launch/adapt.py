@@ -30,7 +30,6 @@ head beside them. To all else that reads --workdir (fold, transfer, tasks,
 --from of adapt) the target has the sources' head, and its accuracy.
 """
 
-import contextlib
 import dataclasses
 import sys
 import types
@@ -56,12 +55,14 @@ from trainers.adaptation import supervised_target
 from trainers.adaptation import target_evaluation
 from trainers.adaptation import target_optimizer
 from trainers.adaptation import target_start
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.data import unlabelled
+from trainers.runs import checkpoints
 from trainers.runs import origins
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import saved_models
+from trainers.runs import strict_json
 
 INITIAL = 'initial.json'  # how the target began, written before step 1
 _EVAL_EVERY = 100
@@ -102,9 +103,8 @@ def main(argv):
       asked = {'pretraining_steps': 1, **asked}
   config = adaptation_flags.adaptation_config_from(
       asked, run.batch_size, saved)
-  with mocking.mock_data() if smoke else contextlib.nullcontext():
-    return adapt(config, run, saved, source, workdir, former,
-                 'smoke' if smoke else 'adapt')
+  return adapt(config, run, saved, source, workdir, former,
+               'smoke' if smoke else 'adapt')
 
 
 def adapt(config, run, saved, source, workdir, former, kind):
@@ -114,7 +114,7 @@ def adapt(config, run, saved, source, workdir, former, kind):
   decides = {**run.to_json(), **began, 'adaptation': config.to_json()}
   records.check(workdir, decides, kind, resume)
   origins.check(saved, workdir, source, began.get('origin'))
-  data, facts = load_data(config, run, saved)
+  data, facts = load_data(config, run, saved, kind == 'smoke')
   target, class_names = data[config.target], facts[config.target]['class_names']
   if resume:
     records.check_data(workdir, facts)
@@ -140,7 +140,8 @@ def adapt(config, run, saved, source, workdir, former, kind):
     adaptation_features.write_start(workdir, evaluation, config, class_names)
   initial = {**others,  # which runs of older versions do not have
              **records.read_json(workdir / INITIAL)}
-  print(adaptation_results.format_start(initial['start']), flush=True)
+  print(adaptation_results.format_start(strict_json.decode(
+      results.TargetStart, initial['start'], INITIAL)), flush=True)
   trainer, seconds = None, 0.0
   if config.method == 'source_only':
     if not begun:
@@ -150,11 +151,11 @@ def adapt(config, run, saved, source, workdir, former, kind):
         model, images, data, evaluation, config, run,
         config.pretraining_steps + steps)
     if not begun:
-      loop.save_start(trainer, workdir, decides)
+      checkpoints.save_start(trainer, workdir, decides)
     seconds = loop.run(trainer, workdir, _cadence(), True, config=decides)
   found = adaptation_results.collect(
       trainer, evaluation, config, began, seconds, initial)
-  records.write_json(workdir / records.RESULTS, found)
+  results.write(workdir / records.RESULTS, found)
   signature_plots.save_signatures(
       evaluation.mixtures(), f'{workdir}/signatures.png')
   print(adaptation_results.format_results(found))
@@ -169,18 +170,19 @@ def adapt(config, run, saved, source, workdir, former, kind):
   return found
 
 
-def load_data(config, run, saved):
+def load_data(config, run, saved, made_up=False):
   """({task: `TaskData`} of what may be read, {task: facts}).
 
   Args:
     config: `AdaptationConfig`.
     run: `RunConfig`.
     saved: `SavedModel`.
+    made_up: Whether the target's images are random.
   """
   data_dir = shared_flags.DATA_DIR.value
   data = pipeline.load_tasks(
       [config.target], run.model.image_size, data_dir, run.augmentation,
-      labelled=bool(config.uses_labels))
+      labelled=bool(config.uses_labels), made_up=made_up)
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))
@@ -209,12 +211,13 @@ def _start(model, config, run, data, images, evaluation):
 
   def top1():
     found = evaluation.evaluate('validation', [config.target])
-    return found[config.target]['top1']
+    return found[config.target].top1
 
   start = target_start.add_target(
       model, config, images, run.batch_size, sources, top1)
   return {'start': start, **{
-      split: evaluation.evaluate(split, [config.target])[config.target]
+      split: strict_json.encode(
+          evaluation.evaluate(split, [config.target])[config.target])
       for split in ('validation', 'test')}}
 
 

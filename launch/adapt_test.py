@@ -118,7 +118,7 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
     (broken / records.RESULTS).unlink()
     features_file = broken / adaptation_features.FILE
     features_data = features_file.read_bytes()
-    (broken / 'checkpoints/checkpoint-00000004.npz').unlink()
+    (broken / 'checkpoints/checkpoint-00000004.safetensors').unlink()
     self.run_command('--resume', f'--workdir={broken}')
     self.assertSameArrays(self.arrays(broken), arrays)
     resumed = records.read_json(broken / records.RESULTS)

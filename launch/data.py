@@ -26,6 +26,7 @@ from launch import shared_flags
 from launch.reports import results_text
 from launch.reports import signature_plots
 from trainers.data import catalog
+from trainers.data import examples
 from trainers.data import pipeline
 from trainers.data import transforms
 from trainers.data.datasets import builders
@@ -131,8 +132,9 @@ def write_class_list(name):
   _make_ready(tasks)
   counts = {}
   for task in tasks:
-    data = pipeline.TaskData(
-        task, _SMALL_SIZE, _DATA_DIR.value, validation_fraction=0)
+    data = pipeline.load_pool(
+        [task], _SMALL_SIZE, examples.StoredExamples(_DATA_DIR.value),
+        validation_fraction=0)
     counts[task.name] = np.bincount(
         data.labels('train'), minlength=task.num_classes)
   total = sum(counts.values())

@@ -17,11 +17,11 @@ import tensorflow as tf
 from launch import data
 from launch.reports import signature_plots
 from trainers.data import catalog
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.data.datasets import builders
 from trainers.data.datasets import class_lists
 from trainers.testing import made_photos
+from trainers.testing import mocking
 
 _COLOURS = {'blue': (0, 0, 255), 'red': (255, 0, 0)}
 

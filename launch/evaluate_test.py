@@ -1,17 +1,15 @@
 """Tests of `launch.evaluate`, on a run of `launch.train`."""
 
-import contextlib
-import io
 import pathlib
 import tempfile
 from unittest import mock
 
-from absl import flags
-from absl.testing import flagsaver
 import tensorflow as tf
 
 from launch import evaluate
 from launch import train
+from launch.testing import in_process
+from trainers import evaluating
 from trainers.runs import records
 from trainers.runs import run_reader
 
@@ -21,8 +19,6 @@ class EvaluateTest(tf.test.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()
     directory = tempfile.TemporaryDirectory()
     cls.addClassCleanup(directory.cleanup)
     cls.directory = pathlib.Path(directory.name)
@@ -39,11 +35,8 @@ class EvaluateTest(tf.test.TestCase):
   def run_command(cls, module=evaluate, **values):
     """What the command prints."""
     values = {'workdir': str(cls.workdir), **values}
-    with (flagsaver.as_parsed(**values),
-          contextlib.redirect_stdout(io.StringIO()) as output,
-          contextlib.redirect_stderr(io.StringIO())):
-      module.main(['command'])
-    return output.getvalue()
+    return in_process.run(
+        module, *(f'--{name}={value}' for name, value in values.items()))
 
   def test_gives_the_same_numbers_again(self):
     after = records.read_json(self.workdir / 'evaluation-test-ema.json')
@@ -139,14 +132,15 @@ class EvaluateTest(tf.test.TestCase):
         ('two or more layers', {'signature_edit': 'drop:1+drop:1'}),
         ('two of the tasks .*received mnist, usps', {'between': 'mnist,usps'}),
         ('two points or more', {'between': 'mnist,optdigits', 'points': '1'}),
-        ('--statistics is of edited', {'statistics': 'reestimated'})):
+        ('Expected edited networks for statistics=reestimated',
+         {'statistics': 'reestimated'})):
       self.assert_fails(message, **values)
 
   def test_damaged_results_show_before_time_is_spent(self):
     path = self.workdir / 'evaluation-train-raw.json'
     path.write_text('{}')
-    with mock.patch.object(evaluate.results, 'collect') as collect:
-      self.assert_fails(f'{path.name}, received a file that is damaged',
+    with mock.patch.object(evaluating.results, 'collect') as collect:
+      self.assert_fails(f'{path.name}, received one that is damaged',
                         split='train', weights='raw', only='mnist')
     collect.assert_not_called()
 

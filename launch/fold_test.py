@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from launch import fold
 from mixture_modules.isometric import isometric_model
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.runs import saved_models
+from trainers.testing import mocking
 from trainers.testing import toy
 
 _TASKS = ('mnist', 'mnist+blur')
@@ -40,9 +40,9 @@ class FoldTest(parameterized.TestCase, tf.test.TestCase):
     config = toy.make_config(_TASKS)
     cls.model = isometric_model.IsometricModel(
         config.model, dict.fromkeys(_TASKS, 10), seed=0)
-    with mocking.mock_data():
-      data = pipeline.load_tasks(_TASKS, config.model.image_size)
-      cls.facts = {name: task.describe() for name, task in data.items()}
+    data = pipeline.load_tasks(
+        _TASKS, config.model.image_size, made_up=True)
+    cls.facts = {name: task.describe() for name, task in data.items()}
     for kind in ('smoke', 'train'):
       saved_models.save(cls.directory / kind, cls.model, kind,
                         config.to_json(), cls.facts)

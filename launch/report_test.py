@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from launch import report
-from launch.reports import results_text
 from trainers import loop
 from trainers import supervised
 from trainers.runs import records
+from trainers.runs import results
+from trainers.runs import run_options
 from trainers.testing import toy
 from trainers.testing import toy_records
 
@@ -38,9 +39,10 @@ class ReportTest(parameterized.TestCase):
     trainer = supervised.make_trainer(
         config, toy.make_data(config.tasks), tf.distribute.get_strategy())
     records.claim(workdir, config.to_json(), 'train')
-    seconds = loop.run(trainer, workdir, loop.Cadence(log=1, evaluate=2))
+    seconds = loop.run(trainer, workdir, run_options.RunOptions(
+        log_every=1, eval_every=2))
     with trainer.ema.applied():
-      records.write_json(workdir / records.RESULTS, results_text.collect(
+      results.write(workdir / records.RESULTS, results.collect(
           trainer.network, 'test', 'ema', trainer.steps, seconds))
     before = _contents(workdir)
     output = io.StringIO()

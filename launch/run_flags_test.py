@@ -1,35 +1,21 @@
 """Tests of the flags that decide a run."""
 
-import pathlib
-import tempfile
-
 from absl import flags
 from absl.testing import absltest
-from absl.testing import flagsaver
 from absl.testing import parameterized
 
 from launch import run_flags
 from mixture_modules.isometric import isometric_config
-from trainers.data import catalog
-from trainers.runs import records
 from trainers.runs import run_config
 
 
-def make_config(resumed=None, default_preset='default', **values):
+def make_config(former=None, default_preset='default', **values):
   """The configuration of flags, given as text as on a command line."""
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()
-  with flagsaver.as_parsed(**values):
-    return run_flags.run_config_from_flags(
-        catalog.expand_names, resumed, default_preset)
-
-
-def make_training(base, **values):
-  """As `make_config`, of a new task of a model that is there."""
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()
-  with flagsaver.as_parsed(**values):
-    return run_flags.training_from_flags(base)
+  flag_values = flags.FlagValues()
+  config = run_flags.RunFlags(flag_values, default_preset)
+  flag_values(['command', *(
+      f'--{name}={value}' for name, value in values.items())])
+  return config.config(former)
 
 
 class RunFlagsTest(parameterized.TestCase):
@@ -52,7 +38,8 @@ class RunFlagsTest(parameterized.TestCase):
         num_templates='2', image_size='16', patch_size='8', use_se='false',
         norm='private', signature='softmax', signature_init='uniform',
         signature_spread='0.25', temperature='2', shared_half='second',
-        original_input='true', dropout='0.1', weight_decay='0', power='3',
+        original_input='true', dropout='0.1', adapter_filters='8,16',
+        activation='relu', norm_epsilon='0.5', weight_decay='0', power='3',
         norm_momentum='0.5',
         learning_rate='0.5', final_learning_rate='0.25', schedule='linear',
         warmup_steps='2', mixture_learning_rate='0.125', momentum='0.5',
@@ -65,8 +52,7 @@ class RunFlagsTest(parameterized.TestCase):
               if value == getattr(original, name)}
       # What stays: what has no flag, and what was given its default.
       self.assertContainsSubset(same, {
-          'epochs', 'preset', 'adapter_filters', 'activation', 'norm_epsilon',
-          'signature', 'mixture_lr_multiplier'})
+          'epochs', 'preset', 'signature', 'mixture_lr_multiplier'})
     self.assertEqual(config.tasks, ('mnist', 'kmnist+blur'))
     self.assertEqual(config.batch_size, (8, 16))
     self.assertEqual(config.loss_weights, (1.0, 0.5))
@@ -87,27 +73,27 @@ class RunFlagsTest(parameterized.TestCase):
   @parameterized.named_parameters(
       ('pool', {'pool': 'true'}, '--pool needs --tasks'),
       ('pool_name', {'pool': 'true', 'tasks': 'folder:a|b,mnist'}, 'Rename'),
-      ('budget', {'steps': '1', 'epochs': '1'}, '--steps and --epochs contra'),
+      ('budget', {'steps': '1', 'epochs': '1'}, 'or epochs, received both'),
       ('mixture_lr', {'mixture_lr_multiplier': '1',
-                      'mixture_learning_rate': '1'}, 'contradict each other'),
+                      'mixture_learning_rate': '1'}, 'received both'),
       ('fixed', {'signature': 'cyclic', 'temperature': '2'},
-       '--signature=cyclic has no use for --temperature'),
+       'no temperature, for which signature=cyclic has'),
       ('explicit', {'signature': '1-2-3-4-1-2-3-4', 'entropy': '1'},
-       '--signature=1-2-3-4-1-2-3-4 has no use for --entropy'),
+       'no entropy, for which signature=1-2-3-4-1-2-3-4 has'),
       ('fixed_preset', {'preset': 'digits_baseline', 'clustering': '1'},
-       '--signature=diagonal has no use for --clustering'),
+       'no clustering, for which signature=diagonal has'),
       ('tanh', {'signature': 'tanh', 'temperature': '2'},
-       '--signature=tanh has no use for --temperature'),
+       'no temperature, for which signature=tanh has'),
       ('linear', {'signature': 'linear', 'entropy': '1'}, 'sum to 1'),
       ('layers', {'num_layers': '0'}, 'num_layers must be'),
       ('templates', {'num_templates': '-1'}, 'num_templates must be'),
       ('diagonal', {'signature': 'diagonal'}, 'needs K = L'),
       ('word', {'signature': 'spiral'}, "Unknown signature 'spiral'"),
       ('image', {'image_size': '30'}, 'multiple of patch_size'),
-      ('batch_word', {'batch_size': '8,x'}, '--batch_size must be .*8,x'),
+      ('batch_word', {'batch_size': '8,x'}, '--batch_size to be of ints.*8,x'),
       ('batch_none', {'batch_size': ''}, 'each of the 3 tasks, received 0'),
       ('batch_many', {'batch_size': '1,2'}, 'one for each of the 3 tasks'),
-      ('weight_word', {'loss_weights': 'x'}, '--loss_weights must be one'),
+      ('weight_word', {'loss_weights': 'x'}, '--loss_weights to be of floats'),
       ('no_task', {'tasks': ''}, 'at least one task'),
       ('twice', {'tasks': 'mnist,mnist'}, 'more than once'),
       ('group_twice', {'tasks': 'digits,mnist'}, r"\['mnist'\] more than once"),
@@ -129,42 +115,20 @@ class RunFlagsTest(parameterized.TestCase):
       make_config(**{name: value})
 
   def test_resume_takes_what_is_saved(self):
-    with tempfile.TemporaryDirectory() as folder:
-      workdir = pathlib.Path(folder) / 'run'
-      saved = make_config(num_layers='3', learning_rate='0.5', epochs='2',
-                          preset='figure2b')
-      self.assertEqual(  # nothing there yet: a new run
-          make_config(workdir, num_layers='3').model.num_layers, 3)
-      records.claim(workdir, saved.to_json(), 'train')
-      self.assertEqual(make_config(workdir), saved)
-      self.assertEqual(make_config(workdir, preset='figure2b'), saved)
-      self.assertEqual(
-          make_config(workdir, seed='7'), saved.replace(seed=7))
-      self.assertEqual(make_config(workdir, preset='small').preset, 'small')
-      (workdir / records.RUN).write_text('{}')
-      with self.assertRaisesRegex(ValueError, 'damaged or foreign'):
-        make_config(workdir)
+    saved = make_config(num_layers='3', learning_rate='0.5', epochs='2',
+                        preset='figure2b')
+    self.assertEqual(make_config(saved), saved)
+    self.assertEqual(make_config(saved, preset='figure2b'), saved)
+    self.assertEqual(make_config(saved, seed='7'), saved.replace(seed=7))
+    self.assertEqual(make_config(saved, preset='small').preset, 'small')
 
-  def test_training_of_a_model_that_is_there(self):
-    base = run_config.recipe('digits').replace(tasks=('new',), batch_size=7)
-    self.assertEqual(make_training(base), base)
-    config = make_training(
-        base, steps='5', learning_rate='0.5', batch_size='9', seed='3',
-        augmentation='shift', clustering='0.5')
-    self.assertEqual(config, base.replace(
-        steps=5, learning_rate=0.5, batch_size=9, seed=3,
-        augmentation='shift', clustering=0.5))
-    for name, value in (
-        ('num_layers', '3'), ('tasks', 'mnist'), ('preset', 'small'),
-        ('shared_head', 'true'), ('precision', 'float32'), ('pool', 'true'),
-        ('loss_weights', '1'), ('dropout', '0.1')):
-      with self.assertRaisesRegex(ValueError, f'--{name} cannot be given'):
-        make_training(base, **{name: value})
-    with self.assertRaisesRegex(ValueError, '--steps and --epochs'):
-      make_training(base, steps='5', epochs='1')
-    fixed = base.replace(signature='sequential')
-    with self.assertRaisesRegex(ValueError, 'no use for --clustering'):
-      make_training(fixed, clustering='0.5')
+  def test_fewer_flags_and_help(self):
+    values = flags.FlagValues()
+    run_flags.RunFlags(values, 'small', without=('seed', 'model'))
+    self.assertNotIn('seed', values)
+    self.assertNotIn('num_layers', values)
+    self.assertIn("Default: the preset's, here 128.", values['batch_size'].help)
+    self.assertIn('Default: small.', values['preset'].help)
 
 
 if __name__ == '__main__':

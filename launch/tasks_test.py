@@ -20,7 +20,6 @@ from mixture_modules import tensor_files
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_files
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.runs import records
 from trainers.runs import saved_models
@@ -54,9 +53,9 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
     for name, variable in cls.model.named_variables().items():
       if name.startswith(('tasks/', 'heads/')):
         variable.assign(rng.integers(1, 9, variable.shape))
-    with mocking.mock_data():
-      data = pipeline.load_tasks(_TASKS, config.model.image_size)
-      cls.facts = {name: task.describe() for name, task in data.items()}
+    data = pipeline.load_tasks(
+        _TASKS, config.model.image_size, made_up=True)
+    cls.facts = {name: task.describe() for name, task in data.items()}
     saved_models.save(cls.source, cls.model, 'smoke', config.to_json(),
                       cls.facts, step=12, seconds=34.5)
 

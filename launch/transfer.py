@@ -16,7 +16,6 @@ are bit for bit, unless templates are tuned. Every first signature, with and
 without tuning of the mixture: `launch.reproduce --table=2 --from=DIR`.
 """
 
-import contextlib
 import dataclasses
 import sys
 
@@ -32,10 +31,11 @@ from launch.reports import signature_plots
 from mixture_modules.isometric import tune_scopes
 from trainers import evaluation
 from trainers import supervised
-from trainers.data import mocking
 from trainers.runs import origins
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import saved_models
+from trainers.runs import strict_json
 from trainers.transfer import transfer_config
 from trainers.transfer import transfer_start
 
@@ -88,9 +88,8 @@ def main(argv):
   if smoke and not resume:
     config = config.replace(steps=3, batch_size=8)
     asked = dataclasses.replace(asked, init_steps=3)
-  with mocking.mock_data() if smoke else contextlib.nullcontext():
-    return run(asked, config, saved, workdir, former,
-               'smoke' if smoke else 'transfer')
+  return run(asked, config, saved, workdir, former,
+             'smoke' if smoke else 'transfer')
 
 
 def transfer_from_flags(former=None):
@@ -164,7 +163,7 @@ def run(asked, config, saved, workdir, former, kind):
   records.check(workdir, decides, kind, bool(former))
   origins.check(saved, workdir, asked.source, origin)
   data, facts = transfer_start.load_data(
-      asked, config, shared_flags.DATA_DIR.value)
+      asked, config, shared_flags.DATA_DIR.value, kind == 'smoke')
   if former:
     records.check_data(workdir, {name: facts})
   if not is_begun:
@@ -173,12 +172,14 @@ def run(asked, config, saved, workdir, former, kind):
       workdir, decides, kind, bool(former), {**saved.tasks, name: facts})
   print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   supervised.make_reproducible(config)
-  network = evaluation.Network(model, {name: data}, config.eval_batch_size)
+  network = evaluation.TaskEvaluator(
+      model, {name: data}, config.eval_batch_size)
   if not is_begun:
     start = transfer_start.begin(asked, model, saved.tasks, data, config)
     records.write_json(workdir / INITIAL, {
-        'start': start, **{split: network.evaluate(split)[name]
-                           for split in ('validation', 'test')}})
+        'start': start, **{
+            split: strict_json.encode(network.evaluate(split)[name])
+            for split in ('validation', 'test')}})
   initial = records.read_json(workdir / INITIAL)
   print(format_start(initial['start']), flush=True)
   for text in warnings(initial['start']):
@@ -189,30 +190,33 @@ def run(asked, config, saved, workdir, former, kind):
     tuning.save_start(workdir, decides)
   seconds = tuning.run(workdir, training_flags.cadence(), decides)
   with tuning.averaged():
-    found = _collect(asked, network, initial, tuning, seconds)
+    found = _collect(asked, network, initial, tuning, seconds, origin)
     pictures = network.mixtures()
-  found['transfer']['origin'] = origin
-  records.write_json(workdir / records.RESULTS, found)
+  results.write(workdir / records.RESULTS, found)
   signature_plots.save_signatures(pictures, f'{workdir}/signatures.png')
   print(format_results(found))
   print(f'Picture of the signatures: {workdir}/signatures.png')
   return found
 
 
-def _collect(asked, network, initial, tuning, seconds):
-  """What results.json says; see `launch/README.md`."""
+def _collect(asked, network, initial, tuning, seconds, origin):
+  """`results.RunResults` of a transfer."""
   name, data = asked.name, network.data[asked.name]
-  return {
-      **results_text.collect(network, 'test', 'ema', tuning.steps, seconds),
-      'initial': {name: initial['test']},
-      'validation': {'initial': {name: initial['validation']},
-                     'final': network.evaluate('validation')},
-      'transfer': {
-          'from': asked.source, 'task': asked.dataset, 'name': name,
-          **initial['start'], 'tuned_parameters': tuning.num_parameters,
-          'own_parameters': network.model.own_parameters(name),
-          'train_examples': data.num_examples('train'),
-          'examples_per_class': asked.examples_per_class}}
+  test, validation = (
+      {name: strict_json.decode(results.TaskScore, initial[split], INITIAL)}
+      for split in ('test', 'validation'))
+  return dataclasses.replace(
+      results.collect(network, 'test', 'ema', tuning.steps, seconds),
+      initial=test, validation=results.Validation(
+          validation, network.evaluate('validation')),
+      transfer=results.TransferFacts(
+          source=str(asked.source), origin=results.Origin(**origin),
+          dataset=asked.dataset, name=name, start=strict_json.decode(
+              results.TransferStart, initial['start'], INITIAL),
+          tuned_parameters=tuning.num_parameters,
+          own_parameters=network.model.own_parameters(name),
+          train_examples=data.num_examples('train'),
+          examples_per_class=asked.examples_per_class))
 
 
 def warnings(start):
@@ -260,19 +264,18 @@ def format_start(start):
 
 def format_results(found):
   """A table of the task before and after tuning, and what it costs."""
-  name, facts = found['transfer']['name'], found['transfer']
+  facts = found.transfer
+  name = facts.name
   rows = [('task', 'split', 'initial top-1', 'top-1', 'loss', 'examples')]
   for split, initial, final in (
-      ('validation', found['validation']['initial'],
-       found['validation']['final']),
-      ('test', found['initial'], found['tasks'])):
-    rows.append((name, split, f'{initial[name]["top1"]:.2%}',
-                 f'{final[name]["top1"]:.2%}', f'{final[name]["loss"]:.4f}',
-                 f'{final[name]["examples"]:,}'))
-  return (f'{results_text.align(rows)}\nafter {found["steps"]:,} steps on '
-          f'{facts["train_examples"]:,} images; the task added '
-          f'{facts["own_parameters"]:,} parameters of its own; '
-          f'{facts["tuned_parameters"]:,} were tuned')
+      ('validation', found.validation.initial, found.validation.final),
+      ('test', found.initial, found.tasks)):
+    rows.append((name, split, f'{initial[name].top1:.2%}',
+                 *results_text.score_cells(final[name])))
+  return (f'{results_text.align(rows)}\nafter {found.steps:,} steps on '
+          f'{facts.train_examples:,} images; the task added '
+          f'{facts.own_parameters:,} parameters of its own; '
+          f'{facts.tuned_parameters:,} were tuned')
 
 
 if __name__ == '__main__':

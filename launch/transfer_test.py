@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from launch import transfer
 from launch.testing import command_server
-from trainers.data import mocking
 from trainers.runs import checkpoints
 from trainers.runs import records
 from trainers.runs import saved_models
@@ -128,9 +127,8 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(list(saved.model.tasks),
                      ['optdigits', 'mnist', 'usps', 'usps again'])
     self.assertEqual(saved.tasks['usps again']['dataset'], 'usps')
-    with mocking.mock_data():
-      data = saved.load_data(tasks=['usps again'], splits=('train',))
-      self.assertEqual(data['usps again'].num_examples('train'), 10)
+    data = saved.load_data(tasks=['usps again'], splits=('train',))
+    self.assertEqual(data['usps again'].num_examples('train'), 10)
 
   def test_nothing_tuned_is_the_beginning(self):
     workdir, output = self.transfer('none', '--tune=none', '--init=best')
@@ -180,10 +178,10 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     broken = self.directory / 'broken'
     shutil.copytree(self.learned, broken)
     (broken / records.RESULTS).unlink()
-    (broken / 'checkpoints/checkpoint-00000003.npz').unlink()
+    (broken / 'checkpoints/checkpoint-00000003.safetensors').unlink()
     self.assertEqual(
         [path.name for path in (broken / 'checkpoints').iterdir()],
-        ['checkpoint-00000000.npz'])
+        ['checkpoint-00000000.safetensors'])
     self.run_command(f'--workdir={broken}', '--resume')
     self.assertSameRun(broken)
 
@@ -214,7 +212,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
       ('made-up images: add --smoke', '--from=SOURCE', '--task=usps'),
       ('--num_layers cannot be given', '--from=SOURCE', '--task=usps',
        '--smoke', '--num_layers=3'),
-      ('warmup_steps` to be below', '--from=SOURCE', '--task=usps', '--smoke',
+      ('warmup_steps to be below', '--from=SOURCE', '--task=usps', '--smoke',
        '--warmup_steps=3'),
       ('--score_examples must be two', '--from=SOURCE', '--task=usps',
        '--score_examples=x'),

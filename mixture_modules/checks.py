@@ -1,43 +1,81 @@
-"""Checks that the arguments of several functions share."""
+"""Checks of arguments, and the one wording of their errors.
+
+    Expected temperature to be positive and finite, received -1: give a number
+    above 0.
+"""
 
 import math
 import numbers
 import operator
 
 
-def positive_integer(name, value):
-  """`value` as a Python integer: NumPy's integers pass, booleans do not.
+def require(condition, name, expected, received, remedy):
+  """Raises ValueError unless a condition holds.
 
   Args:
-    name: What the value is, for the error.
-    value: What was received.
-
-  Raises:
-    ValueError: If it is no integer of 1 or more.
+    condition: What must be true.
+    name: What was received, such as the name of an argument.
+    expected: What it was expected to be, after "to be".
+    received: Its value.
+    remedy: What to do, without a full stop.
   """
-  try:
-    number = operator.index(value)
-  except TypeError:
-    number = 0
-  if isinstance(value, bool) or number < 1:
-    raise ValueError(f'{name} must be a positive integer, received {value!r}.')
+  if not condition:
+    raise ValueError(
+        f'Expected {name} to be {expected}, received {received!r}: {remedy}.')
+
+
+def one_of(name, value, choices, remedy='use one of these'):
+  """`value`, if it is among `choices`."""
+  listed = ', '.join(map(str, choices))
+  require(value in choices, name, f'one of {listed}', value, remedy)
+  return value
+
+
+def positive_integer(name, value, remedy='give a whole number from 1 on'):
+  """`value` as a Python integer: NumPy's integers pass, booleans do not."""
+  number = _integer(value)
+  require(number is not None and number >= 1, name, 'a positive integer',
+          value, remedy)
   return number
 
 
-def positive(name, value):
+def at_least(name, value, least, remedy=None):
+  """`value` as a Python integer, if it is one of `least` or more."""
+  number = _integer(value)
+  require(number is not None and number >= least, name,
+          f'a whole number from {least} on', value, remedy or f'try {least}')
+  return number
+
+
+def positive(name, value, remedy='give a number above 0'):
   """`value` as a Python float; refuses what is no finite number above 0."""
-  if not (_is_number(value) and 0 < value < math.inf):
-    raise ValueError(f'{name} must be positive and finite, received '
-                     f'{value!r}.')
+  require(_is_number(value) and 0 < value < math.inf, name,
+          'positive and finite', value, remedy)
   return float(value)
 
 
-def not_negative(name, value):
+def not_negative(name, value, remedy='give a number from 0 on'):
   """`value` as a Python float; refuses what is below 0 or not finite."""
-  if not (_is_number(value) and 0 <= value < math.inf):
-    raise ValueError(f'{name} must be finite and not negative, received '
-                     f'{value!r}.')
+  require(_is_number(value) and 0 <= value < math.inf, name,
+          'finite and not negative', value, remedy)
   return float(value)
+
+
+def in_range(name, value, low, high, remedy=None):
+  """`value`, if it is a number with `low <= value < high`."""
+  require(_is_number(value) and low <= value < high, name,
+          f'in [{low}, {high})', value, remedy or f'try {low}')
+  return value
+
+
+def _integer(value):
+  """`value` as a Python integer, or None if it is none."""
+  if isinstance(value, bool):
+    return None
+  try:
+    return operator.index(value)
+  except TypeError:
+    return None
 
 
 def _is_number(value):

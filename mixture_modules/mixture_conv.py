@@ -39,8 +39,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
 
   Call arguments:
     inputs: `[batch, height, width, channels]`.
-    mixture: Optional `[K]`, index, or row of `bank.resolve`. Default: the
-      layer's own signature.
+    mixture: Optional `[K]`, or index. Default: the layer's own signature.
+    row: Optional `template_bank.ResolvedRow`, in the place of `mixture`.
 
   Returns:
     `[batch, height', width', filters]`.
@@ -107,11 +107,11 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
         self.data_format, self.dilation_rate,
         self.groups).compute_output_shape(input_shape)
 
-  def call(self, inputs, mixture=None):
+  def call(self, inputs, mixture=None, row=None):
     """Convolves with the mixed kernel."""
-    mixture = self._mixture(mixture)
+    row = self._row(mixture, row)
     inputs = ops.cast(inputs, self.compute_dtype)
-    kernel = self._parameter('kernel', mixture)
+    kernel = self._parameter('kernel', row)
     if self._is_pointwise():
       outputs = _pointwise(inputs, kernel)
     else:
@@ -120,7 +120,7 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
           dilation_rate=self.dilation_rate, data_format=self.data_format)
     if self.use_bias:
       outputs = mixture_layer.add_bias(
-          outputs, self._parameter('bias', mixture), self._channel_axis)
+          outputs, self._parameter('bias', row), self._channel_axis)
     return self.activation(outputs)
 
   def _is_pointwise(self):

@@ -38,8 +38,8 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
 
   Call arguments:
     inputs: `[batch, height, width, channels]`.
-    mixture: Optional `[K]`, index, or row of `bank.resolve`. Default: the
-      layer's own signature.
+    mixture: Optional `[K]`, or index. Default: the layer's own signature.
+    row: Optional `template_bank.ResolvedRow`, in the place of `mixture`.
 
   Returns:
     `[batch, height', width', channels * depth_multiplier]`.
@@ -104,17 +104,17 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
         self.depth_multiplier, self.data_format,
         self.dilation_rate).compute_output_shape(input_shape)
 
-  def call(self, inputs, mixture=None):
+  def call(self, inputs, mixture=None, row=None):
     """Convolves every channel with its mixed kernel."""
-    mixture = self._mixture(mixture)
+    row = self._row(mixture, row)
     outputs = ops.depthwise_conv(
         ops.cast(inputs, self.compute_dtype),
-        self._parameter('kernel', mixture), strides=self.strides,
+        self._parameter('kernel', row), strides=self.strides,
         padding=self.padding, dilation_rate=self.dilation_rate,
         data_format=self.data_format)
     if self.use_bias:
       outputs = mixture_layer.add_bias(
-          outputs, self._parameter('bias', mixture), self._channel_axis)
+          outputs, self._parameter('bias', row), self._channel_axis)
     return self.activation(outputs)
 
   def get_config(self):

@@ -11,7 +11,7 @@ class MixtureLayer(keras.layers.Layer):
   """A layer that owns no weights but a mixture of the bank's templates.
 
   Subclasses say in `build` which parameters they have (`_add_parameter`) and
-  compute with `_parameter(name, mixture)`.
+  compute with `_parameter(name, self._row(mixture, row))`.
 
   Args:
     bank: `TemplateBank` that owns the templates; shared, not copied.
@@ -19,18 +19,21 @@ class MixtureLayer(keras.layers.Layer):
       templates. Default: derived from the shapes, so that layers of equal
       shapes share.
     signature: Optional one-row `Signature`, to share a mixture between
-      layers. Default: one of the layer's own.
+      layers. Default None: one of the layer's own. False: none at all; every
+      call then brings a `mixture` or a `row`.
     **kwargs: As for any Keras layer.
 
   Call arguments:
-    mixture: `[K]` mixture weights, the index of a template, or one row of
-      `bank.resolve(...)`. Default: the layer's own signature. Meant for calls
-      inside a model's own `call`: a functional model would keep a tensor as a
-      constant that does not train; hand `signature=` to the constructor there.
+    mixture: xi, `[K]` mixture weights, or the index of a template. Default:
+      the layer's own signature. Meant for calls inside a model's own `call`:
+      a functional model would keep a tensor as a constant that does not train;
+      hand `signature=` to the constructor there.
+    row: theta(xi), one of `bank.resolve(...)`, in the place of `mixture`.
 
   Raises:
-    ValueError: If `bank` is not a `TemplateBank`, or `signature` does not
-      have one row over its K templates.
+    ValueError: If `bank` is not a `TemplateBank`, `signature` does not have
+      one row over its K templates, or a call has both `mixture` and `row`, or
+      neither where the layer has no signature.
 
   Source: section 3.2.
   """
@@ -45,23 +48,15 @@ class MixtureLayer(keras.layers.Layer):
       raise ValueError(
           'bank must be a TemplateBank, for example '
           f'TemplateBank(num_templates=4), received {bank!r}.')
-    if not isinstance(signature, (signatures.Signature, type(None))):
-      raise ValueError(
-          'signature must be a Signature of one row, for example '
-          f'Signature(1, {bank.num_templates}, kind="1"), received '
-          f'{signature!r}.')
-    if signature is not None and (
-        signature.num_layers, signature.num_templates) != (
-            1, bank.num_templates):
-      raise ValueError(
-          f'A mixture layer takes a signature of shape [1, '
-          f'{bank.num_templates}], received [{signature.num_layers}, '
-          f'{signature.num_templates}].')
+    self._owns_signature = signature is None
+    if signature is None:
+      signature = signatures.Signature(
+          1, bank.num_templates, trainable=self._trainable)
+    if signature is not False:
+      _check_signature(signature, bank)
     self.bank = bank
     self.slot = slot
-    self._given_signature = signature is not None
-    self.signature = signature or signatures.Signature(
-        1, bank.num_templates, trainable=self._trainable)
+    self.signature = signature or None
     self._parameter_names = ()
 
   @property
@@ -76,7 +71,7 @@ class MixtureLayer(keras.layers.Layer):
   @trainable.setter
   def trainable(self, value):
     self._trainable = bool(value)
-    if not self._given_signature:
+    if self._owns_signature:
       self.signature.trainable = bool(value)
 
   def _default_slot(self):
@@ -96,24 +91,26 @@ class MixtureLayer(keras.layers.Layer):
     """Names of the slots that this layer computes with."""
     return tuple(self._slot_of(name) for name in self._parameter_names)
 
-  def _mixture(self, mixture):
-    """The mixture of a call: the one given, or that of the own signature."""
-    if mixture is not None:
-      return mixture
-    sequence = self.signature.sequence
-    return sequence[0] if sequence else self.signature.mixture_weights()[0]
+  def _row(self, mixture, row):
+    """The `ResolvedRow` that a call computes with."""
+    if row is not None:
+      if mixture is not None:
+        raise ValueError(f'{self.name}: expected a mixture or a row, received '
+                         'both: leave one out.')
+      return row
+    if mixture is None:
+      if self.signature is None:
+        raise ValueError(f'{self.name}: expected a mixture or a row, for the '
+                         'layer has no signature, received neither: pass one.')
+      sequence = self.signature.sequence
+      mixture = (sequence[0] if sequence
+                 else self.signature.mixture_weights()[0])
+    return template_bank.ResolvedRow(
+        {slot: self.bank.mix(slot, mixture) for slot in self.slots})
 
-  def _parameter(self, name, mixture, dtype=None):
+  def _parameter(self, name, row, dtype=None):
     """theta(xi) of one parameter; `dtype` defaults to the compute dtype."""
-    slot = self._slot_of(name)
-    if not isinstance(mixture, dict):
-      value = self.bank.mix(slot, mixture)
-    elif slot in mixture:
-      value = mixture[slot]
-    else:
-      raise ValueError(f'Expected a row of bank.resolve with slot {slot!r}, '
-                       f'received one with {sorted(mixture)}.')
-    return ops.cast(value, dtype or self.compute_dtype)
+    return ops.cast(row[self._slot_of(name)], dtype or self.compute_dtype)
 
   def get_config(self):
     """Constructor arguments; the bank is passed as the object itself.
@@ -123,7 +120,19 @@ class MixtureLayer(keras.layers.Layer):
     """
     return {
         **super().get_config(), 'bank': self.bank, 'slot': self.slot,
-        'signature': self.signature if self._given_signature else None}
+        'signature': None if self._owns_signature else self.signature or False}
+
+
+def _check_signature(signature, bank):
+  if not isinstance(signature, signatures.Signature):
+    raise ValueError(
+        'signature must be a Signature of one row, for example '
+        f'Signature(1, {bank.num_templates}, kind="1"), received '
+        f'{signature!r}.')
+  shape = [signature.num_layers, signature.num_templates]
+  if shape != [1, bank.num_templates]:
+    raise ValueError(f'A mixture layer takes a signature of shape [1, '
+                     f'{bank.num_templates}], received {shape}.')
 
 
 def serialize(layer, names):

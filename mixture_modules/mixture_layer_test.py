@@ -101,12 +101,12 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
   def test_parameters_are_linear_in_mixture(self, name):
     layer = _built(name)
     one, two = np.float32([.2, .5, .3]), np.float32([-1., 2., .7])
-    combined = {
+    combined = template_bank.ResolvedRow({
         slot: 2 * layer.bank.mix(slot, one) - 3 * layer.bank.mix(slot, two)
-        for slot in layer.slots}
+        for slot in layer.slots})
     images = _images()
     self.assertAllClose(layer(images, mixture=2 * one - 3 * two),
-                        layer(images, mixture=combined), 1e-5, 1e-5)
+                        layer(images, row=combined), 1e-5, 1e-5)
 
   @parameterized.named_parameters(
       *((k, k) for k in ('conv', 'depthwise', 'norm')))
@@ -133,8 +133,37 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     rows = layer.bank.resolve(signature)
     xi = signature.mixture_weights()
     for row in range(2):
-      self.assertAllClose(layer(_images(), mixture=rows[row]),
+      self.assertAllClose(layer(_images(), row=rows[row]),
                           layer(_images(), mixture=xi[row]), 1e-5, 1e-5)
+
+  @_each_layer
+  def test_without_a_signature_calls_bring_a_mixture_or_a_row(self, name):
+    layer = _built(name, signature=False)
+    self.assertIsNone(layer.signature)
+    self.assertIs(layer.get_config()['signature'], False)
+    layer.trainable = False
+    layer.trainable = True
+    self.assertLen(layer.bank.variables, len(layer.slots))
+    self.assertCountEqual(
+        [v.path for v in layer.trainable_variables],
+        [v.path for v in layer.bank.variables])
+    row = layer.bank.resolve(signatures.Signature(2, 3, '3-1'))[0]
+    self.assertAllEqual(layer(_images(), row=row), layer(_images(), mixture=2))
+    traced = tf.function(lambda images, row: layer(images, row=row))
+    self.assertAllClose(
+        layer(_images(), row=row), traced(_images(), row), 1e-5, 1e-5)
+    copy = type(layer).from_config(layer.get_config())
+    self.assertIsNone(copy.signature)
+    with self.assertRaisesRegex(ValueError, 'no signature, received neither'):
+      layer(_images())
+    with self.assertRaisesRegex(ValueError, 'a row, received both'):
+      layer(_images(), mixture=0, row=row)
+
+  @_each_layer
+  def test_row_of_another_bank_is_refused(self, name):
+    layer = _built(name)
+    with self.assertRaisesRegex(ValueError, r"the slot '.*with \['other'\]"):
+      layer(_images(), row=template_bank.ResolvedRow(other=np.ones(1)))
 
   def _gradients(self, layer):
     """Largest gradient of each trainable variable of a model of `layer`."""
@@ -247,9 +276,9 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     outputs = call(images)
     self.assertEqual(tf.bfloat16, outputs.dtype)
     expected, cancelled = (
-        layer(images, mixture={slot: tf.fill(
+        layer(images, row=template_bank.ResolvedRow({slot: tf.fill(
             layer.bank.templates(slot).shape[1:], value)
-                               for slot in layer.slots})
+                                                     for slot in layer.slots}))
         for value in (2.**-10, 0.))
     self.assertAllEqual(expected, outputs)
     self.assertNotAllEqual(cancelled, outputs)
@@ -408,9 +437,9 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_sizes_must_be_positive_integers(self):
     bank = template_bank.TemplateBank(3)
-    with self.assertRaisesRegex(ValueError, 'filters must .*received 8.0'):
+    with self.assertRaisesRegex(ValueError, 'filters to .*received 8.0'):
       mixture_conv.MixtureConv2D(8., 3, bank=bank)
-    with self.assertRaisesRegex(ValueError, "multiplier must .*received '1'"):
+    with self.assertRaisesRegex(ValueError, "multiplier to .*received '1'"):
       mixture_depthwise.MixtureDepthwise(3, depth_multiplier='1', bank=bank)
 
   def test_default_slot_is_the_subclass_affair(self):

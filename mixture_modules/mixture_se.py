@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mixture_modules import checks
 from mixture_modules import mixture_layer
 
 
@@ -36,8 +37,8 @@ class MixtureSE(mixture_layer.MixtureLayer):
 
   Call arguments:
     inputs: `[batch, height, width, channels]`.
-    mixture: Optional `[K]`, index, or row of `bank.resolve`. Default: the
-      layer's own signature.
+    mixture: Optional `[K]`, or index. Default: the layer's own signature.
+    row: Optional `template_bank.ResolvedRow`, in the place of `mixture`.
 
   Returns:
     `[batch, height, width, channels]`.
@@ -56,9 +57,7 @@ class MixtureSE(mixture_layer.MixtureLayer):
                kernel_regularizer=None, *, bank, slot=None, signature=None,
                **kwargs):
     super().__init__(bank=bank, slot=slot, signature=signature, **kwargs)
-    if squeeze_ratio <= 0:
-      raise ValueError(
-          f'squeeze_ratio must be positive, received {squeeze_ratio}.')
+    checks.positive('squeeze_ratio', squeeze_ratio)
     if keras.config.image_data_format() != 'channels_last':
       raise ValueError('MixtureSE works on channels_last, received the Keras '
                        f'setting {keras.config.image_data_format()!r}.')
@@ -92,17 +91,17 @@ class MixtureSE(mixture_layer.MixtureLayer):
     """The inputs' shape."""
     return input_shape
 
-  def call(self, inputs, mixture=None):
+  def call(self, inputs, mixture=None, row=None):
     """Gates every channel by the image's mean activations."""
-    mixture = self._mixture(mixture)
+    row = self._row(mixture, row)
     inputs = ops.cast(inputs, self.compute_dtype)
     squeezed = ops.mean(inputs, axis=(1, 2))  # [batch, channels]
     hidden = self.activation(
-        ops.matmul(squeezed, self._parameter('squeeze_kernel', mixture))
-        + self._parameter('squeeze_bias', mixture))
+        ops.matmul(squeezed, self._parameter('squeeze_kernel', row))
+        + self._parameter('squeeze_bias', row))
     gate = self.gate_activation(
-        ops.matmul(hidden, self._parameter('excite_kernel', mixture))
-        + self._parameter('excite_bias', mixture))
+        ops.matmul(hidden, self._parameter('excite_kernel', row))
+        + self._parameter('excite_bias', row))
     return inputs * gate[:, None, None, :]
 
   def get_config(self):

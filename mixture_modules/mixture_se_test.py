@@ -83,7 +83,7 @@ class MixtureSETest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.parameters(0, -.5)
   def test_squeeze_ratio_must_be_positive(self, ratio):
-    with self.assertRaisesRegex(ValueError, 'squeeze_ratio must be positive'):
+    with self.assertRaisesRegex(ValueError, 'squeeze_ratio to be positive'):
       mixture_se.MixtureSE(ratio, bank=template_bank.TemplateBank(1))
 
 

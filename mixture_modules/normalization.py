@@ -125,8 +125,8 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
 
   Call arguments:
     inputs: `[batch, ..., channels]`.
-    mixture: Optional `[K]`, index, or row of `bank.resolve`. Default: the
-      layer's own signature.
+    mixture: Optional `[K]`, or index. Default: the layer's own signature.
+    row: Optional `template_bank.ResolvedRow`, in the place of `mixture`.
     training: Whether to normalise by the batch and move the statistics.
     mask: Optional `[batch, ...]` booleans, as Keras hands them on: other
       positions are no part of the batch's statistics.
@@ -198,7 +198,7 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     """The inputs' shape."""
     return input_shape
 
-  def call(self, inputs, mixture=None, training=False, mask=None,
+  def call(self, inputs, mixture=None, row=None, training=False, mask=None,
            inputs_mask=None):
     """Normalises, and moves the statistics in training."""
     mask = inputs_mask if mask is None else mask
@@ -206,10 +206,10 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
       raise ValueError(
           f'Expected a mask of shape {list(inputs.shape[:-1])}, that of the '
           f'inputs but channels, received {list(mask.shape)}.')
-    mixture = self._mixture(mixture)
-    gamma = (self._parameter('gamma', mixture, 'float32') if self.scale
+    row = self._row(mixture, row)
+    gamma = (self._parameter('gamma', row, 'float32') if self.scale
              else ops.ones((self._channels,), 'float32'))
-    beta = (self._parameter('beta', mixture, 'float32') if self.center
+    beta = (self._parameter('beta', row, 'float32') if self.center
             else ops.zeros((self._channels,), 'float32'))
     training = bool(training) and self.trainable
     outputs, mean, variance = batch_norm(

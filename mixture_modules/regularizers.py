@@ -1,10 +1,28 @@
 """Regularisers that pull mixtures towards one-hot (section 3.2).
 
 Pure functions of mixtures and templates. Each sums over the rows that it is
-given, of one signature or of several.
+given, of one signature or of several. `entropies` serves whatever else
+measures an entropy.
 """
 
 from keras import ops
+
+from mixture_modules import checks
+
+
+def entropies(shares, axis=-1, arrays=ops):
+  """Entropy of distributions, `-sum_k p_k log p_k`, in nats.
+
+  Args:
+    shares: `[..., K]`, not negative; sums along `axis` are 1.
+    axis: Axis or axes of the sum; None sums over all.
+    arrays: Module that computes: Keras' `ops`, or `numpy`, which keeps float64
+      under every backend.
+
+  Source: section 3.2.
+  """
+  return -arrays.sum(
+      shares * arrays.log(arrays.maximum(shares, 1e-12)), axis=axis)
 
 
 def entropy(mixtures):
@@ -18,7 +36,7 @@ def entropy(mixtures):
 
   Source: section 3.2 ("Entropy regularization").
   """
-  return -ops.sum(mixtures * ops.log(ops.maximum(mixtures, 1e-12)))
+  return entropies(mixtures, axis=None)
 
 
 def clustering(mixtures, pairwise, distance='identity'):
@@ -53,9 +71,7 @@ def clustering(mixtures, pairwise, distance='identity'):
 
   Source: section 3.2 ("Clustering" regularizer); the bounded g is our choice.
   """
-  if distance not in DISTANCES:
-    raise ValueError(f'distance must be one of {sorted(DISTANCES)}, received '
-                     f'{distance!r}.')
+  checks.one_of('distance', distance, DISTANCES)
   xi = ops.cast(mixtures, pairwise.dtype)
   # The formula's error is that of the sum, which float32 rounds.
   xi = xi / ops.sum(xi, axis=-1, keepdims=True)

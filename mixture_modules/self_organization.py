@@ -10,6 +10,7 @@ import itertools
 
 import numpy as np
 
+from mixture_modules import regularizers
 from mixture_modules import signatures
 
 SHARED = 0.1  # largest total variation between rows that count as shared
@@ -85,7 +86,7 @@ def entropies(mixtures):
   Source: section 3.2; p is our choice.
   """
   p = np.abs(np.asarray(as_shares(mixtures), 'float64'))
-  return np.maximum(-(p * np.log(np.maximum(p, 1e-12))).sum(-1), 0.0)
+  return np.maximum(regularizers.entropies(p, arrays=np), 0.0)
 
 
 def strongest(mixtures):

@@ -78,17 +78,12 @@ class Signature(keras.layers.Layer):
     self.build()
 
   def _check(self):
-    if self.initializer not in INITIALIZERS:
-      raise ValueError(f'initializer must be one of {INITIALIZERS}, received '
-                       f'{self.initializer!r}.')
-    if self.diagonal_weight > 1:
-      raise ValueError('diagonal_weight must be above 0 and at most 1, '
-                       f'received {self.diagonal_weight}.')
+    checks.one_of('initializer', self.initializer, INITIALIZERS)
+    checks.require(self.diagonal_weight <= 1, 'diagonal_weight', 'at most 1',
+                   self.diagonal_weight, 'try 0.99')
     if self.shared is None:
       return
-    if self.shared_half not in ('first', 'second'):
-      raise ValueError("shared_half must be 'first' or 'second', received "
-                       f'{self.shared_half!r}.')
+    checks.one_of('shared_half', self.shared_half, ('first', 'second'))
     if self.sequence is not None or self.shared.kind != self.kind:
       raise ValueError(
           'A shared half needs two trained signatures of one kind, received '

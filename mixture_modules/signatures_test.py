@@ -335,20 +335,20 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
       ('not_there', {'kind': '1-2-4-0'}, r'templates \[0, 4\].*has 3'),
       ('diagonal', {'kind': 'diagonal'}, 'needs K = L, received K = 3, L = 4'),
       ('few', {'kind': 'cyclic', 'num_layers': 2}, 'K <= L, received K = 3'),
-      ('initializer', {'initializer': 'ones'}, 'initializer must be one of'),
-      ('temperature', {'temperature': 0.}, 'temperature must be positive'),
-      ('infinite', {'temperature': np.nan}, 'temperature must be positive'),
-      ('spread', {'spread': -1.}, 'spread must be finite and not negative'),
-      ('weight', {'diagonal_weight': 1.5}, 'diagonal_weight must be above 0'),
-      ('layers', {'num_layers': 0}, r'num_layers \(L\) must be a positive'),
-      ('templates', {'num_templates': 2.5}, r'num_templates \(K\) must be'))
+      ('initializer', {'initializer': 'ones'}, 'initializer to be one of'),
+      ('temperature', {'temperature': 0.}, 'temperature to be positive'),
+      ('infinite', {'temperature': np.nan}, 'temperature to be positive'),
+      ('spread', {'spread': -1.}, 'spread to be finite and not negative'),
+      ('weight', {'diagonal_weight': 1.5}, 'diagonal_weight to be at most 1'),
+      ('layers', {'num_layers': 0}, r'num_layers \(L\) to be a positive'),
+      ('templates', {'num_templates': 2.5}, r'num_templates \(K\) to be'))
   def test_errors(self, options, message):
     options = {'num_layers': 4, 'num_templates': 3, **options}
     with self.assertRaisesRegex(ValueError, message):
       Signature(**options)
 
   @parameterized.named_parameters(
-      ('half', {'shared_half': 'third'}, (2, 3), {}, "'first' or 'second'"),
+      ('half', {'shared_half': 'third'}, (2, 3), {}, 'one of first, second'),
       ('fixed', {'kind': 'cyclic'}, (2, 3), {}, 'two trained signatures'),
       ('kinds', {}, (2, 3), {'kind': 'tanh'}, "'softmax' with a shared 'tanh'"),
       ('long', {}, (4, 3), {}, r'fewer than 4 .* received \[4, 3\]'),

@@ -16,6 +16,18 @@ from mixture_modules import checks
 from mixture_modules import tracking
 
 
+class ResolvedRow(dict):
+  """The parameters of one layer, {slot: theta(xi)}: mixed, not to be mixed.
+
+  `TemplateBank.resolve` makes them; mixture layers take one as `row=`.
+  """
+
+  def __missing__(self, slot):
+    raise ValueError(f'Expected a resolved row with the slot {slot!r}, '
+                     f'received one with {sorted(self)}: resolve a signature '
+                     'over the bank of this layer, once it is built.')
+
+
 @keras.saving.register_keras_serializable(package='mixture_modules')
 class TemplateBank(keras.layers.Layer):
   """Owns the templates that mixture layers compute with.
@@ -188,8 +200,7 @@ class TemplateBank(keras.layers.Layer):
       signature: `Signature` of L rows over this bank's K templates.
 
     Returns:
-      List of L dictionaries {slot: tensor of the slot's shape}, float32. A
-      mixture layer accepts one of them as its `mixture`.
+      List of L `ResolvedRow`s {slot: tensor of the slot's shape}, float32.
     """
     if signature.num_templates != self.num_templates:
       raise ValueError(
@@ -197,7 +208,7 @@ class TemplateBank(keras.layers.Layer):
           f'has {self.num_templates}: make both with the same num_templates.')
     sequence = signature.sequence
     xi = None if sequence else signature.mixture_weights()  # [L, K]
-    rows = [{} for _ in range(signature.num_layers)]
+    rows = [ResolvedRow() for _ in range(signature.num_layers)]
     for slot in self.slots:
       theta = self._float_templates(slot)  # [K, *shape]
       if sequence:

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import tempfile
-from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
@@ -20,6 +19,10 @@ _TENSORS = {
     'half': np.arange(3, dtype='float16'),
     'brain': np.arange(5, dtype=_BFLOAT16),
     'a/b/../c \u00e9 "\\': np.array([-0., 1e-300]),
+    'seed': np.array([1, 2 ** 32 - 1], 'uint32'),
+    'bytes': np.arange(3, dtype='uint8'),
+    'flag': np.array(True),
+    'empty': np.zeros([0, 3], 'float32'),
 }
 _METADATA = {'text': '\u00e9 {"a": 1}', 'empty': ''}
 
@@ -62,14 +65,21 @@ class TensorFilesTest(parameterized.TestCase, tf.test.TestCase):
     tensors, metadata = tensor_files.decode(data)
     self.assertSame(tensors, _TENSORS)
     self.assertEqual(metadata, _METADATA)
-    self.assertEqual(tensor_files.encode(tensors, metadata), data)
+    self.assertEqual(list(metadata), list(_METADATA))
+    self.assertEqual(tensor_files.encode(
+        dict(reversed(tensors.items())), metadata), data)
     tensors['rows'][0, 0] = 5  # arrays are their own, not views of the file
     self.assertSame(tensor_files.decode(data)[0], _TENSORS)
 
   def test_order_in_memory_does_not_matter(self):
-    data = tensor_files.encode({'x': _TENSORS['rows'].T}, {})
-    self.assertAllEqual(tensor_files.decode(data)[0]['x'],
-                        _TENSORS['rows'].T)
+    for array in (_TENSORS['rows'].T, _TENSORS['rows'][:, ::2],
+                  _TENSORS['rows'].astype('>f4'), np.arange(3.)[::-1]):
+      data = tensor_files.encode({'x': array}, {})
+      self.assertAllEqual(tensor_files.decode(data)[0]['x'], array)
+
+  def test_arrays_are_aligned(self):
+    data = tensor_files.encode({'a': np.array(True), 'b': np.zeros(3)}, {})
+    self.assertEqual(data.index(bytes(24)) % 8, 0)
 
   def test_public_reader_reads_it(self):
     path = self.directory / 'file'
@@ -109,13 +119,20 @@ class TensorFilesTest(parameterized.TestCase, tf.test.TestCase):
   def test_anything_added(self):
     data = tensor_files.encode(_TENSORS, _METADATA)
     self.assertFaulty('were changed, lost or added', data + b'\0')
-    self.assertFaulty('belong to no array', tensor_files.sign(data + b'\0'))
+    self.assertFaulty('not fully covered', tensor_files.sign(data + b'\0'))
 
-  @parameterized.parameters(0, 1, 2 ** 20 + 1, 2 ** 63, 2 ** 64 - 1)
-  def test_length_of_header(self, length):
+  @parameterized.parameters(
+      (0, 'not JSON'), (1, 'not JSON'), (2 ** 20 + 1, 'header would have'),
+      (2 ** 63, 'header would have'), (2 ** 64 - 1, 'header would have'))
+  def test_length_of_header(self, length, message):
     data = tensor_files.encode(_TENSORS, _METADATA)
-    self.assertFaulty(r'header would have', tensor_files.sign(
+    self.assertFaulty(message, tensor_files.sign(
         length.to_bytes(8, 'little') + data[8:]))
+
+  def test_limit_of_header(self):
+    data = tensor_files.encode({}, {'text': 2 ** 20 * '.'}, 2 ** 31)
+    self.assertLen(tensor_files.decode(data, 2 ** 31)[1]['text'], 2 ** 20)
+    self.assertFaulty('bytes, expected at most 1,048,576', data)
 
   @parameterized.named_parameters(
       ('not_closed', b'', 'not JSON'),
@@ -127,21 +144,26 @@ class TensorFilesTest(parameterized.TestCase, tf.test.TestCase):
       ('infinite', b',"x":1e999}', "holds '1e999'"),
       ('metadata_twice', b',"__metadata__":{}}', "'__metadata__' more than"),
       ('name_twice', b',"x":1,"x":1}', "'x' more than once"),
-      ('no_entry', b',"x":[]}', "entry of 'x'"),
-      ('entry_of_less', b',"x":{"dtype":"F32","shape":[1]}}', "entry of 'x'"),
+      ('no_entry', b',"x":[]}', 'safetensors refuses it'),
+      ('entry_of_less', b',"x":{"dtype":"F32","shape":[1]}}',
+       'safetensors refuses it'),
   )
   def test_header(self, header, message):
     self.assertFaulty(message, make_file(header))
 
   @parameterized.named_parameters(
-      ('unknown', 'X', 'expected one of'),
-      ('objects', 'O', 'expected one of'),
-      ('not_allowed', 'U8', 'expected one of'),
-      ('list', ['F32'], 'expected one of'),
+      ('unknown', 'X', 'safetensors refuses it'),
+      ('objects', 'O', 'safetensors refuses it'),
+      ('list', ['F32'], 'safetensors refuses it'),
   )
   def test_dtypes(self, dtype, message):
     self.assertFaulty(message, make_file(
         entry([1], [0, 4], dtype).encode(), bytes(4)))
+
+  @parameterized.parameters(('I16', 2), ('F8_E4M3', 1), ('F4', .5))
+  def test_dtypes_that_are_not_ours(self, dtype, size):
+    self.assertFaulty(f"dtype of 'x' is {dtype}, expected one of", make_file(
+        entry([8], [0, int(8 * size)], dtype).encode(), bytes(int(8 * size))))
 
   @parameterized.named_parameters(
       ('text', '4'), ('number', 4), ('negative', [-1, -4]), ('float', [4.]),
@@ -150,8 +172,13 @@ class TensorFilesTest(parameterized.TestCase, tf.test.TestCase):
       ('nothing', None), ('dictionary', {'4': 4}),
   )
   def test_shapes(self, shape):
-    self.assertFaulty("(shape|data) of 'x' is", make_file(
+    self.assertFaulty('safetensors refuses it', make_file(
         entry(shape, [0, 16]).encode(), bytes(16)))
+
+  def test_shapes_that_numpy_refuses(self):
+    for shape, size in ([1] * 65, 4), ([0, 2 ** 62], 0), ([0, 2 ** 63], 0):
+      self.assertFaulty("the shape of 'x' is", make_file(
+          entry(shape, [0, size]).encode(), bytes(size)))
 
   @parameterized.named_parameters(
       ('gap', [4, 20]), ('before', [-4, 12]), ('backwards', [16, 0]),
@@ -160,50 +187,82 @@ class TensorFilesTest(parameterized.TestCase, tf.test.TestCase):
       ('huge', [2 ** 62, 2 ** 62 + 16]),
   )
   def test_offsets(self, offsets):
-    self.assertFaulty("data of 'x' is at", make_file(
+    self.assertFaulty('safetensors refuses it', make_file(
         entry([4], offsets).encode(), bytes(20)))
 
   def test_offsets_past_the_end(self):
-    self.assertFaulty("data of 'x' ends after the file", make_file(
+    self.assertFaulty('not fully covered', make_file(
         entry([2 ** 28 - 1], [0, 2 ** 30 - 4]).encode(), bytes(16)))
 
   def test_overlap(self):
     both = entry([4], [0, 16])[:-1] + entry([4], [0, 16]).replace('x', 'y')
-    self.assertFaulty("data of 'y' is at", make_file(
+    self.assertFaulty('invalid offset for tensor `[xy]`', make_file(
         both.encode(), bytes(16)))
 
   def test_metadata_is_text(self):
     data = make_file(b'}').replace(b'"}}', b'","x":[]}}')
     length = len(data) - 8
-    self.assertFaulty('other things than text', tensor_files.sign(
+    self.assertFaulty('invalid type: sequence', tensor_files.sign(
         length.to_bytes(8, 'little') + data[8:]))
 
   def test_what_is_not_written(self):
-    for array in (np.array(['text']), np.array([{}]), np.zeros([0, 3]),
-                  np.zeros(9 * [1]), np.array([True])):
-      with self.assertRaisesRegex(ValueError, 'Expected an array'):
+    for array in (np.array(['text']), np.array([{}]), np.array([1j]),
+                  np.zeros(2, 'int16')):
+      with self.assertRaisesRegex(
+          ValueError, f"Expected arrays of .*'x' of {array.dtype.name}: con"):
         tensor_files.encode({'x': array}, {})
+    with self.assertRaisesRegex(ValueError, "'__metadata__'.*rename it"):
+      tensor_files.encode({'__metadata__': np.zeros(2)}, {})
     with self.assertRaisesRegex(ValueError, 'header of at most 1,048,576'):
       tensor_files.encode({}, {'text': 2 ** 20 * '.'})
 
   def test_read(self):
     path = self.directory / 'file'
-    path.write_bytes(tensor_files.encode(_TENSORS, _METADATA))
-    tensors, metadata = tensor_files.read(str(path))
-    self.assertSame(tensors, _TENSORS)
-    self.assertEqual(metadata, _METADATA)
+    metadata = {'format': 'numbers 1', **_METADATA}
+    path.write_bytes(tensor_files.encode(_TENSORS, metadata))
+    found = tensor_files.read(str(path), 'numbers 1')
+    self.assertSame(found[0], _TENSORS)
+    self.assertEqual(found[1], metadata)
+    with self.assertRaisesRegex(
+        tensor_files.TensorFileError,
+        "its format is 'numbers 1', expected 'numbers 2': read it with"):
+      tensor_files.read(path, 'numbers 2')
 
   def test_read_ordinary_files_of_some_size_only(self):
     pipe = self.directory / 'pipe'
     os.mkfifo(pipe)
     for path in (self.directory, self.directory / 'missing', pipe):
       with self.assertRaisesRegex(ValueError, 'no ordinary file'):
-        tensor_files.read(path)
+        tensor_files.read(path, 'numbers')
     path = self.directory / 'file'
     path.write_bytes(bytes(1001))
-    with (mock.patch.object(tensor_files, 'MAX_FILE_BYTES', 1000),
-          self.assertRaisesRegex(ValueError, '1,001 bytes, expected at most')):
-      tensor_files.read(path)
+    with self.assertRaisesRegex(ValueError, '1,001 bytes, expected at most'):
+      tensor_files.read(path, 'numbers', limit=1000)
+
+  def test_explains_with_name_and_remedy(self):
+    with (self.assertRaisesRegex(
+        tensor_files.TensorFileError,
+        '^Expected numbers, received x: no good[.] Move it away[.]$'),
+          tensor_files.explain('numbers', 'x', lambda: 'Move it away.')):
+      raise ValueError('no good')
+    with (self.assertRaisesRegex(
+        tensor_files.TensorFileError, '^Expected numbers, received x: no[.]$'),
+          tensor_files.explain('numbers', 'x')):
+      raise ValueError('no')
+    with self.assertRaises(KeyError), tensor_files.explain('numbers', 'x'):
+      raise KeyError('a fault of the program')
+
+  def test_json(self):
+    value = {'a': [1, 2.5, None, True, '\u00e9']}
+    self.assertEqual(
+        tensor_files.parse_json(tensor_files.format_json(value)), value)
+    deep = []
+    for _ in range(10 ** 5):
+      deep = [deep]
+    for other in (float('nan'), {1}, np.zeros(2), deep):
+      with self.assertRaisesRegex(
+          ValueError, 'Expected metadata of finite.*convert it before'):
+        tensor_files.format_json({'x': other})
 
 
 if __name__ == '__main__':

@@ -5,6 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from mixture_modules import checks
+
 
 class ExponentialMovingAverage:
   """Averages variables exponentially, and lends the averages to a model.
@@ -39,44 +41,28 @@ class ExponentialMovingAverage:
   """
 
   def __init__(self, variables, decay, warmup=True):
-    if not 0 <= decay < 1:
-      raise ValueError(
-          f'Expected `decay` in [0, 1); received {decay!r}. Try 0.999, or 0 to'
-          ' take the weights as they are.'
-      )
+    checks.in_range('decay', decay, 0, 1,
+                    'try 0.999, or 0 to take the weights as they are')
     if not variables:
       raise ValueError(
-          'Expected variables to average; received none. Build the model'
-          ' first, and pass its trainable variables by key.'
-      )
+          'Expected variables to average, received none: build the model '
+          'first, and pass its trainable variables by key.')
     for key, variable in variables.items():
       if not tf.as_dtype(variable.dtype).is_floating:
         raise ValueError(
-            'Expected floating-point variables to average; received'
-            f' {key!r} of {variable.dtype}. Leave it out.'
-        )
+            'Expected floating-point variables to average, received '
+            f'{key!r} of {variable.dtype}: leave it out.')
     self.decay = decay
     self.warmup = warmup
     self._variables = dict(variables)
     self._applied = False
     # The first replica's value serves them all: equal to the last bit.
-    self.counter = keras.Variable(
-        0,
-        dtype='int64',
-        trainable=False,
-        aggregation='only_first_replica',
-        name='counter',
-    )
+    options = {'trainable': False, 'aggregation': 'only_first_replica'}
+    self.counter = keras.Variable(0, dtype='int64', name='counter', **options)
     self.averages = {
-        key: keras.Variable(
-            variable.numpy(),
-            dtype=variable.dtype,
-            trainable=False,
-            aggregation='only_first_replica',
-            name='average',
-        )
-        for key, variable in self._variables.items()
-    }
+        key: keras.Variable(variable.numpy(), dtype=variable.dtype,
+                            name='average', **options)
+        for key, variable in self._variables.items()}
 
   def update(self):
     """Moves the averages towards the variables; works in `tf.function`."""
@@ -111,13 +97,10 @@ class ExponentialMovingAverage:
     """
     if self._applied:
       raise ValueError(
-          'Expected the variables to hold their own values; received a second'
-          ' `applied()` inside the first. Leave the first before.'
-      )
-    own = {
-        key: tf.identity(variable.value)
-        for key, variable in self._variables.items()
-    }
+          'Expected the variables to hold their own values, received a second '
+          'applied() inside the first: leave the first before.')
+    own = {key: tf.identity(variable.value)
+           for key, variable in self._variables.items()}
     self._applied = True
     try:
       for key, variable in self._variables.items():

@@ -143,7 +143,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
     averager = ema.ExponentialMovingAverage({'w': variable}, 0.5)
     averager.averages['w'].assign([2.0])
     with (
-        self.assertRaisesRegex(ValueError, 'second `applied'),
+        self.assertRaisesRegex(ValueError, 'second applied'),
         averager.applied(),
         averager.applied(),
     ):
@@ -153,12 +153,12 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
   def test_rejects(self):
     variable = keras.Variable([1.0])
     for decay in (-0.1, 1.0, float('nan')):
-      with self.assertRaisesRegex(ValueError, rf'received {decay}. Try'):
+      with self.assertRaisesRegex(ValueError, rf'received {decay}: try'):
         ema.ExponentialMovingAverage({'w': variable}, decay)
-    with self.assertRaisesRegex(ValueError, 'received none. Build'):
+    with self.assertRaisesRegex(ValueError, 'received none: build'):
       ema.ExponentialMovingAverage({}, 0.5)
     count = keras.Variable(1, dtype='int64')
-    with self.assertRaisesRegex(ValueError, "'n' of int64. Leave it out"):
+    with self.assertRaisesRegex(ValueError, "'n' of int64: leave it out"):
       ema.ExponentialMovingAverage({'w': variable, 'n': count}, 0.5)
 
 

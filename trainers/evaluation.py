@@ -1,11 +1,48 @@
 """Exact evaluation: sums over a whole split, divided by its size."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from trainers.runs import results
 
-class Network:
+IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
+
+
+class Traced:
+  """A function of a model as a graph, traced anew once it is stale.
+
+  Adding or detaching a part, say, gives the model other variables: what was
+  traced before would go on with the old ones.
+
+  Args:
+    model: Keras model.
+    function: Of tensors; it calls the model.
+    *specs: `tf.TensorSpec` of each argument.
+  """
+
+  def __init__(self, model, function, *specs):
+    self._model = model
+    self._function = function
+    self._specs = specs
+    self._variables = []
+    self._graph = None
+
+  def current(self):
+    """The graph of the model's present variables, a function."""
+    variables = self._model.variables
+    if self._graph is None or [*map(id, variables)] != [
+        *map(id, self._variables)]:
+      self._variables = variables  # held, so that no other takes an id
+      self._graph = tf.function(
+          self._function, autograph=False,
+          jit_compile=False).get_concrete_function(*self._specs)
+    return self._graph
+
+
+class TaskEvaluator:
   """A model and the data of its tasks, or of some of them, to be evaluated.
 
   Args:
@@ -24,24 +61,20 @@ class Network:
     self._own_heads = Evaluator(model)
 
   def evaluate(self, split, tasks=None):
-    """{task: {'top1', 'loss', 'examples'}} over a whole split.
+    """{task: `results.TaskScore`} over a whole split.
 
     Args:
       split: 'train', 'validation' or 'test'.
       tasks: Names of tasks. Default: all whose data there is.
-
-    Returns:
-      As above; of a pool also its 'members', as of
-      `Evaluator.evaluate_split`; of a task with a predictor also 'own_head',
-      the same of its own head.
     """
-    results = {}
+    scores = {}
     for name in tasks or self.data:
       arguments = name, self.data[name], split, self._batch_size
-      results[name] = self._evaluator.evaluate_split(*arguments)
+      scores[name] = self._evaluator.evaluate_split(*arguments)
       if name in self.predictors:
-        results[name]['own_head'] = self._own_heads.evaluate_split(*arguments)
-    return results
+        own = self._own_heads.evaluate_split(*arguments)
+        scores[name] = dataclasses.replace(scores[name], own_head=own.plain())
+    return scores
 
   def mixtures(self):
     """{task of the model: mixture weights `[L, K]`} as arrays."""
@@ -62,7 +95,7 @@ class Evaluator:
   def __init__(self, model, predictors=None):
     self._model = model
     self._predictors = predictors or {}
-    self._steps = {}  # task: (ids of the model's variables, function)
+    self._steps = {}  # task: `Traced`
 
   def evaluate(self, task, batches):
     """Loss and accuracy over all of `batches`.
@@ -72,17 +105,15 @@ class Evaluator:
       batches: Finite dataset of (images `[b, S, S, 3]`, labels `[b]`).
 
     Returns:
-      {'top1': share of right answers, 0 to 1, 'loss': mean cross-entropy in
-      nats, 'examples': their number}.
+      `results.Score`.
 
     Raises:
       ValueError: If there are no examples.
     """
-    # What was traced before a part was detached, say, is stale.
-    variables = list(map(id, self._model.variables))
-    if self._steps.get(task, ())[:1] != (variables,):
-      self._steps[task] = variables, self._make_step(task)
-    _, step = self._steps[task]
+    if task not in self._steps:
+      self._steps[task] = Traced(self._model, self._make_step(task), IMAGES,
+                                 tf.TensorSpec([None], tf.int32))
+    step = self._steps[task].current()
     right, loss, examples = 0, 0.0, 0
     for images, labels in batches:
       logits, losses = step(images, labels)
@@ -92,8 +123,8 @@ class Evaluator:
     if not examples:
       raise ValueError(f'Expected examples of task {task!r} to evaluate, '
                        'received an empty split.')
-    return {'top1': right / examples, 'loss': loss / examples,
-            'examples': examples}
+    return results.Score(
+        top1=right / examples, loss=loss / examples, examples=examples)
 
   def evaluate_split(self, task, data, split, batch_size):
     """Loss and accuracy over a split of a task's data.
@@ -105,22 +136,19 @@ class Evaluator:
       batch_size: Images in a batch.
 
     Returns:
-      As `evaluate`; of a pool of several data sets also 'members', the same
-      of each, {data set: {...}}.
+      `results.TaskScore`; of several data sets together, with 'members'.
     """
-    results = [self.evaluate(task, data.eval_batches(split, batch_size, number))
-               for number in range(len(data.tasks))]
-    if len(results) == 1:
-      return results[0]
-    return {**pool(results), 'members': {
-        member.name: result for member, result in zip(data.tasks, results)}}
+    scores = [self.evaluate(task, data.eval_batches(split, batch_size, number))
+              for number in range(len(data.tasks))]
+    members = {}
+    if len(scores) > 1:
+      members = {
+          member.name: score for member, score in zip(data.tasks, scores)}
+    return results.TaskScore(**vars(pool(scores)), members=members)
 
   def _make_step(self, task):
-    images = tf.TensorSpec([None, None, None, 3], tf.float32)
-    labels = tf.TensorSpec([None], tf.int32)
     predict = self._predictors.get(task)
 
-    @tf.function(autograph=False, jit_compile=False)
     def step(images, labels):
       if predict is None:
         logits = self._model(images, task=task, training=False)
@@ -130,18 +158,19 @@ class Evaluator:
       return logits, tf.nn.sparse_softmax_cross_entropy_with_logits(
           labels=labels, logits=logits)
 
-    return step.get_concrete_function(images, labels)
+    return step
 
 
-def pool(results):
-  """Loss and accuracy over several data sets together.
+def pool(scores):
+  """The `results.Score` of several data sets together.
 
   Args:
-    results: As from `Evaluator.evaluate`, one for each data set.
+    scores: `results.Score` of each data set.
   """
-  examples = sum(result['examples'] for result in results)
-  right = sum(round(r['top1'] * r['examples']) for r in results)
-  return {
-      'top1': right / examples,
-      'loss': sum(r['loss'] * r['examples'] for r in results) / examples,
-      'examples': examples}
+  if len(scores) == 1:
+    return scores[0]
+  examples = sum(score.examples for score in scores)
+  right = sum(round(score.top1 * score.examples) for score in scores)
+  loss = sum(score.loss * score.examples for score in scores)
+  return results.Score(
+      top1=right / examples, loss=loss / examples, examples=examples)

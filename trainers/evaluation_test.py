@@ -45,10 +45,10 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     result = self.evaluator.evaluate(
         task, self.data[task].eval_batches('test', batch_size))
     expected = self.expected(task, 'test')
-    self.assertEqual(result['examples'], 23)
-    self.assertEqual(result['top1'], expected['top1'])
-    self.assertAllClose(result['loss'], expected['loss'], rtol=1e-5)
-    self.assertBetween(result['top1'], 0.01, 0.99)
+    self.assertEqual(result.examples, 23)
+    self.assertEqual(result.top1, expected['top1'])
+    self.assertAllClose(result.loss, expected['loss'], rtol=1e-5)
+    self.assertBetween(result.top1, 0.01, 0.99)
 
   def test_no_stale_function_of_a_detached_task(self):
     model = isometric_model.IsometricModel(
@@ -62,6 +62,23 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     kernel.assign(-kernel)
     self.assertNotEqual(before, evaluator.evaluate('one', batches))
 
+  def test_traces_once_while_the_variables_stay(self):
+    layer = keras.layers.Dense(1)
+    model, calls = keras.Sequential([keras.Input([2]), layer]), []
+
+    def function(x):
+      calls.append(x)
+      return model(x)
+
+    traced = evaluation.Traced(model, function, tf.TensorSpec([None, 2]))
+    graph = traced.current()
+    layer.kernel.assign([[1.0], [2.0]])
+    self.assertAllEqual(graph(tf.ones([3, 2])), np.full([3, 1], 3.0))
+    self.assertIs(traced.current(), graph)
+    model.add(keras.layers.Dense(1))
+    self.assertIsNot(traced.current(), graph)
+    self.assertLen(calls, 2)
+
   def test_uses_the_present_weights(self):
     head = self.model.tasks['one'].head
     before = self.evaluator.evaluate(
@@ -71,21 +88,21 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     after = self.evaluator.evaluate(
         'one', self.data['one'].eval_batches('test', 10))
     head.kernel.assign(kernel)
-    self.assertNotEqual(before['loss'], after['loss'])
+    self.assertNotEqual(before.loss, after.loss)
 
   def test_predictors_stand_beside_own_heads(self):
     head = self.model.tasks['one'].head
-    network = evaluation.Network(self.model, self.data, 10, {
+    network = evaluation.TaskEvaluator(self.model, self.data, 10, {
         'one': lambda embedding: (tf.nn.softmax(head(embedding)) + 1) / 5})
     images, labels = next(iter(self.data['one'].eval_batches('test', 100)))
     softmax = tf.nn.softmax(self.model(images, task='one')).numpy()
     right = softmax[np.arange(len(labels)), labels.numpy()]
     found = network.evaluate('test')
-    self.assertAllClose(found['one'].pop('own_head'), found['one'] | {
-        'loss': np.mean(-np.log(right))}, rtol=1e-5)
-    self.assertAllClose(
-        found['one']['loss'], np.mean(-np.log((right + 1) / 5)), rtol=1e-5)
-    self.assertCountEqual(found['two'], ['top1', 'loss', 'examples'])
+    one, own = found['one'], found['one'].own_head
+    self.assertEqual((own.top1, own.examples), (one.top1, one.examples))
+    self.assertAllClose(own.loss, np.mean(-np.log(right)), rtol=1e-5)
+    self.assertAllClose(one.loss, np.mean(-np.log((right + 1) / 5)), rtol=1e-5)
+    self.assertIsNone(found['two'].own_head)
 
   def test_pool_names_its_members(self):
     members = [self.data['one'], self.data['two']]
@@ -96,10 +113,11 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     result = self.evaluator.evaluate_split('one', pool, 'test', 10)
     alone = [self.evaluator.evaluate_split('one', data, 'test', 10)
              for data in members]
-    self.assertEqual(result.pop('members'), dict(zip('ab', alone)))
-    self.assertEqual(result, evaluation.pool(alone))
-    self.assertEqual(result['examples'], 46)
-    self.assertNotEqual(alone[0]['loss'], alone[1]['loss'])
+    self.assertEqual(
+        result.members, {'a': alone[0].plain(), 'b': alone[1].plain()})
+    self.assertEqual(result.plain(), evaluation.pool(alone))
+    self.assertEqual(result.examples, 46)
+    self.assertNotEqual(alone[0].loss, alone[1].loss)
 
   def test_refuses_an_empty_split(self):
     empty = self.data['one'].eval_batches('test', 10).take(0)

@@ -1,19 +1,15 @@
 """The loop that every trainer runs in: it owns time.
 
 A trainer owns one update (`train_step`); the loop owns when things happen:
-logging, evaluation, checkpoints, resuming, stopping. A trainer has `steps`,
-`images_per_step`, `state()`, `metadata()`, `batches(start_step)`,
-`train_step(step, batches)`, `evaluate(split)` and `mixtures()`. One may also
-have `is_finished`: whether it leaves out the rest of its steps.
+logging, evaluation, checkpoints, resuming, stopping.
 """
 
 import contextlib
-import dataclasses
 import functools
-import json
 import math
 import signal
 import time
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -22,39 +18,41 @@ from mixture_modules import self_organization
 from trainers import progress
 from trainers.runs import checkpoints
 from trainers.runs import records
+from trainers.runs import run_options
+
+_EVAL_EVERY = 500
 
 
-@dataclasses.dataclass(frozen=True)
-class Cadence:
-  """How often things happen, in steps.
+class Trainer(typing.Protocol):
+  """What the loop asks of a trainer.
 
-  Args:
-    log: Between lines of metrics; checkpoints write one, too.
-    evaluate: Between evaluations on the validation splits; 0: never.
-    checkpoint: Between checkpoints.
-    keep: Number of checkpoints that are kept.
+  Attributes:
+    steps: Number of all steps.
+    images_per_step: Images in a step.
+    is_finished: Whether it leaves out the rest of its steps.
   """
 
-  log: int = 50
-  evaluate: int = 0
-  checkpoint: int = 500
-  keep: int = 2
+  steps: int
+  images_per_step: int
+  is_finished: bool
 
-  def __post_init__(self):
-    for name in ('log', 'checkpoint', 'keep'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'The cadence of {name} must be 1 or more, received '
-            f'{getattr(self, name)}: give a number of steps, or of '
-            'checkpoints to keep.')
-    if self.evaluate < 0:
-      raise ValueError(
-          'The cadence of evaluate must not be negative, received '
-          f'{self.evaluate}: give a number of steps, or 0 for never.')
+  def state(self):
+    """{key: variable} of all that a checkpoint must hold."""
 
+  def metadata(self):
+    """What a checkpoint says besides, for JSON."""
 
-class NonFiniteLossError(ValueError):
-  """The loss, or a weight, became infinite or not a number."""
+  def batches(self, start_step):
+    """The endless batches from `start_step` on, as an iterator."""
+
+  def train_step(self, step, batches):
+    """Makes one update; {name: scalar}, 'loss' among them."""
+
+  def evaluate(self, split):
+    """{task: `results.TaskScore`} over a whole split."""
+
+  def mixtures(self):
+    """{task: mixture weights `[L, K]`} as arrays."""
 
 
 class Interrupted(Exception):
@@ -69,13 +67,14 @@ class Interrupted(Exception):
     self.signal_number = signal_number
 
 
-def run(trainer, workdir, cadence, resume=False, chief=True, config=None):
+def run(trainer, workdir, options=run_options.RunOptions(), resume=False,
+        chief=True, config=None):
   """Trains to the end, or from the last checkpoint on.
 
   Args:
-    trainer: The trainer; see above.
+    trainer: `Trainer`.
     workdir: Directory of records and checkpoints.
-    cadence: `Cadence`.
+    options: `RunOptions`, which say how often things happen.
     resume: Whether to start from the last checkpoint, if there is one.
     chief: Whether this process writes.
     config: Written into checkpoints, for those who read them elsewhere.
@@ -89,94 +88,30 @@ def run(trainer, workdir, cadence, resume=False, chief=True, config=None):
     Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
     ValueError: If the checkpoint is damaged, or that of another run.
   """
-  store = checkpoints.Checkpoints(
-      f'{workdir}/{records.CHECKPOINTS}', cadence.keep)
+  store = checkpoints.of_run(workdir)
   start, seconds = 0, 0.0
   if resume and store.latest():
     start, arrays, metadata = store.load()
-    check_same_run(store.latest(), metadata, config)
+    checkpoints.check_same_run(store.latest(), metadata, config)
     checkpoints.restore(trainer.state(), arrays)
     seconds = metadata['seconds']
   writer = records.Writer(workdir, start, enabled=chief)
-  loop = _Loop(trainer, store, writer, cadence, chief, config, seconds)
+  loop = _Loop(trainer, store, writer, options, chief, config, seconds)
   with _stop_signals() as stop:
     loop.run(start, stop)
   return loop.seconds()
 
 
-def check_same_run(path, metadata, config):
-  """Checks that a checkpoint is that of a run, not one of equal shapes.
-
-  Args:
-    path: The checkpoint, for the message.
-    metadata: Its metadata.
-    config: The run's configuration, as JSON.
-
-  Raises:
-    ValueError: If it was written with another configuration.
-  """
-  # As JSON has it: tuples become lists.
-  if ('seconds' not in metadata
-      or metadata.get('config') != json.loads(json.dumps(config))):
-    raise ValueError(
-        f'Expected a checkpoint of this run, received {path}, which was '
-        'written with another configuration: move it away, or choose another '
-        '--workdir.')
-
-
-def save(store, step, state, metadata, writes=True, explain=None):
-  """Writes a checkpoint, unless the model is broken.
-
-  Args:
-    store: `Checkpoints`.
-    step: Number of steps done.
-    state: {key: variable}.
-    metadata: For JSON: 'seconds', 'config' as for `run`, and 'model'.
-    writes: False for workers that only check.
-    explain: Function from names of broken variables to the error's message.
-
-  Returns:
-    The path of the checkpoint, or None.
-
-  Raises:
-    NonFiniteLossError: If a variable holds infinities or what is not a number;
-      nothing is written then.
-  """
-  arrays = checkpoints.snapshot(state)
-  bad = [key for key, array in arrays.items()
-         if not np.isfinite(array.astype('float64')).all()]
-  if bad:
-    raise NonFiniteLossError((explain or _explain)(bad))
-  return store.save(step, arrays, metadata) if writes else None
-
-
-def _explain(names):
-  return (f'Expected finite weights, received others in {", ".join(names[:4])}:'
-          ' nothing is written. Look for bad values in the data, or begin from '
-          'another model.')
-
-
-def save_start(trainer, workdir, config):
-  """Writes a checkpoint before step 1, of a run whose start is costly.
-
-  Args:
-    trainer: The trainer.
-    workdir: Directory of records and checkpoints.
-    config: As for `run`.
-  """
-  save(checkpoints.Checkpoints(f'{workdir}/{records.CHECKPOINTS}'), 0,
-       trainer.state(),
-       {'seconds': 0.0, 'config': config, **trainer.metadata()})
-
-
 class _Loop:
   """State of one call of `run`."""
 
-  def __init__(self, trainer, store, writer, cadence, chief, config, seconds):
+  def __init__(self, trainer, store, writer, options, chief, config, seconds):
     self._trainer = trainer
     self._store = store
     self._writer = writer
-    self._cadence = cadence
+    self._options = options
+    self._eval_every = (_EVAL_EVERY if options.eval_every is None
+                        else options.eval_every)
     self._chief = chief
     self._config = config
     self._seconds_before = seconds
@@ -192,27 +127,28 @@ class _Loop:
   def run(self, start, stop):
     """Runs the steps from `start` on."""
     steps = self._trainer.steps
-    if start >= steps or self._is_finished():
+    if start >= steps or self._trainer.is_finished:
       return
     if start == 0:
       self._writer.signatures(0, self._trainer.mixtures())
     batches = self._trainer.batches(start)
     self._last_log = (start, time.monotonic())
-    with progress.show(start, steps, self._chief) as bar:
+    is_shown = self._chief and self._options.progress
+    with progress.show(start, steps, is_shown) as bar:
       for step in range(start, steps):
         scalars = self._trainer.train_step(
             tf.constant(step, tf.int64), next(batches))
         self._pending.append(scalars)
         done = step + 1
         bar.update()
-        if self._due(done, self._cadence.log):
+        if self._due(done, self._options.log_every):
           self._log(done, bar)
-        if self._due(done, self._cadence.evaluate):
+        if self._due(done, self._eval_every):
           with self._not_timed():
             self._evaluate(done, bar)
-        if self._due(done, self._cadence.checkpoint):
+        if self._due(done, self._options.checkpoint_every):
           self._save(done, bar)
-        if self._is_finished():
+        if self._trainer.is_finished:
           self._save(done, bar)
           return
         if stop:
@@ -220,11 +156,8 @@ class _Loop:
           name = signal.Signals(stop[0]).name
           raise Interrupted(
               f'Stopped by {name} after step {done} of {steps}; '
-              + ('a checkpoint is saved. Continue with --resume.'
+              + ('a checkpoint is saved: resume the run to go on.'
                  if self._chief else 'the first worker saves.'), stop[0])
-
-  def _is_finished(self):
-    return getattr(self._trainer, 'is_finished', False)
 
   def _due(self, done, every):
     return bool(every) and (done % every == 0 or done == self._trainer.steps)
@@ -238,7 +171,7 @@ class _Loop:
              if not math.isfinite(value)]
       if bad:
         # Those of the first step: later the shared weights spread it to all.
-        raise NonFiniteLossError(
+        raise checkpoints.NonFiniteLossError(
             self._advice(done - len(pending) + 1 + i, bad))
     return {name: float(np.mean([scalars[name] for scalars in pending]))
             for name in pending[0]}
@@ -248,9 +181,9 @@ class _Loop:
     names = ', '.join(names[:4])
     return (
         f'The loss is not finite from step {step} on ({names}). Lower '
-        '--learning_rate or --mixture_learning_rate (of adaptation '
-        '--network_learning_rate, too), or warm up longer with --warmup_steps, '
-        'in a new --workdir; or look for bad values in the data. '
+        'learning_rate or mixture_learning_rate (in an adaptation '
+        'network_learning_rate, too), or warm up longer with warmup_steps, in '
+        'a new work directory; or look for bad values in the data. '
         + (f'The last checkpoint is from before: {saved}.' if saved else
            'There is no checkpoint from before.'))
 
@@ -281,16 +214,15 @@ class _Loop:
     self._last_log = step, last + time.monotonic() - began
 
   def _evaluate(self, done, bar):
-    results = self._trainer.evaluate('validation')
-    parts = {f'{name}/{member}': part for name, result in results.items()
-             for member, part in result.get('members', {}).items()}
+    scores = self._trainer.evaluate('validation')
+    parts = {f'{name}/{member}': part for name, score in scores.items()
+             for member, part in score.members.items()}
     self._writer.scalars(done, {
         f'validation/{name}/{key}': value
-        for name, result in {**results, **parts}.items()
-        for key, value in result.items() if isinstance(value, (int, float))})
+        for name, score in {**scores, **parts}.items()
+        for key, value in score.numbers().items()})
     bar.note(done, 'validation top-1 ' + ', '.join(
-        f'{name} {_number(result["top1"])}'
-        for name, result in results.items()))
+        f'{name} {_number(score.top1)}' for name, score in scores.items()))
 
   def _save(self, done, bar):
     if self._saved == done:
@@ -304,10 +236,11 @@ class _Loop:
     self._saved = done
 
   def _write_checkpoint(self, done):
-    save(self._store, done, self._trainer.state(),
-         {'seconds': self.seconds(), 'config': self._config,
-          **self._trainer.metadata()},
-         self._chief, functools.partial(self._advice, done))
+    checkpoints.save(
+        self._store, done, self._trainer.state(),
+        {'seconds': self.seconds(), 'config': self._config,
+         **self._trainer.metadata()},
+        self._chief, functools.partial(self._advice, done))
 
 
 def _number(value):

@@ -1,5 +1,7 @@
 """Tests of the loop: cadence, records, resuming, stopping."""
 
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -14,6 +16,8 @@ from trainers import loop
 from trainers import supervised
 from trainers.runs import checkpoints
 from trainers.runs import records
+from trainers.runs import results
+from trainers.runs import run_options
 from trainers.testing import toy
 
 
@@ -21,6 +25,7 @@ class _Trainer:
   """Counts; its loss is a function of the step and of its one weight."""
 
   images_per_step = 8
+  is_finished = False
 
   def __init__(self, steps, before_step=lambda step: None, scalars=None):
     self.steps = steps
@@ -51,7 +56,7 @@ class _Trainer:
 
   def evaluate(self, split):
     self.evaluated.append(split)
-    return {'one': {'top1': 0.5, 'loss': 1.0, 'examples': 4}}
+    return {'one': results.TaskScore(top1=0.5, loss=1.0, examples=4)}
 
   def mixtures(self):
     return {'one': np.array([[0.75, 0.25], [0.0, 1.0]])}
@@ -66,9 +71,12 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
     self.workdir = pathlib.Path(directory.name)
     self.store = checkpoints.Checkpoints(self.workdir / 'checkpoints')
 
-  def run_loop(self, trainer, resume=False, config=None, **cadence):
-    return loop.run(trainer, self.workdir, loop.Cadence(**cadence), resume,
-                    config=config)
+  def run_loop(self, trainer, resume=False, config=None, log=50, evaluate=0,
+               checkpoint=500):
+    options = run_options.RunOptions(
+        log_every=log, eval_every=evaluate, checkpoint_every=checkpoint,
+        progress=False)
+    return loop.run(trainer, self.workdir, options, resume, config=config)
 
   def lines(self, drop=('images_per_second', 'seconds')):
     return [{key: value for key, value in line.items() if key not in drop}
@@ -124,7 +132,7 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
 
     with self.assertRaisesRegex(
         loop.Interrupted,
-        f'SIGTERM after step {stop_at} of 10; .*saved.*--resume') as caught:
+        f'SIGTERM after step {stop_at} of 10; .*saved.*resume') as caught:
       self.run_loop(_Trainer(10, kill), log=5, checkpoint=5, evaluate=3)
     self.assertEqual(caught.exception.signal_number, signal.SIGTERM)
     self.assertEqual(self.store.load()[0], stop_at)
@@ -144,8 +152,8 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
     expected = self.lines()
     signatures = records.read_lines(self.workdir / records.SIGNATURES)
     # As if killed while line 8 was written.
-    (self.workdir / 'checkpoints/checkpoint-00000010.npz').unlink()
-    (self.workdir / 'checkpoints/checkpoint-00000008.npz').unlink()
+    (self.workdir / 'checkpoints/checkpoint-00000010.safetensors').unlink()
+    (self.workdir / 'checkpoints/checkpoint-00000008.safetensors').unlink()
     self.run_loop_until_killed(5)
     path = self.workdir / records.METRICS
     path.write_text(path.read_text() + '{"step": 8, "lo')
@@ -205,7 +213,7 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
     bad = {('two', step): float('nan'), ('two', step + 1): float('nan'),
            ('one', step + 1): float('inf')}
     with self.assertRaisesRegex(
-        loop.NonFiniteLossError,
+        checkpoints.NonFiniteLossError,
         rf'from step {step} on \(loss, two/loss\).*learning_rate'):
       self.run_loop(_Trainer(20, scalars=bad), log=log, checkpoint=checkpoint)
     for line in self.lines():
@@ -215,10 +223,10 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_non_finite_loss_leaves_the_older_checkpoint(self):
     with self.assertRaisesRegex(
-        loop.NonFiniteLossError, 'from before: .*checkpoint-00000006.npz'):
+        checkpoints.NonFiniteLossError, 'from before: .*checkpoint-00000006'):
       self.run_loop(_Trainer(20, scalars={('one', 7): float('nan')}), log=100,
-                    checkpoint=2, keep=1)
-    self.assertEqual(self.saved_steps(), [6])
+                    checkpoint=2)
+    self.assertEqual(self.saved_steps(), [4, 6])
     trainer = _Trainer(6)
     self.run_loop(trainer)
     self.assertEqual(self.store.load()[1]['weight'], float(trainer.weight))
@@ -233,7 +241,8 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
     trainer._before_step = spoil
     trainer._scalars = {('one', step): 1.0 for step in range(1, 21)}
     with self.assertRaisesRegex(
-        loop.NonFiniteLossError, r'step 8 .*\(weight\).*checkpoint-00000004'):
+        checkpoints.NonFiniteLossError,
+        r'step 8 .*\(weight\).*checkpoint-00000004'):
       self.run_loop(trainer, log=2, checkpoint=4)
     self.assertEqual(self.saved_steps(), [4])
 
@@ -261,8 +270,8 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_other_processes_write_nothing(self):
     trainer = _Trainer(4)
-    loop.run(trainer, self.workdir, loop.Cadence(log=1, checkpoint=1),
-             chief=False)
+    loop.run(trainer, self.workdir, run_options.RunOptions(
+        log_every=1, checkpoint_every=1), chief=False)
     self.assertEmpty(list(self.workdir.rglob('*')))
     self.assertEqual(trainer.starts, [0])
 
@@ -271,24 +280,37 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
     self.run_loop(_Trainer(4), True, config={'seed': 0, 'tasks': ('one',)})
     trainer = _Trainer(4)
     with self.assertRaisesRegex(
-        ValueError, 'checkpoint-00000004.npz, .*another configuration'):
+        ValueError, 'checkpoint-00000004.safetensors, .*another configuration'):
       self.run_loop(trainer, True, config={'seed': 1, 'tasks': ('one',)})
     self.assertEqual(float(trainer.weight), 1.0)
-    (self.workdir / 'checkpoints/checkpoint-00000004.npz').write_bytes(b'x')
+    (self.workdir / 'checkpoints/checkpoint-00000004.safetensors').write_bytes(
+        b'x')
     with self.assertRaisesRegex(ValueError, 'which is damaged or foreign'):
       self.run_loop(trainer, True)
     self.store.save(4, {'other': np.zeros(2)}, {'seconds': 1, 'config': None})
     with self.assertRaisesRegex(ValueError, 'lacks weight; has besides other'):
       self.run_loop(trainer, True)
 
-  @parameterized.named_parameters(
-      ('log', {'log': 0}, 'log must be 1 or more, received 0'),
-      ('checkpoint', {'checkpoint': -1}, 'checkpoint must be 1 or more'),
-      ('keep', {'keep': 0}, 'keep must be 1 or more, received 0'),
-      ('evaluate', {'evaluate': -1}, 'must not be negative, received -1'))
-  def test_cadence_rejects(self, values, message):
+  @parameterized.parameters(
+      (run_options.RunOptions(), [500, 510], True),
+      (run_options.RunOptions(eval_every=0), [], True),
+      (run_options.RunOptions(progress=False), [500, 510], False))
+  def test_default_options(self, options, evaluated, is_shown):
+    trainer = _Trainer(510)
+    with contextlib.redirect_stderr(io.StringIO()) as shown:
+      loop.run(trainer, self.workdir, options)
+    self.assertEqual([line['step'] for line in self.lines()
+                      if 'validation/one/top1' in line], evaluated)
+    self.assertEqual('step 50/510: loss' in shown.getvalue(), is_shown)
+    self.assertEqual(bool(shown.getvalue()), is_shown)
+
+  @parameterized.parameters(
+      ({'log_every': 0}, 'log_every .*received 0'),
+      ({'checkpoint_every': -1}, 'checkpoint_every .*received -1'),
+      ({'eval_every': -1}, 'eval_every .*received -1'))
+  def test_options_reject(self, values, message):
     with self.assertRaisesRegex(ValueError, message):
-      loop.Cadence(**values)
+      run_options.RunOptions(**values)
 
   def test_supervised_training(self):
     """The true trainer: its loss breaks, and the message names the task."""
@@ -305,7 +327,7 @@ class LoopTest(parameterized.TestCase, tf.test.TestCase):
 
     trainer.train_step = break_later
     with self.assertRaisesRegex(
-        loop.NonFiniteLossError,
+        checkpoints.NonFiniteLossError,
         r'step 5 on \(loss, two/loss\).*checkpoint-00000004'):
       self.run_loop(trainer, config=config.to_json(), log=3, checkpoint=4,
                     evaluate=3)

@@ -1,13 +1,12 @@
 """RMSProp of the paper's recipe, and its configuration (section A.2)."""
 
 import dataclasses
-import math
 from typing import Literal
 
 import keras
 import tensorflow as tf
 
-from trainers import arguments
+from mixture_modules import checks
 from trainers import schedules
 
 
@@ -45,36 +44,20 @@ class RMSprop(keras.optimizers.RMSprop):
     choice.
   """
 
-  def __init__(
-      self,
-      learning_rate=0.001,
-      rho=0.9,
-      momentum=0.9,
-      epsilon=1e-3,
-      initial_mean_square=1.0,
-      **kwargs,
-  ):
+  def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.9, epsilon=1e-3,
+               initial_mean_square=1.0, **kwargs):
     _check_rmsprop(rho, momentum, epsilon, initial_mean_square)
-    clips = [
-        name
-        for name in ('clipnorm', 'clipvalue', 'global_clipnorm')
-        if kwargs.get(name) is not None
-    ]
+    clips = [name for name in ('clipnorm', 'clipvalue', 'global_clipnorm')
+             if kwargs.get(name) is not None]
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if clips and replicas > 1:
       # Keras clips each replica's share before the shares are summed.
       raise ValueError(
-          f'Expected one replica where gradients are clipped; received'
-          f' `{clips[0]}` with {replicas} replicas, each of which would clip'
-          f' its own share. Remove `{clips[0]}` or train on one device.'
-      )
-    super().__init__(
-        learning_rate=learning_rate,
-        rho=rho,
-        momentum=momentum,
-        epsilon=epsilon,
-        **kwargs,
-    )
+          f'Expected one replica where gradients are clipped, received '
+          f'{clips[0]} with {replicas} replicas, each of which would clip its '
+          f'own share: remove {clips[0]}, or train on one device.')
+    super().__init__(learning_rate=learning_rate, rho=rho, momentum=momentum,
+                     epsilon=epsilon, **kwargs)
     self.initial_mean_square = initial_mean_square
     self._multipliers = {}
 
@@ -93,31 +76,23 @@ class RMSprop(keras.optimizers.RMSprop):
 
     Source: our choice.
     """
-    arguments.require(
-        math.isfinite(value) and value > 0,
-        'value',
-        'a finite multiplier above 0',
-        value,
-        'To freeze variables, leave them out of the training instead.',
-    )
+    checks.positive('the multiplier', value,
+                    'to freeze variables, leave them out of the training')
     if self.built:
       raise ValueError(
-          'Expected an optimizer that is not built yet; received one that is,'
-          ' whose traced steps would not notice the multiplier. Call'
-          ' `set_multiplier` before `build`, or make a new optimizer.'
-      )
+          'Expected an optimizer that is not built yet, received one that is, '
+          'whose traced steps would not notice the multiplier: call '
+          'set_multiplier before build, or make a new optimizer.')
     for variable in variables:
       self._multipliers[self._var_key(variable)] = float(value)
 
   def add_optimizer_variables(
-      self, trainable_variables, name, initializer='zeros'
-  ):
+      self, trainable_variables, name, initializer='zeros'):
     """Makes slots as Keras does, the mean squares with the chosen start."""
     if name == 'velocity':  # what Keras calls the mean square
       initializer = keras.initializers.Constant(self.initial_mean_square)
     return super().add_optimizer_variables(
-        trainable_variables, name, initializer
-    )
+        trainable_variables, name, initializer)
 
   def update_step(self, gradient, variable, learning_rate):
     """Updates one variable with its own learning rate."""
@@ -125,11 +100,9 @@ class RMSprop(keras.optimizers.RMSprop):
     super().update_step(gradient, variable, learning_rate * multiplier)
 
   def get_config(self):
-    """Returns the constructor's arguments, without multipliers."""
-    return {
-        **super().get_config(),
-        'initial_mean_square': self.initial_mean_square,
-    }
+    """Constructor arguments, without multipliers."""
+    return {**super().get_config(),
+            'initial_mean_square': self.initial_mean_square}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,30 +153,17 @@ class OptimizerConfig:
     # It checks its arguments; the number of steps is not known yet.
     self.make_schedule(self.warmup_steps + 1)
     _check_rmsprop(
-        self.rho, self.momentum, self.epsilon, self.initial_mean_square
-    )
-    for name in ('mixture_lr_multiplier', 'mixture_learning_rate', 'clipnorm'):
-      value = getattr(self, name)
-      if value is None and name != 'mixture_lr_multiplier':
-        continue
-      arguments.require(
-          value is not None and math.isfinite(value) and value > 0,
-          name,
-          'finite and above 0',
-          value,
-          'Give a positive number.',
-      )
+        self.rho, self.momentum, self.epsilon, self.initial_mean_square)
+    checks.positive('mixture_lr_multiplier', self.mixture_lr_multiplier)
+    for name in ('mixture_learning_rate', 'clipnorm'):
+      if getattr(self, name) is not None:
+        checks.positive(name, getattr(self, name))
 
   def make_schedule(self, steps):
-    """Returns the `Schedule` of a training of so many steps."""
+    """The `Schedule` of a training of so many steps."""
     return schedules.Schedule(
-        self.schedule,
-        self.learning_rate,
-        steps,
-        final=self.final_learning_rate,
-        warmup_steps=self.warmup_steps,
-        power=self.power,
-    )
+        self.schedule, self.learning_rate, steps, self.final_learning_rate,
+        self.warmup_steps, self.power)
 
   @property
   def mixture_multiplier(self):
@@ -230,31 +190,15 @@ def make_optimizer(config, steps, mixture_variables=()):
   Source: our choice.
   """
   optimizer = RMSprop(
-      learning_rate=config.make_schedule(steps),
-      rho=config.rho,
-      momentum=config.momentum,
-      epsilon=config.epsilon,
-      initial_mean_square=config.initial_mean_square,
-      clipnorm=config.clipnorm,
-  )
+      config.make_schedule(steps), config.rho, config.momentum, config.epsilon,
+      config.initial_mean_square, clipnorm=config.clipnorm)
   optimizer.set_multiplier(mixture_variables, config.mixture_multiplier)
   return optimizer
 
 
 def _check_rmsprop(rho, momentum, epsilon, initial_mean_square):
-  for name, value in (('rho', rho), ('momentum', momentum)):
-    arguments.require(0 <= value < 1, name, 'in [0, 1)', value, 'Try 0.9.')
-  arguments.require(
-      math.isfinite(epsilon) and epsilon > 0,
-      'epsilon',
-      'finite and above 0',
-      epsilon,
-      'Try 1e-3.',
-  )
-  arguments.require(
-      math.isfinite(initial_mean_square) and initial_mean_square >= 0,
-      'initial_mean_square',
-      'finite and not negative',
-      initial_mean_square,
-      'Take 1 (TensorFlow 1) or 0 (Keras).',
-  )
+  checks.in_range('rho', rho, 0, 1, 'try 0.9')
+  checks.in_range('momentum', momentum, 0, 1, 'try 0.9')
+  checks.positive('epsilon', epsilon, 'try 1e-3')
+  checks.not_negative('initial_mean_square', initial_mean_square,
+                      'take 1 (TensorFlow 1) or 0 (Keras)')

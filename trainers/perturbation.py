@@ -5,6 +5,7 @@ from mixture_modules.isometric import layer_edits
 from mixture_modules.isometric import rearranging
 from trainers import evaluation
 from trainers import moving_statistics
+from trainers.runs import results
 
 STATISTICS = ('moved', 'reestimated')
 
@@ -20,7 +21,7 @@ def evaluate(network, config, edits, split, statistics='moved',
   training images as training sees them, without labels.
 
   Args:
-    network: `evaluation.Network` of the trained model and its data.
+    network: `evaluation.TaskEvaluator` of the trained model and its data.
     config: Its `RunConfig`.
     edits: Texts as of `layer_edits.apply`; each edits the trained network.
     split: 'train', 'validation' or 'test'.
@@ -30,9 +31,7 @@ def evaluate(network, config, edits, split, statistics='moved',
     num_batches: Training batches of each task, the same for every edit.
 
   Returns:
-    {edit: {'layers': which layer of the trained network each layer is, from
-    1, 'tasks': {task: {'signature': notation, 'top1', 'loss', ...}}}}, the
-    latter as of `Evaluator.evaluate_split`.
+    {edit: `results.EditedNetwork`}.
 
   Raises:
     ValueError: If there is no such edit.
@@ -41,15 +40,15 @@ def evaluate(network, config, edits, split, statistics='moved',
   choice.
   """
   copies = _Copies(network, config, statistics, num_batches)
-  results = {}
+  edited = {}
   for edit in edits:
     mixtures = {}
     for name, xi in network.mixtures().items():
       layers, mixtures[name] = layer_edits.apply(edit, xi)
-    results[edit] = {
-        'layers': [layer + 1 for layer in layers],
-        'tasks': copies.evaluate(layers, mixtures, network.data, split)}
-  return results
+    edited[edit] = results.EditedNetwork(
+        tuple(layer + 1 for layer in layers),
+        copies.evaluate(layers, mixtures, network.data, split))
+  return edited
 
 
 def evaluate_between(network, config, pair, num_points, split,
@@ -63,7 +62,7 @@ def evaluate_between(network, config, pair, num_points, split,
   Xi(t)).
 
   Args:
-    network: `evaluation.Network` of the trained model and its data.
+    network: `evaluation.TaskEvaluator` of the trained model and its data.
     config: Its `RunConfig`.
     pair: Names of two tasks.
     num_points: Number of values of t, 0 and 1 among them.
@@ -72,8 +71,7 @@ def evaluate_between(network, config, pair, num_points, split,
     num_batches: Training batches of each task, the same for every t.
 
   Returns:
-    List of {'t': number, 'tasks': {task: {'signature': notation, 'top1',
-    'loss', ...}}}.
+    `results.Line`.
 
   Raises:
     ValueError: If a task is not there, or both are the same.
@@ -84,14 +82,14 @@ def evaluate_between(network, config, pair, num_points, split,
   copies = _Copies(network, config, statistics, num_batches)
   layers = range(network.model.config.num_layers)
   ends = [network.model.task(name).signature for name in pair]
-  results = []
+  points = []
   for number in range(num_points):
     t = number / (num_points - 1)
     xi = signatures.interpolate(*ends, t)
     mixtures = {**network.mixtures(), **dict.fromkeys(pair, xi)}
-    results.append({
-        't': t, 'tasks': copies.evaluate(layers, mixtures, pair, split)})
-  return results
+    points.append(results.Point(
+        t, copies.evaluate(layers, mixtures, pair, split)))
+  return results.Line(tuple(pair), tuple(points))
 
 
 def check_between(names, pair, num_points):
@@ -125,13 +123,13 @@ class _Copies:
     self._copies = {}
 
   def evaluate(self, layers, mixtures, tasks, split):
-    """{task: results} of a copy with these layers and {task: mixtures}."""
+    """{task: `SignedScore`} of a copy with these layers and mixtures."""
     former = self._copies.get(len(layers))
     model = rearranging.rearrange(
         self._trained.model, layers, mixtures, into=former and former.model)
     copy = self._copies[len(layers)] = former or _Copy(
         model, self._trained.predictors)
-    results = {}
+    scores = {}
     for name in tasks:
       data = self._trained.data[name]
       if self._num_batches:
@@ -139,11 +137,11 @@ class _Copies:
             self._config.task_batch_sizes()[name], self._config.seed)
         moving_statistics.reestimate(
             model, name, batches.take(self._num_batches), copy.observe)
-      results[name] = {
-          'signature': signatures.notation(mixtures[name]),
-          **copy.evaluator.evaluate_split(
-              name, data, split, self._config.eval_batch_size)}
-    return results
+      score = copy.evaluator.evaluate_split(
+          name, data, split, self._config.eval_batch_size)
+      scores[name] = results.SignedScore(
+          **vars(score), signature=signatures.notation(mixtures[name]))
+    return scores
 
 
 class _Copy:

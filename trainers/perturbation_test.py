@@ -12,6 +12,7 @@ from trainers import evaluation
 from trainers import perturbation
 from trainers import supervised
 from trainers.runs import checkpoints
+from trainers.runs import results
 from trainers.testing import toy
 
 
@@ -48,9 +49,9 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
     notations = {name: '-'.join(str(k + 1) for k in xi.argmax(-1))
                  for name, xi in self.trainer.mixtures(weights).items()}
     for result in found.values():
-      self.assertEqual(result['layers'], [1, 2, 3])
-      self.assertEqual(result['tasks'], {
-          name: {**task, 'signature': notations[name]}
+      self.assertEqual(result.layers, (1, 2, 3))
+      self.assertEqual(result.tasks, {
+          name: results.SignedScore(**vars(task), signature=notations[name])
           for name, task in expected.items()})
     after = checkpoints.snapshot(self.trainer.state())
     for key, array in before.items():
@@ -59,28 +60,28 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
   def test_each_edit_is_made_to_the_trained_network(self):
     edits = ['drop:1', 'reverse', 'drop:3', 'none', 'reverse+drop:1']
     found, made = self.perturb(edits, 'train')
-    self.assertEqual([found[edit]['layers'] for edit in edits],
-                     [[2, 3], [3, 2, 1], [1, 2], [1, 2, 3], [2, 1]])
+    self.assertEqual([found[edit].layers for edit in edits],
+                     [(2, 3), (3, 2, 1), (1, 2), (1, 2, 3), (2, 1)])
     losses = set()
     for edit, arguments in zip(edits, made):
       model = rearranging.rearrange(self.trainer.model, *arguments)
       for name, data in self.trainer.data.items():
         expected = evaluation.Evaluator(model).evaluate_split(
             name, data, 'train', 36)
-        received = found[edit]['tasks'][name]
-        self.assertEqual(received['top1'], expected['top1'])
-        self.assertAllClose(received['loss'], expected['loss'], rtol=1e-5)
-        losses.add(received['loss'])
+        received = found[edit].tasks[name]
+        self.assertEqual(received.top1, expected.top1)
+        self.assertAllClose(received.loss, expected.loss, rtol=1e-5)
+        losses.add(received.loss)
     self.assertLen(losses, 2 * len(edits))
 
   def test_copies_have_the_predictors(self):
     trained = self.trainer.network
-    network = evaluation.Network(
+    network = evaluation.TaskEvaluator(
         trained.model, {'one': trained.data['one']}, predictors={
             'one': lambda x: tf.fill([tf.shape(x)[0], toy.CLASSES], 0.25)})
     found = perturbation.evaluate(network, self.config, ['reverse'], 'test')
     self.assertAllClose(
-        found['reverse']['tasks']['one']['loss'], np.log(toy.CLASSES))
+        found['reverse'].tasks['one'].loss, np.log(toy.CLASSES))
 
   def test_reestimates_statistics(self):
     copies = []
@@ -111,19 +112,21 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
           statistics.mean['project'],
           trained.task(name).statistics.mean['project'].numpy()[[1, 0, 2]])
     moved, _ = self.perturb(['swap:1:2'], 'test')
-    self.assertNotEqual(moved['swap:1:2']['tasks'], found['swap:1:2']['tasks'])
+    self.assertNotEqual(moved['swap:1:2'].tasks, found['swap:1:2'].tasks)
     # Each edit starts from the trained network, not from the one before.
     alone, _ = self.perturb(
         ['swap:1:2'], 'test', 'reestimated', num_batches=2)
-    self.assertAllClose(alone['swap:1:2']['tasks']['one']['loss'],
-                        found['swap:1:2']['tasks']['one']['loss'])
+    self.assertAllClose(alone['swap:1:2'].tasks['one'].loss,
+                        found['swap:1:2'].tasks['one'].loss)
 
   def test_between_two_tasks(self):
     with mock.patch.object(
         rearranging, 'rearrange', wraps=rearranging.rearrange) as rearrange:
-      points = perturbation.evaluate_between(
+      line = perturbation.evaluate_between(
           self.trainer.network, self.config, ['two', 'one'], 3, 'test')
-    self.assertEqual([point['t'] for point in points], [0, 0.5, 1])
+    self.assertEqual(line.between, ('two', 'one'))
+    points = line.points
+    self.assertEqual([point.t for point in points], [0, 0.5, 1])
     xi = self.trainer.mixtures()
     self.assertNotAllClose(xi['one'], xi['two'])
     for t, call in zip((0, 0.5, 1), rearrange.call_args_list):
@@ -133,14 +136,14 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
         self.assertAllClose(
             mixtures[name], (1 - t) * xi['two'] + t * xi['one'])
     ends = self.trainer.evaluate('test', weights='raw')
-    losses = {(point['t'], name): task['loss'] for point in points
-              for name, task in point['tasks'].items()}
+    losses = {(point.t, name): task.loss for point in points
+              for name, task in point.tasks.items()}
     self.assertLen(set(losses.values()), 6)
     for t, name in ((0, 'two'), (1, 'one')):
-      self.assertAllClose(losses[t, name], ends[name]['loss'], rtol=1e-5)
-    self.assertCountEqual(points[1]['tasks'], ['two', 'one'])
-    self.assertEqual(points[1]['tasks']['one']['signature'],
-                     points[1]['tasks']['two']['signature'])
+      self.assertAllClose(losses[t, name], ends[name].loss, rtol=1e-5)
+    self.assertCountEqual(points[1].tasks, ['two', 'one'])
+    self.assertEqual(points[1].tasks['one'].signature,
+                     points[1].tasks['two'].signature)
 
   @parameterized.parameters(
       (['one'], 2, 'two of the tasks'), (['one', 'one'], 2, 'two of the tasks'),

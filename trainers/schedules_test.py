@@ -65,21 +65,21 @@ class ScheduleTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.named_parameters(
       ('kind', {'kind': 'step'}, 'one of constant, linear.*received .step.'),
-      ('initial', {'initial': 0.0}, '`learning_rate` .* received 0.0'),
-      ('warmup', {'warmup_steps': 10}, 'below the number .* 10; received 10'),
-      ('negative', {'warmup_steps': -1}, 'not negative; received -1'),
+      ('initial', {'initial': 0.0}, 'learning_rate .* received 0.0'),
+      ('warmup', {'warmup_steps': 10}, 'below the number .* 10, received 10'),
+      ('negative', {'warmup_steps': -1}, 'number from 0 on, received -1'),
       ('fraction', {'warmup_steps': 0.5}, 'whole number.* received 0.5'),
-      ('final', {'final': 0.5}, r'in \[0, 0.4\]; received 0.5'),
-      ('power', {'power': 0.0}, '`power` .* received 0.0'),
+      ('final', {'final': 0.5}, 'None or from 0 to 0.4, .* received 0.5'),
+      ('power', {'power': 0.0}, 'power .* received 0.0'),
       (
           'constant',
           {'kind': 'constant', 'final': 0.1},
-          'schedule is constant; received 0.1. Leave it out',
+          'schedule is constant, received 0.1: give',
       ),
       (
           'exponential',
           {'kind': 'exponential'},
-          'schedule is exponential; received None. Give it',
+          'schedule is exponential, received None: give',
       ),
   )
   def test_rejects(self, changes, message):

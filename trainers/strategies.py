@@ -5,6 +5,8 @@ import os
 
 import tensorflow as tf
 
+from mixture_modules import checks
+
 NAMES = ('default', 'mirrored', 'multi_worker')
 
 
@@ -22,8 +24,7 @@ def make_strategy(name):
   Raises:
     ValueError: For another name, or if TF_CONFIG does not list workers.
   """
-  if name not in NAMES:
-    raise ValueError(f'strategy must be one of {NAMES}, received {name!r}.')
+  checks.one_of('strategy', name, NAMES)
   if name == 'multi_worker':
     _check_tf_config()
     return tf.distribute.MultiWorkerMirroredStrategy()

@@ -31,12 +31,15 @@ class SupervisedTrainer:
       the moving statistics of the trained tasks. Default: all of the model.
 
   Attributes:
-    network: `evaluation.Network` of the model with its raw weights, or, in
-      `ema.applied()`, the averaged ones.
+    is_finished: Whether the rest of the steps is left out; never.
+    network: `evaluation.TaskEvaluator` of the model with its raw weights, or,
+      in `ema.applied()`, the averaged ones.
 
   Raises:
     ValueError: If a batch cannot be shared equally by the replicas.
   """
+
+  is_finished = False
 
   def __init__(self, model, data, config, steps, strategy, variables=None):
     self.model = model
@@ -61,7 +64,7 @@ class SupervisedTrainer:
       self.ema = ema_lib.ExponentialMovingAverage(
           _averaged(model, self._variables,
                     data if config.ema_statistics else ()), config.ema_decay)
-    self.network = evaluation.Network(model, data, config.eval_batch_size)
+    self.network = evaluation.TaskEvaluator(model, data, config.eval_batch_size)
 
   @property
   def images_per_step(self):
@@ -163,16 +166,12 @@ class SupervisedTrainer:
         step * replicas + replica])
 
   def evaluate(self, split, tasks=None, weights='ema'):
-    """{task: {'top1', 'loss', 'examples'}} over a whole split.
+    """{task: `results.TaskScore`} over a whole split.
 
     Args:
       split: 'train', 'validation' or 'test'.
       tasks: Names of tasks. Default: all.
       weights: 'ema' or 'raw'.
-
-    Returns:
-      As above; of a pool also its 'members', as of
-      `Evaluator.evaluate_split`.
     """
     if weights == 'ema':
       with self.ema.applied():

@@ -12,7 +12,8 @@ from launch.benchmarks import cost_lines
 from launch.benchmarks import timing as timing
 from launch.benchmarks import timing_tables as tables
 from mixture_modules.isometric import task_files
-from trainers.data import mocking
+from trainers.data import catalog
+from trainers.data import made_up
 from trainers.data import pipeline as data_pipeline
 from trainers.runs import checkpoints
 
@@ -71,7 +72,7 @@ def pipeline(config, turns):
 
   50,000 made-up images in memory are shuffled and augmented as CIFAR's are.
   """
-  batches = iter(_mock_data(config, _PIPELINE_IMAGES).train_batches(
+  batches = iter(_made_up_data(config, _PIPELINE_IMAGES).train_batches(
       config.batch_size, config.seed))
 
   def draw():  # so many that those which lie ready do not count
@@ -92,7 +93,7 @@ def pipeline(config, turns):
 def evaluation(config, turns):
   """A split evaluated with the weights' averages and with the last ones."""
   # A tenth of train is validation.
-  data = _mock_data(config, 10 * _EVALUATED_IMAGES)
+  data = _made_up_data(config, 10 * _EVALUATED_IMAGES)
   trainer = contenders.make_trainer(config, dict.fromkeys(config.tasks, data))
 
   def swap():
@@ -162,10 +163,8 @@ def _ours(config):
   return {contenders.OURS: contenders.training(config)[contenders.OURS]()}
 
 
-def _mock_data(config, images):
+def _made_up_data(config, images):
   """`TaskData` of made-up images in memory."""
-  with mocking.mock_data(images):
-    data = data_pipeline.load_tasks([_DATA], config.model.image_size)[_DATA]
-    data.num_examples('train')
-    data.num_examples('validation')
-  return data
+  return data_pipeline.load_pool(
+      [catalog.get_task(_DATA)], config.model.image_size,
+      made_up.MadeUpExamples(images))

@@ -70,7 +70,7 @@ class PartsTest(tf.test.TestCase):
                      ['training, input pipeline against ours'])
 
   def test_pipeline_makes_batches(self):
-    data = parts._mock_data(_config(), 50)
+    data = parts._made_up_data(_config(), 50)
     self.assertEqual(data.num_examples('train'), 45)
     self.assertEqual(data.num_examples('validation'), 5)
     batches = iter(data.train_batches(4, 0))

@@ -29,7 +29,7 @@ _UNCHANGED = 'sources, test: they do not change'
 
 
 def is_adaptation(run):
-  """Whether a `run_records.Run` is one of `launch.adapt`."""
+  """Whether a `run_reader.Run` is one of `launch.adapt`."""
   return 'adaptation' in run.run['config']
 
 
@@ -38,27 +38,27 @@ def show(page, run):
 
   Args:
     page: `html_page.Page`.
-    run: `run_records.Run` of an adaptation.
+    run: `run_reader.Run` of an adaptation.
   """
   asked = run.run['config']['adaptation']
   if run.results:
-    facts = run.results['adaptation']
-    if facts['labels']:
+    facts = run.results.adaptation
+    if facts.labels:
       page.paragraph('Oracle: labels of the target were used '
-                     f'({facts["labels"]}).', notice=True)
-    guard = facts['guard']
-    if guard and guard['alarm_step'] is not None:
+                     f'({facts.labels}).', notice=True)
+    guard = facts.guard
+    if guard and guard.alarm_step is not None:
       page.paragraph(
-          f'The adaptation collapsed at step {guard["alarm_step"]:,} and went '
-          f'back to step {guard["best_step"]:,}, the best by '
-          f'{guard["score"]}.', notice=True)
+          f'The adaptation collapsed at step {guard.alarm_step:,} and went '
+          f'back to step {guard.best_step:,}, the best by {guard.score}.',
+          notice=True)
     page.table(adaptation_results.state_rows(run.results),
                adaptation_results.SCORES)
-    if facts['candidates']:
+    if facts.start.candidates:
       page.table(
-          adaptation_results.candidate_rows(facts),
-          f'Sources whose copy the target could begin with; {facts["init"]} '
-          f'was chosen by {facts["chosen_by"]}.')
+          adaptation_results.candidate_rows(facts.start),
+          'Sources whose copy the target could begin with; '
+          f'{facts.start.init} was chosen by {facts.start.chosen_by}.')
   for number, (title, unit, scale, keys) in enumerate(_PICTURES, 1):
     curves = {label: run.curve(key.replace('T/', f'{asked["target"]}/'), scale)
               for label, key in keys.items()}
@@ -79,9 +79,8 @@ def show(page, run):
 
 def _line_of_sources(results, curves):
   """{label: their mean accuracy, in percent, at the first and last step}."""
-  target = results['adaptation']['target']
-  top1 = [task['top1'] for name, task in results['tasks'].items()
-          if name != target]
+  target = results.adaptation.target
+  top1 = [task.top1 for name, task in results.tasks.items() if name != target]
   steps = [step for steps, _ in curves.values() for step in steps]
   if not top1:  # none was read
     return {}

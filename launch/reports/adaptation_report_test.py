@@ -1,8 +1,10 @@
 """Tests of what a report says of an adaptation, on made-up records."""
 
+import dataclasses
 import json
 import pathlib
 import tempfile
+import types
 from unittest import mock
 
 import numpy as np
@@ -15,11 +17,12 @@ from launch.reports import run_plots
 from launch.reports import run_report
 from trainers.adaptation import adaptation_features
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import run_reader
 from trainers.testing import toy_records
 
-_SCORES = {'top1': 0.9, 'loss': 0.3, 'examples': 20, 'entropy': 0.1,
-           'information': 2.0, 'density': 3.0, 'domain_accuracy': 0.75}
+_LABEL_FREE = {'entropy': 0.1, 'information': 2.0, 'density': 3.0,
+               'domain_accuracy': 0.75}
 
 
 def write_adaptation(workdir, finished=True, alarm=None, labels='',
@@ -28,32 +31,39 @@ def write_adaptation(workdir, finished=True, alarm=None, labels='',
   toy_records.write_run(
       workdir, {'mnist': np.full((4, 2), 0.5), 'usps': np.full((4, 2), 0.5)},
       finished, kind='adapt')
-  unknown = {} if labelled else {'top1': None, 'loss': None}
-  scores = {**_SCORES, **unknown}
+  scores = _score(0.9, labelled)
   run = records.read_json(workdir / records.RUN)
   run['config']['adaptation'] = {'target': 'usps', 'method': 'adda'}
   records.write_json(workdir / records.RUN, run)
   lines = [{'step': step, 'loss': 0.7, 'discriminator/top1': 0.6,
             'usps/entropy': 0.2, 'seconds': step} for step in (50, 100)]
   lines.append({'step': 100, **{
-      f'validation/usps/{name}': value for name, value in scores.items()
-      if value is not None}})
+      f'validation/usps/{name}': value
+      for name, value in scores.numbers().items()}})
   (workdir / records.METRICS).write_text(
       ''.join(json.dumps(line) + '\n' for line in lines))
   if not finished:
     return
-  found = records.read_json(workdir / records.RESULTS)
-  found['tasks']['usps'].update(scores)
-  found['initial'] = {'usps': {**_SCORES, 'top1': 0.8, **unknown}}
-  found['adaptation'] = {
-      'target': 'usps', 'tune': ['mixture'], 'init': 'copy:mnist',
-      'chosen_by': 'information', 'candidates': {'mnist': _SCORES},
-      'labels': labels, 'result': 'best',
-      'states': {'last': {**_SCORES, 'top1': 0.7, **unknown},
-                 'best': scores},
-      'guard': {'score': 'information', 'best_step': 50, 'best_score': 2.0,
-                'alarm_step': alarm}}
-  records.write_json(workdir / records.RESULTS, found)
+  found = results.read(workdir / records.RESULTS)
+  result = dataclasses.replace(found.tasks['usps'], **vars(scores))
+  facts = results.AdaptationFacts(
+      source='bank', origin=results.Origin(1, 'ema', 'f'), target='usps',
+      method='adda', sources=('mnist',), tune=('mixture',),
+      start=results.TargetStart(
+          'copy:mnist', 'information', {'mnist': _LABEL_FREE}),
+      statistics='copy', labels=labels, own_parameters=5, tuned_parameters=4,
+      moved=(), sources_unchanged=True, result='best',
+      states={'last': _score(0.7, labelled), 'best': scores},
+      guard=results.Guard('information', 50, 2.0, alarm))
+  results.write(workdir / records.RESULTS, dataclasses.replace(
+      found, tasks={**found.tasks, 'usps': result},
+      initial={'usps': _score(0.8, labelled)}, adaptation=facts))
+
+
+def _score(top1, labelled):
+  return results.TaskScore(
+      top1=top1 if labelled else None, loss=0.3 if labelled else None,
+      examples=20, label_free=_LABEL_FREE)
 
 
 class AdaptationReportTest(tf.test.TestCase):
@@ -112,7 +122,7 @@ class AdaptationReportTest(tf.test.TestCase):
     _, pictures = self.page(labelled=False)
     self.assertIn('adaptation1.png', pictures)  # of the discriminator
     rows = adaptation_results.state_rows(
-        records.read_json(self.workdir / records.RESULTS))
+        results.read(self.workdir / records.RESULTS))
     self.assertEqual(
         [row[1:5] for row in rows[1:]],
         [('initial', '-', '-', '20'), ('last', '-', '-', '20'),
@@ -131,13 +141,15 @@ class AdaptationReportTest(tf.test.TestCase):
     self.assertNotIn('no lines of metrics', text)
 
   def test_sources_are_a_line(self):
-    results = {'adaptation': {'target': 'c'}, 'tasks': {
-        'a': {'top1': 0.9}, 'b': {'top1': 0.8}, 'c': {'top1': 0.1}}}
+    found = types.SimpleNamespace(
+        adaptation=types.SimpleNamespace(target='c'), tasks={
+            name: results.Score(top1=top1, loss=1.0, examples=1)
+            for name, top1 in {'a': 0.9, 'b': 0.8, 'c': 0.1}.items()})
     curves = {'one': ((5, 7), (1, 1)), 'other': ((2, 6), (1, 1))}
-    (line,) = adaptation_report._line_of_sources(results, curves).values()
+    (line,) = adaptation_report._line_of_sources(found, curves).values()
     np.testing.assert_allclose(line, ((2, 7), (85, 85)))
-    del results['tasks']['a'], results['tasks']['b']
-    self.assertEmpty(adaptation_report._line_of_sources(results, curves))
+    del found.tasks['a'], found.tasks['b']
+    self.assertEmpty(adaptation_report._line_of_sources(found, curves))
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """What an adaptation's results.json holds, and the tables shown of it."""
 
+import dataclasses
 import hashlib
 
 from keras import ops
@@ -7,6 +8,8 @@ from keras import ops
 from launch.reports import results_text
 from trainers.adaptation import target_scores
 from trainers.runs import checkpoints
+from trainers.runs import results
+from trainers.runs import strict_json
 
 _SCORES = ('entropy', 'information', 'density', 'domain_accuracy')
 SCORES = ('Scores without labels, on at most '
@@ -43,75 +46,65 @@ def collect(trainer, evaluation, config, began, seconds, initial):
       as from `others_digest` before step 1.
 
   Returns:
-    As from `results_text.collect`, for the target, with its label-free scores,
-    and for its sources; and
-    'initial': {target: as in 'tasks', at the start};
-    'validation': {'initial', 'final': the same on validation images};
-    'adaptation': {'from', 'origin' (not of runs of older versions),
-    'target', 'method', 'sources', 'tune', 'init' (what was copied),
-    'chosen_by', 'candidates' ({source: scores}), 'statistics'
-    (at first), 'labels' (how labels of the target were used, '' if they were
-    not), 'own_parameters', 'tuned_parameters', 'moved' (names of the
-    variables that were trained), 'sources_unchanged', 'result' ('last' or
-    'best'), 'states' ({'last', 'best': the target's test results}), 'guard':
-    {'score', 'best_step', 'best_score', 'alarm_step'}}.
+    `results.RunResults` of the target and of its sources.
   """
   target, model = config.target, evaluation.model
   steps = 0
   if trainer:
     steps = trainer.guard.report()['alarm_step'] or trainer.steps
-  found = results_text.collect(evaluation, 'test', 'raw', steps, seconds)
+  found = results.collect(evaluation, 'test', 'raw', steps, seconds)
   variables = trainer.network.variables if trainer else {}
-  facts = {
-      **began, 'target': target, 'method': config.method,
-      'sources': list(config.sources),
-      'tune': list(config.tune) if trainer else [],
-      **initial['start'], 'statistics': config.target_statistics,
-      'labels': config.uses_labels,
-      'own_parameters': model.own_parameters(target),
-      'tuned_parameters': sum(int(ops.size(v)) for v in variables.values()),
-      'moved': list(variables),
-      'sources_unchanged': others_digest(model, target) == initial['others'],
-      **_states(trainer, evaluation, target, found)}
-  return {**found, 'initial': {target: initial['test']},
-          'validation': {
-              'initial': {target: initial['validation']},
-              'final': evaluation.evaluate('validation', [target])},
-          'adaptation': facts}
+  test, validation = (
+      {target: strict_json.decode(results.TaskScore, initial[split], 'initial')}
+      for split in ('test', 'validation'))
+  facts = results.AdaptationFacts(
+      source=began['from'], origin=results.Origin(**began['origin']),
+      target=target, method=config.method, sources=tuple(config.sources),
+      tune=tuple(config.tune) if trainer else (),
+      start=strict_json.decode(
+          results.TargetStart, initial['start'], 'initial'),
+      statistics=config.target_statistics, labels=config.uses_labels,
+      own_parameters=model.own_parameters(target),
+      tuned_parameters=sum(int(ops.size(v)) for v in variables.values()),
+      moved=tuple(variables),
+      sources_unchanged=others_digest(model, target) == initial['others'],
+      **_states(trainer, evaluation, target, found))
+  return dataclasses.replace(
+      found, initial=test, validation=results.Validation(
+          validation, evaluation.evaluate('validation', [target])),
+      adaptation=facts)
 
 
 def _states(trainer, evaluation, target, found):
   """{'result', 'states', 'guard'}: the last state and the best one."""
+  result = found.tasks[target]
+  score = results.TaskScore(**{
+      field.name: getattr(result, field.name)
+      for field in dataclasses.fields(results.TaskScore)})
   if not trainer:
-    return {'result': 'last', 'states': {'last': found['tasks'][target]},
-            'guard': None}
+    return {'result': 'last', 'states': {'last': score}, 'guard': None}
   guard = trainer.guard
   names = ['last', 'best']
   if guard.is_exchanged:
     names.reverse()
-  states = {names[0]: _scores_of(found['tasks'][target])}
+  states = {names[0]: score}
   if guard.report()['best_step'] is not None:
     guard.exchange()
-    states[names[1]] = _scores_of(
-        evaluation.evaluate('test', [target])[target])
+    states[names[1]] = evaluation.evaluate('test', [target])[target]
     guard.exchange()
-  return {'result': names[0], 'states': states, 'guard': guard.report()}
-
-
-def _scores_of(result):
-  return {name: result[name] for name in ('top1', 'loss', 'examples', *_SCORES)
-          if name in result}
+  return {'result': names[0], 'states': states,
+          'guard': results.Guard(**guard.report())}
 
 
 def candidate_rows(start):
   """Rows of a table of the sources that a target could begin as.
 
   Args:
-    start: As `target_start.add_target` gives it.
+    start: `results.TargetStart`.
   """
-  names = list(next(iter(start['candidates'].values())))
+  names = list(next(iter(start.candidates.values())))
   rows = [('start', *(name.replace('_', ' ') for name in names))]
-  for source, scores in start['candidates'].items():
+  for source, scores in start.candidates.items():
     rows.append((source, *(f'{scores[name]:.4f}' for name in names)))
   return rows
 
@@ -122,19 +115,19 @@ def state_rows(found):
   Args:
     found: As from `collect`.
   """
-  facts = found['adaptation']
-  target, scores = facts['target'], _SCORES
-  if 'domain_accuracy' not in found['tasks'][target]:
+  facts = found.adaptation
+  target, scores = facts.target, _SCORES
+  if 'domain_accuracy' not in found.tasks[target].label_free:
     scores = scores[:-1]
   rows = [('task', 'state', 'top-1', 'loss', 'examples',
            *(name.replace('_', ' ') for name in scores))]
-  states = {'initial': found['initial'][target], **facts['states']}
+  states = {'initial': found.initial[target], **facts.states}
   for state, result in states.items():
-    is_result = facts['tune'] and state == facts['result']
+    is_result = facts.tune and state == facts.result
     rows.append((target, state + ' (result)' * bool(is_result),
                  *results_text.score_cells(result),
-                 *(f'{result[name]:.4f}' for name in scores)))
-  for name, result in found['tasks'].items():
+                 *(f'{result.label_free[name]:.4f}' for name in scores)))
+  for name, result in found.tasks.items():
     if name != target:
       rows.append((name, 'source', *results_text.score_cells(result),
                    *([''] * len(scores))))
@@ -142,29 +135,31 @@ def state_rows(found):
 
 
 def format_start(start):
-  """How the target begins, with the scores of those it could begin as."""
+  """How the target begins, with the scores of those it could begin as.
+
+  Args:
+    start: `results.TargetStart`.
+  """
   lines = []
-  if start['candidates']:
+  if start.candidates:
     lines.append(results_text.align(candidate_rows(start)))
   by = {'given': 'as given', 'oracle': 'chosen by the target\'s labels'}.get(
-      start['chosen_by'], f'chosen by {start["chosen_by"]}, without labels')
-  return '\n'.join([*lines, f'Begins with {start["init"]}, {by}.'])
+      start.chosen_by, f'chosen by {start.chosen_by}, without labels')
+  return '\n'.join([*lines, f'Begins with {start.init}, {by}.'])
 
 
 def format_results(found):
   """The table of `state_rows`, and what else there is to say."""
-  facts = found['adaptation']
+  facts = found.adaptation
   lines = [results_text.align(state_rows(found)), SCORES, (
-      f'{facts["method"]}, {found["split"]} split, after {found["steps"]:,} '
-      f'steps; {facts["tuned_parameters"]:,} parameters were tuned; '
-      + ('nothing else has changed' if facts['sources_unchanged'] else
+      f'{facts.method}, {found.split} split, after {found.steps:,} '
+      f'steps; {facts.tuned_parameters:,} parameters were tuned; '
+      + ('nothing else has changed' if facts.sources_unchanged else
          'SOURCES HAVE CHANGED'))]
-  guard = facts['guard']
-  if guard and guard['alarm_step'] is not None:
-    lines.append(f'It collapsed at step {guard["alarm_step"]:,} and went back '
-                 f'to step {guard["best_step"]:,}, the best by '
-                 f'{guard["score"]}.')
-  if facts['labels']:
-    lines.append('Oracle: labels of the target were used '
-                 f'({facts["labels"]}).')
+  guard = facts.guard
+  if guard and guard.alarm_step is not None:
+    lines.append(f'It collapsed at step {guard.alarm_step:,} and went back '
+                 f'to step {guard.best_step:,}, the best by {guard.score}.')
+  if facts.labels:
+    lines.append(f'Oracle: labels of the target were used ({facts.labels}).')
   return '\n'.join(lines)

@@ -7,6 +7,9 @@ import tensorflow as tf
 from launch.reports import adaptation_results
 from trainers import loop
 from trainers.runs import checkpoints
+from trainers.runs import results
+from trainers.runs import run_options
+from trainers.runs import strict_json
 from trainers.testing import toy_adaptation
 
 _TARGET = toy_adaptation.TARGET
@@ -38,7 +41,7 @@ class CollapseTest(tf.test.TestCase):
     cls.before = adaptation_results.others_digest(trainer.model, _TARGET)
     cls.initial = trainer.evaluate('test')[_TARGET]
     with tempfile.TemporaryDirectory() as workdir:
-      loop.run(trainer, workdir, loop.Cadence())
+      loop.run(trainer, workdir, run_options.RunOptions(eval_every=0))
       cls.saved = checkpoints.Checkpoints(f'{workdir}/checkpoints').load()
     cls.guard = trainer.guard.report()
 
@@ -67,24 +70,25 @@ class CollapseTest(tf.test.TestCase):
     best, alarm = self.guard['best_step'], self.guard['alarm_step']
     found = adaptation_results.collect(
         self.trainer, self.trainer._evaluation, self.trainer._config,
-        {'from': 'bank'}, 1.0, {
+        {'from': 'bank', 'origin': vars(results.Origin(5, 'ema', 'f'))}, 1.0, {
             'start': {'init': 'copy:one', 'chosen_by': 'given',
                       'candidates': {}},
-            'validation': self.initial, 'test': self.initial,
+            'validation': strict_json.encode(self.initial),
+            'test': strict_json.encode(self.initial),
             'others': self.before})
     self.assertIsBest()
-    facts = found['adaptation']
+    facts = found.adaptation
     self.assertEqual(
-        (facts['result'], facts['guard'], facts['sources_unchanged']),
+        (facts.result, vars(facts.guard), facts.sources_unchanged),
         ('best', self.guard, True))
-    self.assertEqual(found['steps'], alarm)
-    states = facts['states']
+    self.assertEqual(found.steps, alarm)
+    self.assertEqual(found.initial, {_TARGET: self.initial})
+    states = facts.states
     self.assertCountEqual(states, ['best', 'last'])
-    self.assertEqual(
-        states['best']['loss'], found['tasks'][_TARGET]['loss'])
-    self.assertNotEqual(states['best']['loss'], states['last']['loss'])
-    self.assertGreater(
-        states['best']['information'], states['last']['information'])
+    self.assertEqual(states['best'].loss, found.tasks[_TARGET].loss)
+    self.assertNotEqual(states['best'].loss, states['last'].loss)
+    self.assertGreater(states['best'].label_free['information'],
+                       states['last'].label_free['information'])
     text = adaptation_results.format_results(found)
     self.assertIn(f'It collapsed at step {alarm} and went back to step {best}, '
                   'the best by information.', text)

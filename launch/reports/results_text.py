@@ -1,6 +1,4 @@
-"""A run's results: the dictionary that is written and the tables shown."""
-
-import numpy as np
+"""A run's results as text: the tables that commands show."""
 
 from mixture_modules import self_organization
 from mixture_modules import signatures
@@ -17,93 +15,46 @@ BETWEEN = ('Both tasks compute with (1 - t) times the signature of the first '
            'head (and gamma and beta where they are private).')
 
 
-def collect(network, split, weights, steps, seconds):
-  """Evaluates all tasks whose data there is.
-
-  Args:
-    network: `evaluation.Network`, with the weights to be evaluated.
-    split: 'train', 'validation' or 'test'.
-    weights: 'ema' or 'raw', which these are; for the records.
-    steps: Steps trained so far.
-    seconds: Seconds of training.
-
-  Returns:
-    What `results.json` holds: {'tasks': {name: {'top1': 0 to 1, 'loss': nats
-    (both None of images without labels), 'examples': number,
-    'own_parameters': number, 'max_xi': mean over layers of the largest mixture
-    weight, 'signature': notation, 'classes', 'mixtures': `[L, K]`, and, of a
-    pool, 'members': {data set: {'top1', 'loss', 'examples'}}, and, where
-    another than its own head predicts, 'own_head': the same of that}},
-    'distances': [{'tasks': pair, 'total_variation': one for each layer}],
-    'parameters': {part: number}, 'steps', 'seconds', 'split', 'weights'}.
-  """
-  tasks = network.evaluate(split)
-  mixtures = network.mixtures()
-  for name, result in tasks.items():
-    result['own_parameters'] = network.model.own_parameters(name)
-    result['max_xi'] = float(
-        self_organization.max_weights(mixtures[name]).mean())
-    result['signature'] = signatures.notation(mixtures[name])
-    result['classes'] = network.model.task(name).num_classes
-    result['mixtures'] = mixtures[name].round(6).tolist()
-  distances = _distances({name: mixtures[name] for name in tasks})
-  return {'tasks': tasks, 'distances': distances,
-          'parameters': network.model.parameter_report(), 'steps': steps,
-          'seconds': round(seconds, 1), 'split': split, 'weights': weights}
-
-
-def _distances(mixtures):
-  distances = self_organization.distances(
-      {name: np.asarray(xi, 'float64') for name, xi in mixtures.items()})
-  return [{'tasks': list(pair), 'total_variation': values.round(4).tolist()}
-          for pair, values in distances.items()]
-
-
-def merge(former, results):
-  """Results of some tasks, and of others that were evaluated before.
-
-  Args:
-    former: As from `collect`, of the same checkpoint; empty if there are none.
-    results: As from `collect`; of tasks that are in both, these stay.
-  """
-  tasks = {**former.get('tasks', {}), **results['tasks']}
-  return {**results, 'tasks': tasks, 'distances': _distances(
-      {name: task['mixtures'] for name, task in tasks.items()})}
-
-
 def format_table(results):
-  """A plain-text table of results, one line for each task, and pool member."""
+  """A plain-text table of results, one line for each task, and pool member.
+
+  Args:
+    results: `results.RunResults`.
+  """
   rows = [('task', 'top-1', 'loss', 'examples', 'own parameters',
            'mean max xi')]
-  for name, result in results['tasks'].items():
-    rows.append((name, *score_cells(result), f'{result["own_parameters"]:,}',
-                 f'{result["max_xi"]:.3f}'))
-    parts = dict(result.get('members', {}))
-    if 'own_head' in result:
-      parts['own head'] = result['own_head']
+  for name, result in results.tasks.items():
+    rows.append((name, *score_cells(result), f'{result.own_parameters:,}',
+                 f'{result.max_xi:.3f}'))
+    parts = dict(result.members)
+    if result.own_head:
+      parts['own head'] = result.own_head
     for member, part in parts.items():
       rows.append((f'  {member}', *score_cells(part), '', ''))
-  total = results['parameters']['total']
-  caption = (f'{results["split"]} split, {results["weights"]} weights, after '
-             f'{results["steps"]:,} steps; {total:,} trained parameters in '
-             'all')
-  return f'{align(rows)}\n{caption}'
+  return (f'{align(rows)}\n{describe(results)}; '
+          f'{results.parameters["total"]:,} trained parameters in all')
 
 
-def score_cells(result):
-  """Top-1, loss and examples of a result, as text; `-` without labels."""
-  known = (('-', '-') if result['top1'] is None else
-           (f'{result["top1"]:.2%}', f'{result["loss"]:.4f}'))
-  return *known, f'{result["examples"]:,}'
+def describe(results):
+  """What results, edits or lines are of, as text."""
+  return (f'{results.split} split, {results.weights} weights, after '
+          f'{results.steps:,} steps')
+
+
+def score_cells(score):
+  """Top-1, loss and examples of a `Score`, as text; `-` without labels."""
+  known = (('-', '-') if score.top1 is None else
+           (f'{score.top1:.2%}', f'{score.loss:.4f}'))
+  return *known, f'{score.examples:,}'
 
 
 def format_distances(results):
   """A matrix of how far apart tasks' signatures are, as `distance_rows`."""
-  between = {tuple(pair['tasks']): pair['total_variation']
-             for pair in results['distances']}
+  between = {distance.tasks: distance.total_variation
+             for distance in results.distances}
   caption = with_shares(DISTANCES, {
-      name: task['mixtures'] for name, task in results['tasks'].items()})
-  return f'{align(distance_rows(results["tasks"], between))}\n{caption}'
+      name: task.mixtures for name, task in results.tasks.items()})
+  return f'{align(distance_rows(results.tasks, between))}\n{caption}'
 
 
 def with_shares(caption, mixtures):
@@ -137,110 +88,35 @@ def distance_rows(names, between):
             for number, name in zip(numbers, names))]
 
 
-def describe_edits(results, edits, statistics):
-  """What is written of edited networks.
-
-  Args:
-    results: As from `collect`, of the trained network.
-    edits: As from `perturbation.evaluate`.
-    statistics: Its argument.
-
-  Returns:
-    {'trained': {'layers', 'tasks': {name: {'top1', 'loss', 'signature'}}},
-    'edits': the same of each, 'statistics', 'split', 'weights', 'steps'}.
-  """
-  tasks = {name: {key: task[key] for key in ('top1', 'loss', 'signature')}
-           for name, task in results['tasks'].items()}
-  num_layers = len(next(iter(results['tasks'].values()))['mixtures'])
-  return {
-      'trained': {'layers': list(range(1, num_layers + 1)), 'tasks': tasks},
-      'edits': edits, 'statistics': statistics,
-      **{key: results[key] for key in ('split', 'weights', 'steps')}}
-
-
-def merge_edits(former, described):
-  """Edited networks, with those and those tasks that were evaluated before.
-
-  Args:
-    former: As from `describe_edits`, of the same checkpoint; empty if there
-      are none.
-    described: As from `describe_edits`; what is in both is as it is here.
-  """
-  def merge_network(former_network, network):
-    return {**network, 'tasks': {
-        **former_network.get('tasks', {}), **network['tasks']}}
-
-  edits = former.get('edits', {})
-  return {
-      **described,
-      'trained': merge_network(
-          former.get('trained', {}), described['trained']),
-      'edits': {**edits, **{
-          edit: merge_network(edits.get(edit, {}), network)
-          for edit, network in described['edits'].items()}}}
-
-
-def edit_rows(described):
+def edit_rows(edits):
   """Rows of a table of edited networks, one for each edit and task.
 
   Args:
-    described: As from `describe_edits`.
+    edits: `results.Edits`.
   """
   rows = [('edit', 'task', 'top-1', 'change', 'layers', 'signature')]
-  trained = described['trained']
-  for edit, network in {'trained': trained, **described['edits']}.items():
-    layers = '-'.join(map(str, network['layers']))
-    for name, task in network['tasks'].items():
-      change = 100 * (task['top1'] - trained['tasks'][name]['top1'])
-      rows.append((edit, name, f'{task["top1"]:.2%}', f'{change:+.2f}',
-                   layers, task['signature']))
+  for edit, network in {'trained': edits.trained, **edits.edits}.items():
+    layers = '-'.join(map(str, network.layers))
+    for name, task in network.tasks.items():
+      change = 100 * (task.top1 - edits.trained.tasks[name].top1)
+      rows.append((edit, name, f'{task.top1:.2%}', f'{change:+.2f}', layers,
+                   task.signature))
   return rows
-
-
-def describe_between(results, pair, points, statistics):
-  """What is written of the line between two signatures.
-
-  Args:
-    results: As from `collect`, of the trained network.
-    pair: Names of the two tasks.
-    points: As from `perturbation.evaluate_between`.
-    statistics: Its argument.
-
-  Returns:
-    {'lines': {'A to B': {'between': pair, 'points': points}}, 'statistics',
-    'split', 'weights', 'steps'}.
-  """
-  line = {'between': list(pair), 'points': points}
-  return {'lines': {' to '.join(pair): line},
-          'statistics': statistics,
-          **{key: results[key] for key in ('split', 'weights', 'steps')}}
-
-
-def merge_between(former, described):
-  """Lines between signatures, with those that were evaluated before.
-
-  Args:
-    former: As from `describe_between`, of the same checkpoint; empty if there
-      are none.
-    described: As from `describe_between`.
-  """
-  return {**described,
-          'lines': {**former.get('lines', {}), **described['lines']}}
 
 
 def between_rows(line):
   """Rows of a table of the line between two signatures, one for each t.
 
   Args:
-    line: One of those of `describe_between`.
+    line: `results.Line`.
   """
-  rows = [('t', *(f'{name}: {measure}' for name in line['between']
+  rows = [('t', *(f'{name}: {measure}' for name in line.between
                   for measure in ('top-1', 'loss')), 'signature')]
-  for point in line['points']:
-    tasks = [point['tasks'][name] for name in line['between']]
+  for point in line.points:
+    tasks = [point.tasks[name] for name in line.between]
     scores = [text for task in tasks
-              for text in (f'{task["top1"]:.2%}', f'{task["loss"]:.4f}')]
-    rows.append((f'{point["t"]:.2f}', *scores, tasks[0]['signature']))
+              for text in (f'{task.top1:.2%}', f'{task.loss:.4f}')]
+    rows.append((f'{point.t:.2f}', *scores, tasks[0].signature))
   return rows
 
 

@@ -48,9 +48,8 @@ def make_page(run):
     page.heading('Edited signatures')
     for edits in run.edits:
       page.table(results_text.edit_rows(edits), (
-          f'{edits["split"]} split, {edits["weights"]} weights, after '
-          f'{edits["steps"]:,} steps; moving statistics '
-          f'{edits["statistics"]}. {results_text.EDITS}'))
+          f'{results_text.describe(edits)}; moving statistics '
+          f'{edits.statistics}. {results_text.EDITS}'))
   if run.between:
     page.heading('Between two signatures')
     for number, found in enumerate(run.between, 1):
@@ -59,24 +58,23 @@ def make_page(run):
 
 
 def _show_between(page, found, number):
-  for part, line in enumerate(found['lines'].values(), 1):
-    t = [point['t'] for point in line['points']]
+  for part, line in enumerate(found.lines.values(), 1):
+    t = [point.t for point in line.points]
     panels = []
     for label, key, scale in (('top-1 accuracy, %', 'top1', 100),
                               ('cross-entropy, nats', 'loss', 1)):
-      curves = {name: (t, [scale * point['tasks'][name][key]
-                           for point in line['points']])
-                for name in line['between']}
+      curves = {name: (t, [scale * getattr(point.tasks[name], key)
+                           for point in line.points])
+                for name in line.between}
       panels.append((label, 'linear', curves, curves))
-    first, second = line['between']
+    first, second = line.between
     page.picture(
         f'between{number}_{part}.png', functools.partial(
             run_plots.save_curves, panels,
             f'On the line between the signatures of {first} and {second}',
             xlabel=f't (0: {first}, 1: {second})'),
-        f'{results_text.BETWEEN} {found["split"]} split, {found["weights"]} '
-        f'weights, after {found["steps"]:,} steps; moving statistics '
-        f'{found["statistics"]}.')
+        f'{results_text.BETWEEN} {results_text.describe(found)}; moving '
+        f'statistics {found.statistics}.')
     page.table(results_text.between_rows(line))
 
 
@@ -108,11 +106,10 @@ def _introduce(page, run):
 def _parameters(run):
   if not run.results:
     return ''
-  total = f', {run.results["parameters"]["total"]:,} parameters'
-  for facts in (run.results.get(kind) for kind in ('transfer', 'adaptation')):
-    if facts and 'tuned_parameters' in facts:  # not of older versions
-      total += f', of which {facts["tuned_parameters"]:,} were tuned'
-  return total
+  total = f', {run.results.parameters["total"]:,} parameters'
+  facts = run.results.transfer or run.results.adaptation
+  return total + (
+      f', of which {facts.tuned_parameters:,} were tuned' if facts else '')
 
 
 def _flat(config, prefix=''):
@@ -128,9 +125,8 @@ def _flat(config, prefix=''):
 
 def _show_results(page, run):
   if run.results:
-    tasks = run.results['tasks']
-    caption = (f'{run.results["split"]} split, {run.results["weights"]} '
-               f'weights, after {run.steps():,} steps.')
+    tasks = run.results.tasks
+    caption = f'{results_text.describe(run.results)}.'
   else:
     tasks = run.validation()
     caption = 'Last validation; the averaged weights.'
@@ -138,13 +134,12 @@ def _show_results(page, run):
     page.paragraph('Nothing has been evaluated yet.')
     return
   # An adaptation has a table of its own for that.
-  initial = (run.results.get('initial', {})
-             if transfer_report.is_transfer(run) else {})
+  initial = run.results.initial if transfer_report.is_transfer(run) else {}
   rows = [('task', 'top-1, %', 'loss, nats', 'examples', 'own parameters')]
   for name, task in tasks.items():
-    own = task.get('own_parameters')
-    rows.append((*_scores(name, task), '' if own is None else f'{own:,}'))
-    for member, part in task.get('members', {}).items():
+    rows.append((*_scores(name, task),
+                 f'{task.own_parameters:,}' if run.results else ''))
+    for member, part in task.members.items():
       rows.append((*_scores(f'    {member}', part), ''))
     if name in initial:
       rows.append((*_scores('    initial', initial[name]), ''))
@@ -155,7 +150,7 @@ def _show_results(page, run):
     page.table(
         [('part', 'parameters'),
          *((name.replace('_', ' '), f'{count:,}') for name, count
-           in run.results['parameters'].items())],
+           in run.results.parameters.items())],
         'Statistics are moving means and variances, which are not trained.',
         summary='Parameters of each part')
 

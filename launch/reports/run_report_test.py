@@ -1,5 +1,6 @@
 """Tests of the page of a run."""
 
+import dataclasses
 import html
 import pathlib
 import re
@@ -14,6 +15,7 @@ from launch.reports import run_plots
 from launch.reports import run_report
 from launch.reports import signature_plots
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import run_reader
 from trainers.testing import toy_records
 
@@ -129,16 +131,19 @@ class RunReportTest(absltest.TestCase):
     self.assertAlmostEqual(largest['b'][1][-1], 0.625)
 
   def test_transfer(self):
-    def tune(results):
-      del results['tasks']['mnist']
-      results.update(
+    def tune(found):
+      del found['tasks']['mnist']
+      found.update(
           initial={'usps': {'top1': 0.25, 'loss': 0.5, 'examples': 7}},
           transfer={
-              'from': 'runs/digits', 'task': 'usps', 'name': 'usps',
-              'init': 'learned', 'copied': None, 'scored_by': 'path',
-              'scores': {'mnist': 0.75}, 'coefficients': {'mnist': 1.0},
-              'statistics': 'reestimate', 'head': 'shared',
-              'head_shared_with': ['mnist'], 'tune': ['mixture'],
+              'source': 'runs/digits', 'origin': {
+                  'step': 1, 'weights': 'ema', 'fingerprint': 'f'},
+              'dataset': 'usps', 'name': 'usps', 'start': {
+                  'init': 'learned', 'copied': None, 'scored_by': 'path',
+                  'scores': {'mnist': 0.75}, 'score_images': None,
+                  'coefficients': {'mnist': 1.0}, 'statistics': 'reestimate',
+                  'head': 'shared', 'head_shared_with': ['mnist'],
+                  'initial_head': 'shared', 'tune': ['mixture']},
               'tuned_parameters': 4, 'own_parameters': 77,
               'train_examples': 1_000, 'examples_per_class': None})
 
@@ -194,9 +199,10 @@ class RunReportTest(absltest.TestCase):
 
   def test_pool(self):
     def pool(run):
-      run.results['tasks']['pool:a|b']['members'] = {
-          name: {'top1': top1, 'loss': 0.5, 'examples': 7}
-          for name, top1 in (('a', 0.25), ('b', 0.75))}
+      run.results.tasks['pool:a|b'] = dataclasses.replace(
+          run.results.tasks['pool:a|b'], members={
+              name: results.Score(top1=top1, loss=0.5, examples=7)
+              for name, top1 in (('a', 0.25), ('b', 0.75))})
 
     text, _, _ = self.make_page({'pool:a|b': np.eye(2)}, pool)
     self.assertIn('pool:a|b|50.00|0.4000|1,234|77', text)
@@ -213,14 +219,13 @@ class RunReportTest(absltest.TestCase):
 
   def test_edited_signatures(self):
     def task(top1, signature):
-      return {'layers': [2, 1],
-              'tasks': {'one': {'top1': top1, 'signature': signature}}}
+      return results.EditedNetwork((2, 1), {'one': results.SignedScore(
+          top1=top1, loss=1.0, examples=7, signature=signature)})
 
     def add(run):
-      run.edits = [
-          {'edits': {'reverse': task(0.4, '2-1')}, 'split': 'test',
-           'weights': 'ema', 'statistics': 'moved', 'steps': 1_200,
-           'trained': task(0.5, '1-2')}]
+      run.edits = [results.Edits(
+          task(0.5, '1-2'), {'reverse': task(0.4, '2-1')}, 'moved', 'test',
+          'ema', 1_200)]
 
     text, _, _ = self.make_page({'one': np.eye(2)}, add)
     for expected in (
@@ -230,16 +235,15 @@ class RunReportTest(absltest.TestCase):
       self.assertIn(expected, text)
 
   def test_between_two_signatures(self):
-    points = [{'t': t, 'tasks': {
-        name: {'top1': top1, 'loss': 2 * top1, 'signature': '1-2'}
-        for name, top1 in (('one', 1 - t), ('two', t))}} for t in (0.0, 1.0)]
+    points = tuple(results.Point(t, {
+        name: results.SignedScore(
+            top1=top1, loss=2 * top1, examples=7, signature='1-2')
+        for name, top1 in (('one', 1 - t), ('two', t))}) for t in (0.0, 1.0))
 
     def add(run):
-      run.between = [
-          {'lines': {'one to two': {'between': ['one', 'two'],
-                                    'points': points}},
-           'split': 'test', 'weights': 'ema', 'statistics': 'moved',
-           'steps': 1_200}]
+      run.between = [results.Between(
+          {'one to two': results.Line(('one', 'two'), points)}, 'moved',
+          'test', 'ema', 1_200)]
 
     text, drawn, page = self.make_page(
         {'one': np.eye(2), 'two': np.eye(2)}, add)

@@ -18,7 +18,7 @@ def show(page, run):
 
   Args:
     page: `html_page.Page`.
-    run: `run_records.Run` of a model with two tasks or more.
+    run: `run_reader.Run` of a model with two tasks or more.
   """
   if not run.is_trained:
     page.paragraph(

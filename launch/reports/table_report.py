@@ -150,13 +150,13 @@ def _read(cells):
   directories = {}
   for path in cells:
     run = run_reader.Run(path)
-    tasks = list(run.results['tasks'] if run.results else run.mixtures)
+    tasks = list(run.results.tasks if run.results else run.mixtures)
     if len(tasks) > 1:
       raise ValueError(
           f'Expected runs of one task in a table, received {path} with '
           f'{tasks}: give the directory of that run alone.')
-    found = run.results['tasks'] if run.results else run.validation()
-    if any(task['top1'] is None for task in found.values()):
+    found = run.results.tasks if run.results else run.validation()
+    if any(task.top1 is None for task in found.values()):
       raise ValueError(
           f'Expected accuracies in a table, received {path}, whose images have '
           'no labels: give the directory of that run alone.')
@@ -219,8 +219,8 @@ def _runs(rows):
 
 
 def _top1(run):
-  task, = run.results['tasks'].values()
-  return 100 * task['top1']
+  task, = run.results.tasks.values()
+  return 100 * task.top1
 
 
 def _introduce(page, rows):
@@ -277,7 +277,7 @@ def _rows(rows):
         '–' if row.paper is None else f'{row.paper:.1f}',
         table_lines.spread(top1) if top1 else '–',
         f'{len(done)} of {len(row.runs)}',
-        f'{done[0].results["parameters"]["total"]:,}' if done else '–'))
+        f'{done[0].results.parameters["total"]:,}' if done else '–'))
   return lines
 
 
@@ -286,7 +286,7 @@ def _cells(rows):
             'mean max xi', 'templates used', 'runs per template',
             'progressive')]
   for cell, run in _runs(rows):
-    validation = [f'{100 * task["top1"]:.2f}'
+    validation = [f'{100 * task.top1:.2f}'
                   for task in run.validation().values()]
     header, *measured = run_report.measures(run.mixtures)
     measure = dict(zip(header, measured[0])) if measured else {}

@@ -2,8 +2,8 @@
 
 
 def is_transfer(run):
-  """Whether a `run_records.Run` is a finished one of `launch.transfer`."""
-  return bool(run.results and 'transfer' in run.results)
+  """Whether a `run_reader.Run` is a finished one of `launch.transfer`."""
+  return bool(run.results and run.results.transfer)
 
 
 def show(page, run):
@@ -11,28 +11,24 @@ def show(page, run):
 
   Args:
     page: `html_page.Page`.
-    run: `run_records.Run` of a transfer. Those of older versions do not say
-      all; what they do not say is left out.
+    run: `run_reader.Run` of a transfer.
   """
-  facts = run.results['transfer']
-  head = facts.get('head') or ''
-  if facts.get('head_shared_with'):
-    head += f', shared with {", ".join(facts["head_shared_with"])}'
-  if facts.get('initial_head'):
-    head += f'; at first {facts["initial_head"]}'
-  images = facts.get('train_examples')
+  facts, start = run.results.transfer, run.results.transfer.start
+  head = start.head
+  if start.head_shared_with:
+    head += f', shared with {", ".join(start.head_shared_with)}'
   shown = {
-      'model': facts.get('from'), 'task': facts.get('task'),
-      'first signature': facts.get('init'), 'copied from': facts.get('copied'),
-      'first statistics': facts.get('statistics'), 'head': head,
-      'tuned': ', '.join(facts.get('tune') or ()) or 'nothing',
-      'tuned parameters': f'{facts.get("tuned_parameters", 0):,}',
-      'training images': None if images is None else f'{images:,}',
-      'images of each class': facts.get('examples_per_class')}
+      'model': facts.source, 'task': facts.dataset,
+      'first signature': start.init, 'copied from': start.copied,
+      'first statistics': start.statistics,
+      'head': f'{head}; at first {start.initial_head}',
+      'tuned': ', '.join(start.tune) or 'nothing',
+      'tuned parameters': f'{facts.tuned_parameters:,}',
+      'training images': f'{facts.train_examples:,}',
+      'images of each class': facts.examples_per_class}
   page.facts({name: str(text) for name, text in shown.items()
-              if text not in (None, '')})
-  scores, coefficients = (
-      facts.get(kind) or {} for kind in ('scores', 'coefficients'))
+              if text is not None})
+  scores, coefficients = start.scores or {}, start.coefficients or {}
   if scores or coefficients:
     page.table(
         [('source', 'score, %', 'coefficient'),
@@ -41,7 +37,7 @@ def show(page, run):
            for name in dict.fromkeys((*scores, *coefficients)))],
         'Sources of the first signature.'
         + (' Score: accuracy on validation images of the new task, by '
-           f'{facts.get("scored_by")}.' if scores else '')
+           f'{start.scored_by}.' if scores else '')
         + (' Coefficient: the source\'s share of the mean of their signatures '
            '(Eq. 1).' if coefficients else ''))
 

@@ -8,12 +8,17 @@ from absl.testing import absltest
 
 from launch.reports import html_page
 from launch.reports import transfer_report
+from trainers.runs import results
 
 
-def _show(**facts):
+def _show(**start):
   page = html_page.Page('page')
+  facts = results.TransferFacts(
+      'bank', results.Origin(1, 'ema', 'f'), 'usps', 'usps',
+      results.TransferStart(**start), tuned_parameters=1_234,
+      own_parameters=5_678, train_examples=9)
   transfer_report.show(page, types.SimpleNamespace(
-      results={'transfer': facts}))
+      results=types.SimpleNamespace(transfer=facts)))
   text = re.sub('</t[dh]><t[dh]>', '|', page.html())
   return html.unescape(re.sub('<[^>]*>', '\n', text))
 
@@ -21,16 +26,18 @@ def _show(**facts):
 class TransferReportTest(absltest.TestCase):
 
   def test_which_runs(self):
-    for results, expected in (
-        (None, False), ({'tasks': {}}, False), ({'transfer': {}}, True)):
+    for found, expected in (
+        (None, False), (types.SimpleNamespace(transfer=None), False),
+        (types.SimpleNamespace(transfer='facts'), True)):
       self.assertEqual(transfer_report.is_transfer(
-          types.SimpleNamespace(results=results)), expected)
+          types.SimpleNamespace(results=found)), expected)
 
   def test_scores_and_coefficients(self):
     text = _show(
         init='best', copied='mnist', scored_by='probe',
-        scores={'mnist': 0.75, 'usps': 0.5}, coefficients={'usps': 1.0},
-        tune=['mixture', 'norm'], tuned_parameters=1_234, head='own',
+        scores={'mnist': 0.75, 'usps': 0.5}, score_images={'train': 5},
+        coefficients={'usps': 1.0}, statistics='copy',
+        tune=('mixture', 'norm'), head='own', head_shared_with=(),
         initial_head='untrained')
     for expected in (
         'first signature|best', 'copied from|mnist', 'tuned|mixture, norm',
@@ -39,10 +46,13 @@ class TransferReportTest(absltest.TestCase):
       self.assertIn(expected, text)
 
   def test_random_start(self):
-    text = _show(init='random', scores=None, coefficients=None, tune=[],
-                 scored_by=None)
+    text = _show(
+        init='random', copied=None, scored_by=None, scores=None,
+        score_images=None, coefficients=None, statistics='reestimate', tune=(),
+        head='one', head_shared_with=('one', 'two'), initial_head='shared')
     self.assertIn('tuned|nothing', text)
-    for absent in ('Sources', 'None', 'copied', 'training images'):
+    self.assertIn('head|one, shared with one, two; at first shared', text)
+    for absent in ('Sources', 'None', 'copied', 'of each class'):
       self.assertNotIn(absent, text)
 
 

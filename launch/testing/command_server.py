@@ -1,11 +1,12 @@
 """For tests: runs commands in processes that need not import anything anew.
 
-`python -m launch.testing.command_server` imports the commands and forks a
+`python -m launch.testing.command_server` imports what commands need and forks a
 process for each request, a line of JSON on its standard input.
 """
 
 import atexit
 import functools
+import importlib
 import itertools
 import json
 import os
@@ -19,14 +20,14 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from launch import adapt
 from launch import entry
-from launch import evaluate
-from launch import run_flags
-from launch import train
-from launch import transfer
+from launch.reports import adaptation_results  # noqa: F401
+from launch.reports import feature_plots  # noqa: F401
+from launch.reports import results_text  # noqa: F401
+from launch.reports import signature_plots  # noqa: F401
 from trainers import loop
-from trainers.data import catalog
+from trainers import training  # noqa: F401
+from trainers.adaptation import adaptation_trainer  # noqa: F401
 from trainers.runs import checkpoints
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -38,8 +39,7 @@ class Command:
   """A running command.
 
   Args:
-    name: 'train', 'transfer', 'adapt', 'evaluate' or 'config', which prints a
-      run's configuration.
+    name: Of a module of `launch`, such as 'train'.
     *flags: Its flags.
     directory: Where its output is kept, and where it runs.
     environment: {name: value} to set.
@@ -115,12 +115,10 @@ def _become(name, flags, environment, output, cpus, directory, state):
       tf.config.list_physical_devices('CPU')[0],
       [tf.config.LogicalDeviceConfiguration()] * cpus)
   sys.argv = [name, *flags]
-  main = {'train': train.main, 'evaluate': evaluate.main,
-          'transfer': transfer.main, 'adapt': adapt.main,
-          'config': _print_config}[name]
+  command = importlib.import_module(f'launch.{name}')
   with mock.patch.object(loop, 'run', functools.partial(
       _run_and_save, loop.run, state)):
-    status = _status(main)
+    status = _status(command)
   if environment:
     sys.exit(status)  # workers take leave of one another
   sys.stdout.flush()
@@ -128,9 +126,9 @@ def _become(name, flags, environment, output, cpus, directory, state):
   os._exit(status)  # the regular way takes a second
 
 
-def _status(main):
+def _status(command):
   try:
-    entry.run(main)
+    entry.run(command.main, command.FLAGS)
   except SystemExit as stop:
     return stop.code or 0
   except BaseException:
@@ -144,12 +142,6 @@ def _run_and_save(run, state, trainer, *args, **kwargs):
     np.savez(state, **{key.replace('/', '|'): array for key, array
                        in checkpoints.snapshot(trainer.state()).items()})
   return seconds
-
-
-def _print_config(argv):
-  del argv
-  config = run_flags.run_config_from_flags(catalog.expand_names)
-  print(json.dumps(config.to_json()))
 
 
 if __name__ == '__main__':

@@ -1,26 +1,17 @@
 """Growing and shrinking the bank of a trained model (section 3.2).
 
 `add_templates`, `drop_templates` and `duplicate_template` are methods of
-`IsometricModel`. Each is made of a change of the bank and one of every
-signature over it, `*_in_bank`, which also serve drop-in layers: pass all
-signatures over the bank, `[layer.signature for layer in ...]`, each once.
+`IsometricModel`. `bank_growth` does the same for a bank of drop-in layers.
 
-The variables are new ones: an optimiser, an average or a traced function of
-before does not know them. Source: our choice.
+The variables are new: compile and trace again afterwards.
 """
 
 import contextlib
 
-from keras import ops
-import numpy as np
-
-from mixture_modules import checks
+from mixture_modules import bank_growth
 from mixture_modules import signatures as signatures_lib
 from mixture_modules import tracking
 from mixture_modules.isometric import task_lifecycle
-
-LEAN = 0.01  # a layer leans on a template whose |xi| is larger
-_IDLE = 1e-8  # xi of a new template in a softmax, which has no exact 0
 
 
 def add_templates(model, n, init='random', seed=None):
@@ -41,7 +32,7 @@ def add_templates(model, n, init='random', seed=None):
     ValueError: If n is not positive, or there is no such init or template.
   """
   with _changing(model) as every:
-    add_in_bank(model.bank, every, n, init, seed)
+    bank_growth.add_in_bank(model.bank, every, n, init, seed)
 
 
 def drop_templates(model, numbers, force=False):
@@ -61,19 +52,19 @@ def drop_templates(model, numbers, force=False):
       leans on one and `force` is false, or a fixed signature uses one, which
       leaves a layer without any.
   """
-  numbers = _check_dropped(numbers, model.bank)
+  numbers = bank_growth.check_dropped(numbers, model.bank)
   leaning = {
       name: layers for name, task in model.tasks.items()
-      if (layers := _leaning_layers(task.signature, numbers))}
+      if (layers := bank_growth.leaning_layers(task.signature, numbers))}
   if leaning and not force:
     where = '; '.join(f'task {name!r} in the layers {layers}'
                       for name, layers in leaning.items())
     raise ValueError(
-        f'Expected templates that no task leans on (no |xi| above {LEAN}), '
-        f'received {numbers}, on which lean: {where}. Choose others, '
-        'or drop them with force=True and train again.')
+        'Expected templates that no task leans on (no |xi| above '
+        f'{bank_growth.LEAN}), received {numbers}, on which lean: {where}. '
+        'Choose others, or drop them with force=True and train again.')
   with _changing(model) as every:
-    drop_in_bank(model.bank, every, numbers)
+    bank_growth.drop_in_bank(model.bank, every, numbers)
 
 
 def duplicate_template(model, number, spread=0.0, seed=None):
@@ -95,49 +86,7 @@ def duplicate_template(model, number, spread=0.0, seed=None):
     ValueError: If there is no such template, or the spread is negative.
   """
   with _changing(model) as every:
-    duplicate_in_bank(model.bank, every, number, spread, seed)
-
-
-def add_in_bank(bank, signatures, n, init='random', seed=None):
-  """`add_templates` for a bank and all signatures over it."""
-  n = checks.positive_integer('n, the number of new templates,', n)
-  kind, _, number = str(init).partition(':')
-  if kind == 'copy' and number.isdecimal():
-    _check_numbers([int(number)], bank)
-    new = {slot: np.repeat(rows[[int(number) - 1]], n, 0)
-           for slot, rows in _templates(bank).items()}
-  elif init == 'random':
-    new = bank.draw(n, seed)
-  else:
-    raise ValueError(f"init must be 'random' or 'copy:K', received {init!r}.")
-  _append(bank, new)
-  _resize(signatures, bank.num_templates, lambda s: _with_idle(s, n))
-
-
-def drop_in_bank(bank, signatures, numbers):
-  """`drop_templates`, with force, for a bank and all signatures over it."""
-  numbers = _check_dropped(numbers, bank)
-  for signature in signatures:
-    if signature.sequence is not None and (
-        layers := _leaning_layers(signature, numbers)):
-      raise ValueError(
-          f'Expected templates that the fixed signature {signature.notation()}'
-          f' does not use, received {numbers}, which are all that the '
-          f'layers {layers} have. Choose others.')
-  keep = [k for k in range(bank.num_templates) if k + 1 not in numbers]
-  bank.resize({slot: rows[keep] for slot, rows in _templates(bank).items()})
-  _resize(signatures, len(keep), lambda s: _without(s, keep))
-
-
-def duplicate_in_bank(bank, signatures, number, spread=0.0, seed=None):
-  """`duplicate_template` for a bank and all signatures over it."""
-  _check_numbers([number], bank)
-  spread = checks.not_negative('spread', spread)
-  rng = np.random.default_rng(seed)
-  _append(bank, {slot: rows[[number - 1]]
-                 for slot, rows in _templates(bank).items()})
-  _resize(signatures, bank.num_templates,
-          lambda s: _with_twin(s, number - 1, spread, rng))
+    bank_growth.duplicate_in_bank(model.bank, every, number, spread, seed)
 
 
 @contextlib.contextmanager
@@ -155,97 +104,9 @@ def _changing(model):
   with tracking.changing(model):
     yield every
   count = model.bank.num_templates
-  model.block.expand.signature.resize(count, [0])  # idle, but of every K
   changes = {'num_templates': count}
   if fixed is not None:
     changes['signature'] = fixed.kind
   if config.signature_init == 'diagonal' and count < config.num_layers:
     changes['signature_init'] = 'random'  # a diagonal would no longer fit
   model.config = config.replace(**changes)
-
-
-def _check_numbers(numbers, bank):
-  """Refuses numbers of templates that are not there."""
-  if not numbers or any(
-      k not in range(1, bank.num_templates + 1) for k in numbers):
-    raise ValueError('Expected numbers of templates from 1 to '
-                     f'{bank.num_templates}, received {list(numbers)}.')
-
-
-def _check_dropped(numbers, bank):
-  """Numbers of templates to drop, as a list; some must be left."""
-  try:
-    numbers = list(numbers)
-  except TypeError as error:
-    raise ValueError('Expected a list of numbers of templates, received '
-                     f'{numbers!r}.') from error
-  _check_numbers(numbers, bank)
-  if len(set(numbers)) == bank.num_templates:
-    raise ValueError('Expected to keep one template or more, received all '
-                     f'{bank.num_templates} to drop.')
-  return numbers
-
-
-def _leaning_layers(signature, numbers):
-  """Numbers of the layers, from 1, that lean on one of the templates."""
-  xi = np.abs(ops.convert_to_numpy(signature.mixture_weights()))
-  strongest = xi[:, [k - 1 for k in numbers]].max(1)
-  return [layer + 1 for layer in np.flatnonzero(strongest > LEAN).tolist()]
-
-
-def _templates(bank):
-  return {slot: bank.templates(slot).numpy() for slot in bank.slots}
-
-
-def _append(bank, new):
-  bank.resize({slot: np.concatenate([rows, new[slot]])
-               for slot, rows in _templates(bank).items()})
-
-
-def _resize(signatures, num_templates, change):
-  for signature in signatures:
-    signature.resize(num_templates, change(signature))
-
-
-# New rows of a signature: logits `[rows, K]`, or a fixed one's sequence.
-
-
-def _with_idle(signature, n):
-  if signature.sequence is not None:
-    return signature.sequence
-  logits = signature.logits.numpy()
-  new = np.zeros((len(logits), n))
-  if signature.kind == 'softmax':
-    scaled = logits.astype('float64') / signature.temperature
-    # Its exponential is to the sum of the others as the idle xi to 1.
-    level = np.logaddexp.reduce(scaled, axis=-1) + np.log(_IDLE)
-    new += signature.temperature * level[:, None]
-  return np.concatenate([logits, new.astype('float32')], -1)
-
-
-def _without(signature, keep):
-  if signature.sequence is not None:
-    return [keep.index(k) for k in signature.sequence]
-  return signature.logits.numpy()[:, keep]  # a softmax renormalises
-
-
-def _with_twin(signature, k, spread, rng):
-  if signature.sequence is not None:
-    layers = [i for i, other in enumerate(signature.sequence) if other == k]
-    later = layers[(len(layers) + 1) // 2:]
-    return [signature.num_templates if i in later else other
-            for i, other in enumerate(signature.sequence)]
-  logits = signature.logits.numpy()
-  split = rng.normal(scale=spread, size=len(logits)) if spread else np.zeros(
-      len(logits))
-  log_shares = [-np.logaddexp(0, -split), -np.logaddexp(0, split)]
-  old = logits[:, k].astype('float64')
-  if signature.kind == 'softmax':
-    halves = [old + signature.temperature * share for share in log_shares]
-  elif signature.kind == 'tanh':
-    halves = [np.arctanh(np.exp(share) * np.tanh(old))
-              for share in log_shares]
-  else:
-    halves = [np.exp(share) * old for share in log_shares]
-  logits[:, k] = halves[0]
-  return np.concatenate([logits, halves[1][:, None].astype('float32')], -1)

@@ -7,7 +7,6 @@ from mixture_modules import compiled_activations
 from mixture_modules import mixture_conv
 from mixture_modules import mixture_depthwise
 from mixture_modules import mixture_se
-from mixture_modules import signatures
 
 
 class IsometricBlock(keras.layers.Layer):
@@ -23,8 +22,7 @@ class IsometricBlock(keras.layers.Layer):
 
   Call arguments:
     inputs: `[batch, height, width, c]`.
-    mixture: One layer's mixture: a row of `bank.resolve`, or anything else
-      that a mixture layer accepts.
+    row: `template_bank.ResolvedRow` of one layer.
     norm: Function `(tensor, site) -> tensor`; sites are 'expand',
       'depthwise' and 'project'.
     original: Optional `[batch, height, width, c]`, the input adapter's
@@ -39,14 +37,12 @@ class IsometricBlock(keras.layers.Layer):
   """
 
   def __init__(self, config, bank, **kwargs):
-    # As in mixture layers: a mixture is not cast before it is used.
+    # As in mixture layers: parameters are not cast before they are used.
     super().__init__(autocast=False, **kwargs)
     c, e = config.channels, config.expanded_channels
     self.activation = keras.activations.get(config.activation)
     self._in_training = compiled_activations.in_training(self.activation)
-    # Calls bring their mixture, so the layers need no logits of their own.
-    fixed = signatures.Signature(1, config.num_templates, kind='1')
-    shared = {'bank': bank, 'signature': fixed, 'dtype': self.dtype_policy}
+    shared = {'bank': bank, 'signature': False, 'dtype': self.dtype_policy}
     options = {**shared, 'use_bias': False}
     kernel = {'kernel_initializer': kernel_initializer(),
               'kernel_regularizer': weight_decay(config)}
@@ -66,18 +62,18 @@ class IsometricBlock(keras.layers.Layer):
         layer.build((None, None, None, e))
     self.built = True
 
-  def call(self, inputs, mixture, norm, original=None, training=False):
+  def call(self, inputs, row, norm, original=None, training=False):
     """Runs one residual block."""
     activation = self._in_training if training else self.activation
     x = inputs = ops.cast(inputs, self.compute_dtype)
     if original is not None:
       original = ops.cast(original, self.compute_dtype)
       x = ops.concatenate([inputs, original], -1)
-    x = activation(norm(self.expand(x, mixture=mixture), 'expand'))
-    x = activation(norm(self.depthwise(x, mixture=mixture), 'depthwise'))
+    x = activation(norm(self.expand(x, row=row), 'expand'))
+    x = activation(norm(self.depthwise(x, row=row), 'depthwise'))
     if self.se is not None:
-      x = self.se(x, mixture=mixture)
-    return inputs + norm(self.project(x, mixture=mixture), 'project')
+      x = self.se(x, row=row)
+    return inputs + norm(self.project(x, row=row), 'project')
 
 
 def kernel_initializer():

@@ -82,22 +82,18 @@ class IsometricConfig:
     object.__setattr__(self, 'adapter_filters', _two(self.adapter_filters))
     for name in ('depth_multiplier', 'temperature', 'norm_epsilon'):
       object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
-    for name in ('dropout', 'weight_decay', 'signature_spread',
-                 'norm_momentum'):
+    for name in ('weight_decay', 'signature_spread'):
       object.__setattr__(
           self, name, checks.not_negative(name, getattr(self, name)))
-    keras.activations.get(self.activation)  # refuses unknown ones
-    if self.image_size % self.patch_size:
-      raise ValueError(
-          f'image_size must be a multiple of patch_size={self.patch_size}, '
-          f'received image_size={self.image_size}.')
-    if self.norm not in NORMS:
-      raise ValueError(f'norm must be one of {NORMS}, received '
-                       f'{self.norm!r}.')
     for name in ('dropout', 'norm_momentum'):
-      if getattr(self, name) >= 1:
-        raise ValueError(f'{name} must be below 1, received '
-                         f'{getattr(self, name)}.')
+      object.__setattr__(
+          self, name, float(checks.in_range(name, getattr(self, name), 0, 1)))
+    keras.activations.get(self.activation)  # refuses unknown ones
+    checks.require(
+        self.image_size % self.patch_size == 0, 'image_size',
+        f'a multiple of patch_size={self.patch_size}', self.image_size,
+        'change one of them')
+    checks.one_of('norm', self.norm, NORMS)
     self._check_signature()
 
   def _check_signature(self):
@@ -105,10 +101,8 @@ class IsometricConfig:
     if not trained:
       fixed_sequences.make_sequence(
           self.signature, self.num_layers, self.num_templates)
-    if self.signature_init not in signatures.INITIALIZERS:
-      raise ValueError(
-          f'signature_init must be one of {signatures.INITIALIZERS}, received '
-          f'{self.signature_init!r}.')
+    checks.one_of(
+        'signature_init', self.signature_init, signatures.INITIALIZERS)
     if (trained and self.signature_init == 'diagonal'
         and self.num_templates < self.num_layers):
       raise ValueError(
@@ -117,9 +111,7 @@ class IsometricConfig:
           f'{self.num_layers}.')
     if self.shared_half is None:
       return
-    if self.shared_half not in ('first', 'second'):
-      raise ValueError("shared_half must be 'first', 'second' or None, "
-                       f'received {self.shared_half!r}.')
+    checks.one_of('shared_half', self.shared_half, ('first', 'second', None))
     if not trained or self.num_layers < 2:
       raise ValueError(
           'shared_half needs a trained signature of two or more rows, received '
@@ -166,9 +158,7 @@ class IsometricConfig:
     Raises:
       ValueError: If there is no such preset.
     """
-    if name not in PRESETS:
-      raise ValueError(f'Unknown preset {name!r}. Expected one of '
-                       f'{sorted(PRESETS)}.')
+    checks.one_of('the preset', name, sorted(PRESETS))
     return cls(**{**PRESETS[name], **changes})
 
 
@@ -178,9 +168,8 @@ def _two(filters):
     filters = tuple(filters)
   except TypeError:
     filters = (filters,)
-  if len(filters) != 2:
-    raise ValueError('adapter_filters must be two positive integers, received '
-                     f'{filters}.')
+  checks.require(len(filters) == 2, 'adapter_filters', 'two positive integers',
+                 filters, 'name the channels of both convolutions')
   return tuple(checks.positive_integer('each of adapter_filters', n)
                for n in filters)
 

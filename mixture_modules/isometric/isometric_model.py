@@ -174,10 +174,10 @@ class IsometricModel(keras.Model):
     self.config.check_images(images.shape)
     task = self.task(task)
     # theta(xi) of every layer: the whole idea in one line.
-    mixed = self.bank.resolve(task.signature)  # L x {slot: parameter}
-    norms = task_norms.Norms(self, task, mixed, training)
+    rows = self.bank.resolve(task.signature)  # L x {slot: parameter}
+    norms = task_norms.Norms(self, task, rows, training)
     x = self._adapt_input(images, task, norms)
-    features = self._body(x, mixed, norms, training)
+    features = self._body(x, rows, norms, training)
     embedding = self._adapt_output(features, task, norms)
     if move_statistics:
       norms.commit()
@@ -190,20 +190,20 @@ class IsometricModel(keras.Model):
     x = adapter(ops.cast(images, self.compute_dtype))
     return self.activation(norms(x, 'input'))
 
-  def _body(self, x, mixed, norms, training):
+  def _body(self, x, rows, norms, training):
     original = x if self.config.original_input else None
-    for layer, mixture in enumerate(mixed):
+    for layer, row in enumerate(rows):
       x, statistics = self._traced_layer(
-          x, mixture, norms.of_layer(layer), original, bool(training))
+          x, row, norms.of_layer(layer), original, bool(training))
       norms.collect(statistics)
     return x
 
-  def _layer(self, x, mixture, norms, original, training):
+  def _layer(self, x, row, norms, original, training):
     """One layer of the body, whose parameters all come as arguments.
 
     Args:
       x: `[batch, h, w, c]`.
-      mixture: {slot: parameter}.
+      row: `template_bank.ResolvedRow`.
       norms: {site: (gamma, beta, mean, variance)}, each `[channels]`.
       original: The input adapter's output, or None.
       training: Whether to use batch statistics.
@@ -218,7 +218,7 @@ class IsometricModel(keras.Model):
           x, *norms[site], self.config.norm_epsilon, training)
       return y
 
-    x = self.block(x, mixture=mixture, norm=norm, original=original,
+    x = self.block(x, row=row, norm=norm, original=original,
                    training=training)
     return x, statistics
 

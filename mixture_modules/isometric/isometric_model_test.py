@@ -264,23 +264,15 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
       bank.templates(slot).assign(
           np.stack([np.full(shape, 1 + 2**-9), np.full(shape, -1.)]))
     images = np.ones((1, 2, 2, 8), 'float32') * 16
-    outputs = block(images, mixture=tf.constant([512., 512.]),
-                    norm=lambda x, site: x)
+    mixed, ones = (template_bank.ResolvedRow(
+        {slot: make(slot) for slot in bank.slots}) for make in (
+            lambda slot: bank.mix(slot, np.float32([512., 512.])),
+            lambda slot: tf.ones(bank.templates(slot).shape[1:])))
+    outputs = block(images, row=mixed, norm=lambda x, site: x)
     self.assertEqual(tf.bfloat16, outputs.dtype)
-    expected = block(images, norm=lambda x, site: x, mixture={
-        slot: tf.ones(bank.templates(slot).shape[1:]) for slot in bank.slots})
+    expected = block(images, row=ones, norm=lambda x, site: x)
     self.assertAllEqual(expected, outputs)
     self.assertNotAllEqual(images, outputs)
-
-  def test_resolved_rows_and_mixtures_are_alike_to_a_block(self):
-    model = _model(norm='shared')
-    x = np.random.default_rng(0).normal(size=(2, 3, 3, 8)).astype('float32')
-    signature = model.task().signature
-    row = model.bank.resolve(signature)[1]
-    xi = signature.mixture_weights()[1]
-    first, second = (model.block(x, mixture=mixture, norm=lambda x, site: x)
-                     for mixture in (row, xi))
-    self.assertAllClose(first, second, 1e-5, 1e-4)
 
   # Statistics and dropout
 

@@ -60,7 +60,7 @@ def direct_logits(model, name, layers, mixtures):
           x, *parameters[site], model.config.norm_epsilon, training=False)[0]
 
     x = model.block(
-        x, mixture=row, norm=norm,
+        x, row=row, norm=norm,
         original=original if model.config.original_input else None)
   first, second = model.output_adapter
   x = model.activation(norms(first(x), 'hidden'))

@@ -7,9 +7,7 @@ The templates stay where they are: a file fits the bank that it was saved from
 and copies of it. `tensor_files` has the format.
 """
 
-import contextlib
 import dataclasses
-import json
 import unicodedata
 import warnings
 
@@ -23,7 +21,9 @@ from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_fit
 
 FORMAT = 'mixture-modules task 1'
+_EXPECTED = 'a task file that fits'
 _MAX_NAME = 1000  # characters
+_DTYPES = ('float64', 'float32', 'float16', 'bfloat16', 'int64', 'int32')
 # Type of what the header holds, besides `metadata`.
 _HEADER = {'name': str, 'num_classes': int, 'head': (str, type(None)),
            'signature': dict, 'model': dict, 'shared': dict, 'precision': str,
@@ -91,6 +91,7 @@ def encode_task(model, task_name=None, metadata=None):
   tensors = {key: ops.convert_to_numpy(variable).astype(variable.dtype)
              for key, variable in variables.items()}
   signature = task.signature
+  metadata = tensor_files.format_json(metadata or {})
   header = {
       'name': task.task_name, 'num_classes': task.num_classes,
       'head': _shared_head_name(model, task),
@@ -98,19 +99,14 @@ def encode_task(model, task_name=None, metadata=None):
           signature.kind, signature.temperature, signature.sequence),
       'model': task_fit.describe_model(model),
       'shared': task_fit.shared_digests(model),
-      'precision': model.dtype_policy.name, 'metadata': metadata or {}}
-  try:
-    text = json.dumps(header, allow_nan=False)
-  except (TypeError, ValueError, RecursionError) as error:
-    raise ValueError(
-        'Expected metadata of finite numbers, text, lists and dictionaries, '
-        f'received {tensor_files.shorten(metadata)} ({error}): convert it '
-        'before.') from error
-  with _complete(f'Expected a task to save, received {task.task_name!r}'):
-    _check_header(tensor_files.parse_json(text))
+      'precision': model.dtype_policy.name}
+  with tensor_files.explain('a task to save', repr(task.task_name)):
+    header['metadata'] = tensor_files.parse_json(metadata)
+    _check_header(header)
     _check_values(tensors)
   return tensor_files.encode(tensors, {
-      'format': FORMAT, 'version': mixture_modules.__version__, 'task': text})
+      'format': FORMAT, 'version': mixture_modules.__version__,
+      'task': tensor_files.format_json(header)})
 
 
 def read_task_file(path):
@@ -127,13 +123,8 @@ def read_task_file(path):
 
   Source: our choice.
   """
-  with _complete(f'Expected a task file that fits, received {path}'):
-    tensors, metadata = tensor_files.read(path)
-    received = metadata.get('format')
-    if received != FORMAT:
-      raise ValueError(
-          f'its format is {tensor_files.shorten(received)}, expected {FORMAT!r}'
-          ': read it with the version of the package that wrote it')
+  with tensor_files.explain(_EXPECTED, path):
+    tensors, metadata = tensor_files.read(path, FORMAT)
     header = tensor_files.parse_json(metadata.get('task', ''))
     _check_header(header)
     _check_values(tensors)
@@ -169,7 +160,7 @@ def load_task(model, path, name=None, force=False):
   """
   file = read_task_file(path)
   name = file.name if name is None else name
-  with _complete(f'Expected a task file that fits, received {path}'):
+  with tensor_files.explain(_EXPECTED, path):
     changed = task_fit.check(model, file.header, file.tensors)
     if changed and not force:
       raise ValueError(
@@ -209,15 +200,6 @@ def _shared_head_name(model, task):
   return task.head_name if users > 1 else None
 
 
-@contextlib.contextmanager
-def _complete(start):
-  """Completes what the checks below say is wrong."""
-  try:
-    yield
-  except ValueError as error:
-    raise ValueError(f'{start}: {error}.') from error
-
-
 def _check_header(header):
   """Checks types and names of a header, as JSON gave it."""
   if not isinstance(header, dict) or set(header) != set(_HEADER):
@@ -251,6 +233,10 @@ def _check_name(name):
 def _check_values(tensors):
   """Checks that values are such as a trained task can have."""
   for name, array in tensors.items():
+    if array.dtype.name not in _DTYPES or not array.size:
+      raise ValueError(
+          f'{tensor_files.shorten(name)} is {array.dtype.name}'
+          f'{list(array.shape)}, expected one of {_DTYPES} that is not empty')
     if not np.isfinite(array).all():
       raise ValueError(f'{tensor_files.shorten(name)} holds infinities or what '
                        'is not a number')

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 import tempfile
 from unittest import mock
 import warnings
@@ -20,6 +19,7 @@ from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_files
 from mixture_modules.isometric import task_fit
+from mixture_modules.testing import damage
 
 _METADATA = {'class_names': ['null', 'eins', 'zwei'], 'image_size': 8,
              'dataset': 'b+blur'}
@@ -77,37 +77,6 @@ def change(data, tensors=(), without=(), **header):
     arrays.pop(name)
   return tensor_files.encode(
       arrays, {**metadata, 'task': json.dumps(described)})
-
-
-def mutate(original, rng):
-  """Other bytes, by random changes of some kinds."""
-  data = original
-  while data == original or rng.integers(2):
-    # Half of the changes are to the header, a small part of the file.
-    end = len(data) if rng.integers(2) else data.rfind(b'}') + 1
-    first, last = sorted(int(n) for n in rng.integers(0, max(end, 1), 2))
-    last = min(last, first + int(rng.integers(1, 40)))
-    piece = data[first:last]
-    kind = rng.integers(8)
-    if kind == 0:
-      flipped = piece[:1] and bytes([piece[0] ^ 1 << rng.integers(8)])
-      data = data[:first] + flipped + data[first + 1:]
-    elif kind == 1:
-      data = data[:first] + rng.bytes(last - first) + data[last:]
-    elif kind == 2:
-      data = data[:first] + data[last:]
-    elif kind == 3:
-      data = data[:first] + piece + piece + data[last:]
-    elif kind == 4:
-      data = data[:first] + bytes(last - first) + data[last:]
-    elif kind == 5:
-      data = data[:first]
-    elif kind == 6:
-      data = data[:first] + rng.bytes(last - first) + data[first:]
-    else:
-      digit = str(rng.integers(10)).encode()
-      data = data[:first] + re.sub(rb'\d', digit, piece) + data[last:]
-  return data
 
 
 def mutate_description(data, rng):
@@ -409,9 +378,12 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
         *range(120), *range(120, len(self.data), 31))))
 
   def test_oversized_headers(self):
-    self.assertRefused(self.model, 'header would have', *(
-        tensor_files.sign(length.to_bytes(8, 'little') + self.data[8:])
-        for length in (len(self.data), 2 ** 20 + 1, 2 ** 40, 2 ** 64 - 1)))
+    def change_length(length):
+      return tensor_files.sign(length.to_bytes(8, 'little') + self.data[8:])
+
+    self.assertRefused(self.model, 'header would have', *map(
+        change_length, (2 ** 20 + 1, 2 ** 40, 2 ** 64 - 1)))
+    self.assertRefused(self.model, 'not JSON', change_length(len(self.data)))
 
   @parameterized.named_parameters(
       ('kernel', {'head/kernel': np.zeros([16, 4], 'float32')},
@@ -421,6 +393,11 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
       ('scalar', {'statistics/mean/input': np.float32(1)},
        r'statistics/mean/input is float32\[\]'),
       ('dtype', {'head/bias': np.zeros(3, 'float64')}, r'float64\[3\]'),
+      ('boolean', {'head/bias': np.zeros(3, 'bool')},
+       r"'head/bias' is bool\[3\], expected one of"),
+      ('byte', {'head/bias': np.zeros(3, 'uint8')}, r'uint8\[3\], expected'),
+      ('empty', {'head/bias': np.zeros(0, 'float32')},
+       r"'head/bias' is float32\[0\], .* that is not empty"),
       ('nan', {'head/bias': np.float32([1, np.nan, 0])},
        "'head/bias' holds infinities or what is not"),
       ('infinity', {'statistics/mean/input': np.full(8, -np.inf, 'float32')},
@@ -496,8 +473,8 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
                          change(data, **{key: name}))
 
   @parameterized.named_parameters(
-      ('of_bytes', mutate, False, 1000, 0),
-      ('of_bytes_signed', mutate, True, 1000, 20),
+      ('of_bytes', damage.mutate, False, 1000, 0),
+      ('of_bytes_signed', damage.mutate, True, 1000, 20),
       ('of_descriptions', mutate_description, True, 300, 5))
   def test_random_mutations(self, mutation, is_signed, count, least_loaded):
     rng = np.random.default_rng(0)

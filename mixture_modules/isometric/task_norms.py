@@ -128,15 +128,15 @@ class Norms:
   Args:
     model: `IsometricModel`.
     task: `Task` of the model.
-    templates: List of L rows {slot: mixed parameter}, `bank.resolve`'s.
+    rows: List of L `template_bank.ResolvedRow`s.
     training: Whether to use and collect the batch's statistics.
   """
 
-  def __init__(self, model, task, templates, training):
+  def __init__(self, model, task, rows, training):
     self._config = model.config
     self._task = task
     self._training = bool(training)
-    self._affine = {site: _find_affine(model, task, templates, site)
+    self._affine = {site: _find_affine(model, task, rows, site)
                     for site in SITES}
     self._moving = {site: self._find_statistics(site)
                     for site in SITES}
@@ -189,22 +189,22 @@ def affine_values(model, task, sites):
   Returns:
     {site: (gamma, beta)}, tensors of the shapes that `shapes` gives.
   """
-  templates = model.bank.resolve(task.signature)
+  rows = model.bank.resolve(task.signature)
   values = {}
   for site in sites:
-    rows = _find_affine(model, task, templates, site)
-    values[site] = (rows[0] if site in ADAPTER_SITES else
-                    tuple(ops.stack(kind) for kind in zip(*rows)))
+    pairs = _find_affine(model, task, rows, site)
+    values[site] = (pairs[0] if site in ADAPTER_SITES else
+                    tuple(ops.stack(kind) for kind in zip(*pairs)))
   return values
 
 
-def _find_affine(model, task, templates, site):
+def _find_affine(model, task, rows, site):
   """List of (gamma, beta), one for each layer; adapters have one."""
   for owner in (task.affine, model.affine):
     if owner is not None and site in owner:
       return list(zip(_rows(site, owner.gamma[site]),
                       _rows(site, owner.beta[site])))
-  return [(m[f'{site}/gamma'], m[f'{site}/beta']) for m in templates]
+  return [(row[f'{site}/gamma'], row[f'{site}/beta']) for row in rows]
 
 
 def _rows(site, variable):

@@ -39,10 +39,10 @@ class AdaptationConfigTest(parameterized.TestCase, tf.test.TestCase):
       ({'source_batch_size': 0}, 'source_batch_size must be positive'),
       ({'label_smoothing': 0.5}, r'label_smoothing must be in \[0, 0.5\)'),
       ({'collapse_classes': 1.0}, r'collapse_classes must be in \[0, 1\)'),
-      ({'moment_weight': float('nan')}, 'moment_weight must be finite'),
-      ({'pretraining_steps': -1}, 'pretraining_steps must be finite'),
+      ({'moment_weight': float('nan')}, 'moment_weight to be finite'),
+      ({'pretraining_steps': -1}, 'pretraining_steps to be finite'),
       ({'method': 'im', 'pretraining_steps': 5}, 'nothing to be pretrained'),
-      ({'network_learning_rate': float('nan')}, 'must be positive and finite'))
+      ({'network_learning_rate': float('nan')}, 'to be positive and finite'))
   def test_refuses(self, options, message):
     with self.assertRaisesRegex(ValueError, message):
       make(**options)

@@ -1,19 +1,18 @@
-"""Embeddings before and after an adaptation: features.npz (sections 4.4, D).
+"""Embeddings before and after an adaptation (sections 4.4, D).
 
 What a picture of them needs, and no more: some images of the target and as
 many of each source, with the classes that are predicted. Labels are not read.
 """
 
 import dataclasses
-import io
-import zipfile
-import zlib
 
 import numpy as np
 
 from mixture_modules import files
+from mixture_modules import tensor_files
 
-FILE = 'features.npz'
+FILE = 'features.safetensors'
+_FORMAT = 'mixture-modules features 1'
 _SPLIT = 'test'
 _MOST = 250  # images of each data set
 _ARRAYS = ('classes', 'embeddings')
@@ -73,7 +72,7 @@ def write_end(workdir, evaluation, config):
     config: `AdaptationConfig`.
 
   Returns:
-    `Features`, or None: the run began before there was such a file.
+    `Features`, or None where there is no such file.
   """
   features = read(workdir)
   if features and config.method != 'source_only':
@@ -90,23 +89,22 @@ def _of_target(evaluation, config):
 
 def write(workdir, features):
   """Writes `Features` into the directory of a run, a path."""
-  arrays = {'target': features.target, 'split': features.split,
-            'class_names': np.array(features.class_names, str),
-            'sources': np.array(list(features.sources), str)}
+  arrays, limit = {}, np.finfo('float16').max
   parts = {'before': features.before, 'after': features.after, **{
       f'source{number}': part
       for number, part in enumerate(features.sources.values())}}
-  limit = np.finfo('float16').max
   for name, part in parts.items():
     if part is not None:
       classes, embeddings = part
-      arrays[f'{name}_classes'] = np.asarray(classes, 'int32')
+      arrays[f'{name}/classes'] = np.asarray(classes, 'int32')
       # Half precision is plenty for a picture.
-      arrays[f'{name}_embeddings'] = np.clip(
+      arrays[f'{name}/embeddings'] = np.clip(
           embeddings, -limit, limit).astype('float16')
-  file = io.BytesIO()
-  np.savez_compressed(file, **arrays)
-  files.write(workdir / FILE, file.getvalue())
+  names = {'target': features.target, 'split': features.split,
+           'class_names': features.class_names,
+           'sources': list(features.sources)}
+  files.write(workdir / FILE, tensor_files.encode(arrays, {
+      'format': _FORMAT, 'names': tensor_files.format_json(names)}))
 
 
 def read(workdir):
@@ -116,8 +114,7 @@ def read(workdir):
     workdir: Directory of the run, as a path.
 
   Returns:
-    `Features`, embeddings in float32; None where there is no such file, as of
-    runs before there was one.
+    `Features`, embeddings in float32; None where there is no such file.
 
   Raises:
     ValueError: If the file is damaged.
@@ -125,23 +122,23 @@ def read(workdir):
   path = workdir / FILE
   if not path.exists():
     return None
-  try:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-      def part(name):
-        classes, embeddings = (found[f'{name}_{kind}'] for kind in _ARRAYS)
-        if embeddings.ndim != 2 or classes.shape != embeddings.shape[:1]:
-          raise ValueError(f'{name} has shapes that do not fit')
-        return classes, embeddings.astype('float32')
+  with tensor_files.explain(
+      'the features of an adaptation', f'{path}, a damaged file',
+      lambda: 'Restore it, or move it away.'):
+    arrays, metadata = tensor_files.read(path, _FORMAT)
 
+    def part(name):
+      classes, embeddings = (arrays[f'{name}/{kind}'] for kind in _ARRAYS)
+      if embeddings.ndim != 2 or classes.shape != embeddings.shape[:1]:
+        raise ValueError(f'{name} has shapes that do not fit')
+      return classes, embeddings.astype('float32')
+
+    try:
+      names = tensor_files.parse_json(metadata['names'])
       return Features(
-          str(found['target']), str(found['split']),
-          tuple(found['class_names'].tolist()),
+          names['target'], names['split'], tuple(names['class_names']),
           {name: part(f'source{number}')
-           for number, name in enumerate(found['sources'].tolist())},
-          part('before'),
-          part('after') if 'after_classes' in found else None)
-  except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile,
-          zlib.error) as error:
-    raise ValueError(
-        f'Expected the features of an adaptation in {path}, received a '
-        f'damaged file ({error}): restore it, or move it away.') from error
+           for number, name in enumerate(names['sources'])},
+          part('before'), part('after') if 'after/classes' in arrays else None)
+    except (KeyError, TypeError) as error:
+      raise ValueError(f'it lacks a part ({error!r})') from error

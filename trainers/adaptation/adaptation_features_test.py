@@ -1,4 +1,4 @@
-"""Tests of features.npz."""
+"""Tests of the file of features."""
 
 import pathlib
 import tempfile
@@ -7,6 +7,8 @@ from unittest import mock
 from absl.testing import absltest
 import numpy as np
 
+from mixture_modules import tensor_files
+from mixture_modules.testing import damage
 from trainers.adaptation import adaptation_config
 from trainers.adaptation import adaptation_features
 
@@ -101,14 +103,39 @@ class AdaptationFeaturesTest(absltest.TestCase):
         self.workdir, self.evaluation, self.config(), None)
     path = self.workdir / adaptation_features.FILE
     whole = path.read_bytes()
-    np.savez(path, target='usps')
-    damaged = [path.read_bytes(), b'', b'text', whole[:-40]]
-    middle = bytearray(whole)
-    middle[len(whole) // 2] ^= 255
-    damaged.append(bytes(middle))
+    np.savez(self.workdir / 'other.npz', target='usps')
+    damaged = [(self.workdir / 'other.npz').read_bytes(), b'', b'text',
+               whole[:-40]]
+    rng = np.random.default_rng(0)
+    damaged += [damage.mutate(whole, rng) for _ in range(300)]
     for data in damaged:
       path.write_bytes(data)
-      with self.assertRaisesRegex(ValueError, 'a damaged file'):
+      with self.assertRaisesRegex(
+          ValueError, f'{path}, a damaged file: .* move it away'):
+        adaptation_features.read(self.workdir)
+
+  def test_forged_file(self):
+    adaptation_features.write_start(
+        self.workdir, self.evaluation, self.config(), None)
+    path = self.workdir / adaptation_features.FILE
+    whole, rng, loaded = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+      path.write_bytes(tensor_files.sign(damage.mutate(whole, rng)))
+      try:
+        adaptation_features.read(self.workdir)
+        loaded += 1
+      except ValueError as error:
+        self.assertRegex(
+            str(error), f'{path}, a damaged file: .* move it away')
+    self.assertBetween(loaded, 1, 200)
+    arrays, metadata = tensor_files.decode(whole)
+    for change, names, message in (
+        ({'before/classes': np.zeros(2, 'int32')}, None, 'do not fit'),
+        ({}, '[]', 'lacks a part'), ({}, '{}', "lacks a part .*'target'")):
+      path.write_bytes(tensor_files.encode(
+          {**arrays, **change}, {**metadata, 'names': names or
+                                 metadata['names']}))
+      with self.assertRaisesRegex(ValueError, message):
         adaptation_features.read(self.workdir)
 
 

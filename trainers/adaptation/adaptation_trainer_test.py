@@ -13,6 +13,7 @@ from trainers import loop
 from trainers.adaptation import adaptation_trainer
 from trainers.adaptation import m3sda
 from trainers.runs import checkpoints
+from trainers.runs import run_options
 from trainers.testing import toy_adaptation
 
 _SOURCES, _TARGET = toy_adaptation.SOURCES, toy_adaptation.TARGET
@@ -146,8 +147,8 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     for key, array in one.items():
       self.assertEqual(array.tobytes(), other[key].tobytes(), key)
     # Only the accuracy, of which nobody but the records knows, is another.
-    self.assertNotEqual(right['loss'], wrong['loss'])
-    self.assertEqual(right['information'], wrong['information'])
+    self.assertNotEqual(right.loss, wrong.loss)
+    self.assertEqual(right.label_free, wrong.label_free)
 
   def test_the_upper_bound_learns_from_labels(self):
     ends = []
@@ -236,10 +237,12 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     with (tempfile.TemporaryDirectory() as workdir,
           mock.patch.object(trainer._evaluation, 'scores', scores),
           self.assertLogs(level='WARNING') as logs):
-      loop.run(trainer, workdir, loop.Cadence(log=5, checkpoint=10))
+      loop.run(trainer, workdir, run_options.RunOptions(
+          log_every=5, eval_every=0, checkpoint_every=10))
       end = checkpoints.snapshot(trainer.state())
       at_start('im')
-      loop.run(trainer, workdir, loop.Cadence(), resume=True)
+      loop.run(trainer, workdir, run_options.RunOptions(eval_every=0),
+               resume=True)
       step, *_ = checkpoints.Checkpoints(f'{workdir}/checkpoints').load()
     self.assertEqual(step, 4)  # of six
     self.assertRegex(logs.output[0], 'fall on 1.2 classes, on 4.0 at the '
@@ -264,7 +267,8 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
     before = trainer.evaluate('train')[_TARGET]
     run_steps(trainer, 0, _STEPS - 1)
     after = trainer.evaluate('train')[_TARGET]
-    self.assertGreater(after['information'], before['information'])
+    self.assertGreater(
+        after.label_free['information'], before.label_free['information'])
 
   def test_m3sda_predicts_by_the_mean_of_both_heads(self):
     trainer = at_start('m3sda')
@@ -279,8 +283,8 @@ class AdaptationTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllClose(
           predict(embedding), np.mean(softmaxes, 0), atol=1e-6)
     found = trainer.evaluate('test')[_TARGET]
-    self.assertEqual(found['examples'], found['own_head']['examples'])
-    self.assertNotEqual(found['loss'], found['own_head']['loss'])
+    self.assertEqual(found.examples, found.own_head.examples)
+    self.assertNotEqual(found.loss, found.own_head.loss)
 
   def test_m3sda_first_head_begins_as_the_sources(self):
     trainer = at_start('m3sda')

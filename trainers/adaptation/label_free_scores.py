@@ -7,10 +7,11 @@ our choice.
 
 import numpy as np
 
+from mixture_modules import regularizers
+
 # Whether the higher value is the better one.
 SCORES = {'entropy': False, 'information': True, 'density': True,
           'domain_accuracy': False}
-_TINY = 1e-12
 _MOST = 2000  # examples that are compared with one another
 
 
@@ -109,8 +110,8 @@ def domain_accuracy(source, target, ridge=0.1):
 
 
 def _entropies(p):
-  """Entropies of distributions `[..., n]`."""
-  return -np.sum(p * np.log(np.maximum(p, _TINY)), axis=-1)
+  """Entropies of distributions `[..., n]`, float64."""
+  return regularizers.entropies(p, arrays=np)
 
 
 def _fit(domains, ridge):

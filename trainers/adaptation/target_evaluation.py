@@ -4,11 +4,14 @@ The one place beside `target_supervision` where labels of a target are read.
 No update does; label-free scores stand beside each accuracy.
 """
 
+import dataclasses
+
 import numpy as np
 
 from trainers import evaluation
 from trainers.adaptation import target_scores
 from trainers.data import unlabelled
+from trainers.runs import results
 
 
 class TargetEvaluation:
@@ -40,7 +43,7 @@ class TargetEvaluation:
     """Changes how the target's probabilities come from its embedding."""
     self._observers[self._target] = target_scores.Observer(
         self.model, self._target, predict)
-    self._network = evaluation.Network(
+    self._network = evaluation.TaskEvaluator(
         self.model, {name: data for name, data in self._data.items()
                      if data.is_labelled}, self._batch_size,
         predict and {self._target: predict})
@@ -53,20 +56,19 @@ class TargetEvaluation:
       tasks: Names of tasks. Default: all whose data there is.
 
     Returns:
-      {task: {'top1', 'loss', 'examples'}}; of the target also its label-free
-      scores on that split's images, as of `target_scores.measure`, and, where
-      another head predicts, 'own_head': the same of its own. Of a target
-      without labels top-1 and loss are None.
+      {task: `results.TaskScore`}; the target's has label-free scores on that
+      split's images, as of `target_scores.measure`.
     """
     tasks = list(tasks or self._data)
     labelled = [name for name in tasks if name in self._network.data]
-    results = self._network.evaluate(split, labelled) if labelled else {}
+    scores = self._network.evaluate(split, labelled) if labelled else {}
     if self._target in tasks:
-      unknown = {'top1': None, 'loss': None, 'examples':
-                 self._data[self._target].num_examples(split)}
-      results[self._target] = {
-          **results.get(self._target, unknown), **self.scores(split)}
-    return results
+      unknown = results.TaskScore(
+          top1=None, loss=None,
+          examples=self._data[self._target].num_examples(split))
+      scores[self._target] = dataclasses.replace(
+          scores.get(self._target, unknown), label_free=self.scores(split))
+    return scores
 
   def mixtures(self):
     """{task of the model: mixture weights `[L, K]`} as arrays."""

@@ -28,8 +28,7 @@ class FeaturesTest(tf.test.TestCase):
     data = toy.make_data(['one', 'two', 'target'])
     single = data['one']
     pool = pipeline.TaskData(
-        [data[name].tasks[0] for name in ('one', 'two')], 8, name='pool')
-    pool._members = [data[name]._members[0] for name in ('one', 'two')]
+        [*data['one'].parts, *data['two'].parts], name='pool')
     data = {'pool': pool, 'target': data['target']}
     model = isometric_model.IsometricModel(
         toy.make_config().model, dict.fromkeys(data, toy.CLASSES), seed=0)

@@ -6,6 +6,8 @@ adapter) and its moving statistics are trained, of a source nothing is.
 
 import tensorflow as tf
 
+from mixture_modules import checks
+from mixture_modules import regularizers
 from mixture_modules.isometric import detaching
 from mixture_modules.isometric import tune_scopes
 
@@ -42,9 +44,7 @@ class TargetNetwork:
   def __init__(self, model, target, domains, tune=('mixture',),
                statistics='moved', features_only=False):
     check_tune(tune)
-    if statistics not in STATISTICS:
-      raise ValueError(f'statistics must be one of {STATISTICS}, received '
-                       f'{statistics!r}.')
+    checks.one_of('statistics', statistics, STATISTICS)
     self.model = model
     self.target = target
     self._domains = dict(domains)
@@ -146,8 +146,6 @@ def batch_scores(target, probabilities):
 
 def entropies(probabilities):
   """(E[H[p]], H[E[p]] - E[H[p]]) of `[b, classes]`, in nats."""
-  def entropy(p):
-    return -tf.reduce_sum(p * tf.math.log(tf.maximum(p, 1e-12)), axis=-1)
-  mean_entropy = tf.reduce_mean(entropy(probabilities))
-  return (mean_entropy,
-          entropy(tf.reduce_mean(probabilities, axis=0)) - mean_entropy)
+  mean_entropy = tf.reduce_mean(regularizers.entropies(probabilities))
+  of_mean = regularizers.entropies(tf.reduce_mean(probabilities, axis=0))
+  return mean_entropy, of_mean - mean_entropy

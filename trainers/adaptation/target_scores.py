@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from trainers import evaluation
 from trainers.adaptation import label_free_scores
 
 MOST_IMAGES = 2000  # of each domain that are looked at
@@ -19,27 +20,15 @@ class Observer:
   """
 
   def __init__(self, model, task, predict=None):
-    self._model = model
-    self._task = task
-    self._predict = predict
-    self._traced = {}
+    def step(images):
+      _, embedding = model.encode(images, task=task, training=False)
+      if predict is None:
+        probabilities = tf.nn.softmax(model.task(task).head(embedding))
+      else:
+        probabilities = predict(embedding)
+      return probabilities, tf.cast(embedding, tf.float32)
 
-  def _step(self):
-    # What was traced before a part was detached is stale.
-    key = tuple(map(id, self._model.variables))
-    if key not in self._traced:
-      head = self._model.task(self._task).head
-      predict = self._predict or (lambda x: tf.nn.softmax(head(x)))
-
-      @tf.function(autograph=False, jit_compile=False)
-      def step(images):
-        _, embedding = self._model.encode(
-            images, task=self._task, training=False)
-        return predict(embedding), tf.cast(embedding, tf.float32)
-
-      self._traced[key] = step.get_concrete_function(
-          tf.TensorSpec([None, None, None, 3], tf.float32))
-    return self._traced[key]
+    self._traced = evaluation.Traced(model, step, evaluation.IMAGES)
 
   def observe(self, images, split, batch_size, most=MOST_IMAGES, places=None):
     """(probabilities `[n, classes]`, embeddings `[n, c2]`) as arrays.
@@ -54,7 +43,7 @@ class Observer:
     """
     if places is None:
       places = evenly(images.num_examples(split), most)
-    step = self._step()
+    step = self._traced.current()
     found = [step(batch) for batch in images.eval_batches(
         split, batch_size, places=places)]
     return tuple(np.concatenate(parts) for parts in zip(*found))

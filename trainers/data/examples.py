@@ -13,6 +13,7 @@ from trainers.data import reading
 from trainers.data import tfrecords
 from trainers.data import views
 from trainers.data.datasets import builders
+from trainers.data.datasets import class_lists
 
 _CHUNK = 256  # images handled at once while reading
 
@@ -83,6 +84,27 @@ def _shift(task, images, draws):
     return images
   return augmentation.shift(
       images, draws, flip=task.augmentation == 'shift_flip')
+
+
+class StoredExamples:
+  """Where examples come from: prepared data sets and folders of images.
+
+  Another source has the same two methods, as `made_up.MadeUpExamples` has.
+
+  Args:
+    data_dir: TFDS's data directory. Default None: TFDS's own default.
+  """
+
+  def __init__(self, data_dir=None):
+    self._data_dir = data_dir
+
+  def open(self, task, split, image_size, limit_bytes):
+    """As `open_examples`."""
+    return open_examples(task, split, image_size, self._data_dir, limit_bytes)
+
+  def class_list(self, name):
+    """As `class_lists.read`."""
+    return class_lists.read(name, self._data_dir)
 
 
 def open_examples(task, split, image_size, data_dir, limit_bytes):

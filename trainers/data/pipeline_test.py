@@ -34,7 +34,7 @@ def _data(num_stored=23, channels=1, seed=None, task=None, **kwargs):
   task = task or _task(
       splits={'train': num_stored, 'test': num_stored},
       image_shape=(_SIZE, _SIZE, channels))
-  data = pipeline.TaskData(task, _SIZE, **kwargs)
+  data = pipeline.load_pool([task], _SIZE, **kwargs)
   with tfds.testing.mock_data(as_dataset_fn=lambda builder, **_: dataset):
     for split in pipeline.SPLITS:
       if split != 'validation' or kwargs.get('validation_fraction', 1):
@@ -51,13 +51,6 @@ def _take(dataset, count):
   """Returns images and labels of `count` batches, stacked."""
   batches = list(dataset.take(count).as_numpy_iterator())
   return [np.stack(part) for part in zip(*batches)]
-
-
-def _orders(size, epochs):
-  """Returns the permutations of the first epochs, [epochs, size]."""
-  places = pipeline._places(
-      size, tf.constant([1, 2], tf.int64), start=0, batch_size=size)
-  return np.stack(list(places.take(epochs).as_numpy_iterator()))
 
 
 class OrderTest(parameterized.TestCase, tf.test.TestCase):
@@ -84,23 +77,6 @@ class OrderTest(parameterized.TestCase, tf.test.TestCase):
               order(0, 'toy+blur')]
     self.assertLen(set(orders), 4)
     self.assertEqual(order(0, 'toy'), orders[0])
-
-  def test_small_permutations_are_uniform(self):
-    """Each example is equally likely at each place, over many epochs."""
-    epochs = 2_000
-    places = _orders(5, epochs)
-    share = (places[..., None] == np.arange(5)).mean(0)
-    self.assertAllClose(share, np.full([5, 5], 0.2), atol=0.04)
-    self.assertLen({tuple(p) for p in places}, 120)
-
-  def test_large_permutations_keep_no_neighbours_together(self):
-    size, epochs = 1_617, 40
-    places = _orders(size, epochs)
-    neighbours = (np.diff(places) == 1).mean() * size
-    self.assertBetween(neighbours, 0.5, 1.5)
-    fixed = (places == np.arange(size)).mean() * size
-    self.assertBetween(fixed, 0.5, 1.5)
-    self.assertLess(np.abs(np.corrcoef(places) - np.eye(epochs)).max(), 0.15)
 
   @parameterized.parameters(1, 4, 5, 17)
   def test_start_step_continues_the_same_batches(self, start_step):
@@ -264,7 +240,7 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
       ('fraction', {'validation_fraction': 1.}, r'< 1, received 1\.0'))
   def test_constructor_refuses(self, kwargs, message):
     with self.assertRaisesRegex(ValueError, message):
-      pipeline.TaskData(**{'tasks': _task(), 'image_size': 32, **kwargs})
+      pipeline.load_pool(**{'tasks': [_task()], 'image_size': 32, **kwargs})
 
   def test_description_tells_other_labels_sizes_and_classes(self):
     data = _data()
@@ -303,19 +279,6 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, 'batch_size >= 1, received 0'):
       _data().eval_batches('test', 0)
 
-  @parameterized.named_parameters(
-      ('batch_size', {'batch_size': 0}, 'batch_size >= 1, received 0'),
-      ('start_step', {'start_step': -1}, 'start_step >= 0, received -1'),
-      ('no_shard', {'num_shards': 0}, 'num_shards >= 1, received 0'),
-      ('shards', {'num_shards': 3}, 'multiple of the 3 replicas, received 8'),
-      ('pipelines', {'num_shards': 2, 'num_pipelines': 4},
-       'num_pipelines=4, received 2'),
-      ('id', {'pipeline_id': 1}, 'pipeline_id < 1, received 1'))
-  def test_training_refuses(self, kwargs, message):
-    data = _data()
-    with self.assertRaisesRegex(ValueError, message):
-      data.train_batches(**{'batch_size': 8, 'seed': 0, **kwargs})
-
 
 class PoolTest(parameterized.TestCase, tf.test.TestCase):
 
@@ -344,7 +307,7 @@ class PoolTest(parameterized.TestCase, tf.test.TestCase):
     return data
 
   def _pool(self, tasks=None):
-    return self._load(pipeline.TaskData(
+    return self._load(pipeline.load_pool(
         tasks or self.tasks, _SIZE, name='pool:grey|colour'))
 
   def test_is_one_task_with_all_examples(self):
@@ -396,8 +359,8 @@ class PoolTest(parameterized.TestCase, tf.test.TestCase):
     dataset = tf.data.Dataset.from_tensor_slices(
         {'image': images, 'label': np.arange(23)})
     task = _task(image_shape=(_SIZE, _SIZE, 3), augmentation='shift_flip')
-    one, pool = (pipeline.TaskData(tasks, _SIZE) for tasks in (
-        task, [task, task]))
+    one, pool = (pipeline.load_pool(tasks, _SIZE) for tasks in (
+        [task], [task, task]))
     with tfds.testing.mock_data(as_dataset_fn=lambda *_, **__: dataset):
       places = tf.constant([3, 7, 0], tf.int64)
       draws = tf.random.stateless_uniform([3, 5], [1, 2])
@@ -418,7 +381,7 @@ class PoolTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_refuses_tasks_with_other_classes(self):
     with self.assertRaisesRegex(ValueError, 'grey with 23 and other with 10'):
-      pipeline.TaskData([self.tasks[0], _task(
+      pipeline.load_pool([self.tasks[0], _task(
           name='other', num_classes=10)], _SIZE)
 
 

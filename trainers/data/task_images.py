@@ -5,8 +5,6 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.data import class_balance
-from trainers.data import examples
-from trainers.data.datasets import class_lists
 
 SPLITS = ('train', 'validation', 'test')
 TEST_FRACTION = 0.2  # held out where a data set has no test split
@@ -25,7 +23,7 @@ class TaskImages:
   Args:
     task: `ImageTask`.
     image_size: Side S of the square images, in pixels.
-    data_dir: TFDS's data directory, or None for TFDS's default.
+    source: Where the examples come from, such as `examples.StoredExamples`.
     validation_fraction: Share of the training examples held out where the data
       set has no validation split.
     limit_bytes: Most bytes that the images of a stored split may take in
@@ -37,11 +35,11 @@ class TaskImages:
   Source: sections 4.2 to 4.4 and A.2; validation is our choice.
   """
 
-  def __init__(self, task, image_size, data_dir, validation_fraction,
+  def __init__(self, task, image_size, source, validation_fraction,
                limit_bytes, examples_per_class=None, examples_seed=0):
     self.task = task
-    self._image_size = image_size
-    self._data_dir = data_dir
+    self.image_size = image_size
+    self._source = source
     self._validation_fraction = validation_fraction
     self._limit_bytes = limit_bytes
     self._examples_per_class = examples_per_class
@@ -94,8 +92,8 @@ class TaskImages:
         'test': task.test_split or task.train_split,
     }[split]
     if stored not in self._opened:
-      self._opened[stored] = examples.open_examples(
-          task, stored, self._image_size, self._data_dir, self._limit_bytes)
+      self._opened[stored] = self._source.open(
+          task, stored, self.image_size, self._limit_bytes)
     opened = self._opened[stored]
     rows, labels = self._listed(opened.labels)
     if task.test_split is None and stored == task.train_split:
@@ -136,7 +134,7 @@ class TaskImages:
     """Returns the rows that the class list keeps, and every row's label."""
     if self.task.class_list is None:
       return np.arange(len(stored)), stored
-    kept = class_lists.read(self.task.class_list, self._data_dir)
+    kept = self._source.class_list(self.task.class_list)
     numbers = np.full(1 + max(*kept, stored.max()), -1, np.int32)
     numbers[list(kept)] = np.arange(len(kept))
     labels = numbers[stored]

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from trainers.data import examples
 from trainers.data import task_images
 from trainers.data.datasets import class_lists
 from trainers.testing import made_photos
@@ -24,7 +25,8 @@ class TaskImagesTest(parameterized.TestCase, tf.test.TestCase):
 
   def _images(self, fraction=0.1, **changes):
     return task_images.TaskImages(
-        made_photos.make_task(**changes), _SIZE, self.data_dir, fraction, 0)
+        made_photos.make_task(**changes), _SIZE,
+        examples.StoredExamples(self.data_dir), fraction, 0)
 
   def _all(self, images, split):
     """All images of a split, as bytes, which tell them apart."""
@@ -67,7 +69,7 @@ class TaskImagesTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_unlabelled_examples_are_refused(self):
     with (mock.patch.object(
-        task_images.examples.tfrecords.Records, 'labels',
+        examples.tfrecords.Records, 'labels',
         property(lambda self: np.full([23], -1))),
           self.assertRaisesRegex(ValueError, 'the sign of a missing label')):
       self._images().labels('train')

@@ -1,6 +1,7 @@
 """Tests that the view of a task without labels has none."""
 
 import pathlib
+import tempfile
 from unittest import mock
 
 import numpy as np
@@ -8,7 +9,7 @@ import PIL.Image
 import tensorflow as tf
 
 from trainers.data import catalog
-from trainers.data import mocking
+from trainers.data import made_up
 from trainers.data import pipeline
 from trainers.data import unlabelled
 
@@ -17,8 +18,8 @@ class UnlabelledImagesTest(tf.test.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.data = pipeline.TaskData(catalog.get_task('usps'), 8)
-    self.enterContext(mocking.mock_data(23))
+    self.data = pipeline.load_pool(
+        [catalog.get_task('usps')], 8, made_up.MadeUpExamples(23))
     self.view = unlabelled.UnlabelledImages(self.data)
 
   def test_batches_are_the_images_alone(self):
@@ -50,7 +51,8 @@ class FolderTest(tf.test.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.root = pathlib.Path(self.create_tempdir().full_path)
+    self.root = pathlib.Path(
+        self.enterContext(tempfile.TemporaryDirectory()))
     for number in range(20):
       PIL.Image.new('L', (8, 8), 10 * number).save(
           self.root / f'{number:02}.png')

@@ -1,25 +1,23 @@
 """Checkpoints: flat maps of arrays, written whole or not at all (our choice).
 
-A file is an uncompressed `.npz` with an entry `checkpoint.json` (step,
-metadata, dtypes that NumPy's format lacks). Its zip comment, which ends the
-file, is the SHA-256 of all bytes before: no damage goes unnoticed.
+`tensor_files` has the format. Its metadata holds the step and, as JSON, what
+the run says besides.
 """
 
-import hashlib
-import io
 import json
 import pathlib
 import re
-import zipfile
 
 import numpy as np
 import tensorflow as tf
 
 from mixture_modules import files
+from mixture_modules import tensor_files
+from trainers.runs import records
 
 _FORMAT = 'mixture-modules checkpoint 1'
-_HEADER = 'checkpoint.json'
-_DIGEST_LENGTH = 64  # hexadecimal digits
+_SUFFIX = '.safetensors'
+_MAX_BYTES = 2 ** 36
 _SHOWN = 3  # keys named in an error
 
 
@@ -56,15 +54,16 @@ class Checkpoints:
       step: Number of steps done; not below that of the last checkpoint. An
         equal one replaces it.
       arrays: Dictionary of arrays, e.g. a `snapshot`.
-      metadata: Dictionary that JSON can hold. Tuples come back as lists.
+      metadata: Dictionary of finite numbers, text, lists and dictionaries.
+        Tuples come back as lists.
       best: Whether to keep a copy until a better one is saved.
 
     Returns:
       The path of the file.
 
     Raises:
-      ValueError: If the step is below the last, an array holds objects, or
-        JSON cannot hold the metadata. Nothing is written then.
+      ValueError: If the step is below the last, an array is not of numbers,
+        or JSON cannot hold the metadata. Nothing is written then.
     """
     latest = self.latest()
     if latest is not None and step < _step(latest):
@@ -73,16 +72,18 @@ class Checkpoints:
           f' received {step}. Move the later checkpoint away, or save to'
           ' another directory.'
       )
-    data = _encode(int(step), arrays, metadata or {})
+    data = tensor_files.encode(arrays, {
+        'format': _FORMAT, 'step': str(step),
+        'metadata': tensor_files.format_json(metadata or {})}, _MAX_BYTES)
     self.directory.mkdir(parents=True, exist_ok=True)
-    for leftover in self.directory.glob('.*.npz.tmp'):
+    for leftover in self.directory.glob(f'.*{_SUFFIX}.tmp'):
       leftover.unlink(missing_ok=True)
-    path = self.directory / f'checkpoint-{step:08d}.npz'
+    path = self.directory / f'checkpoint-{step:08d}{_SUFFIX}'
     files.write(path, data)
     for old in self._paths('checkpoint')[: -self.keep]:
       old.unlink()
     if best:
-      new_best = self.directory / f'best-{step:08d}.npz'
+      new_best = self.directory / f'best-{step:08d}{_SUFFIX}'
       files.write(new_best, data)
       for old in self._paths('best'):
         if old != new_best:
@@ -117,17 +118,14 @@ class Checkpoints:
           f' none. There is: {self._names()}. Name one of these, or start a'
           ' new run.'
       )
-    data = path.read_bytes()
-    if not _is_intact(data):
-      raise ValueError(
-          'Expected a checkpoint that this package has written; received'
-          f' {path}, which is damaged or foreign. {self._remedy(path)}'
-      )
-    return _decode(path, data)
+    with tensor_files.explain(
+        'a checkpoint that this package has written',
+        f'{path}, which is damaged or foreign', lambda: self._remedy(path)):
+      return _read(path)
 
   def _paths(self, kind):
-    pattern = re.compile(kind + r'-(\d{8,})\.npz')
-    paths = self.directory.glob(f'{kind}-*.npz')
+    pattern = re.compile(rf'{kind}-\d{{8,}}{re.escape(_SUFFIX)}')
+    paths = self.directory.glob(f'{kind}-*{_SUFFIX}')
     return sorted((p for p in paths if pattern.fullmatch(p.name)), key=_step)
 
   def _names(self):
@@ -136,7 +134,7 @@ class Checkpoints:
 
   def _remedy(self, damaged):
     for path in self._paths('checkpoint')[::-1] + self._paths('best'):
-      if path != damaged and _is_intact(path.read_bytes()):
+      if path != damaged and _is_whole(path):
         return f'Move it away to go on from {path}, which is whole.'
     return 'No other is left here: move it away and start a new run.'
 
@@ -235,78 +233,91 @@ def _step(path):
   return int(path.stem.split('-')[1])
 
 
-def _encode(step, arrays, metadata):
-  """Returns the bytes of a file."""
-  arrays = {key: np.asarray(array) for key, array in arrays.items()}
-  for key, array in arrays.items():
-    if array.dtype.hasobject:
-      raise ValueError(
-          f'Expected arrays of numbers; received objects for {key!r}. Put what'
-          ' is not a number into the metadata.'
-      )
-  header = {
-      'format': _FORMAT,
-      'step': step,
-      'metadata': metadata,
-      # bfloat16 and its like, which are written as unsigned integers.
-      'dtypes': {
-          key: array.dtype.name
-          for key, array in arrays.items()
-          if _writable(array) is not array
-      },
-  }
+def _read(path):
+  """Step, arrays and metadata of a file."""
+  arrays, metadata = tensor_files.read(path, _FORMAT, _MAX_BYTES)
+  values = tensor_files.parse_json(metadata.get('metadata', ''))
+  if not isinstance(values, dict):
+    raise ValueError('its metadata is no dictionary')
+  return int(metadata.get('step', '')), arrays, values
+
+
+def _is_whole(path):
   try:
-    header = json.dumps(header)
-  except TypeError as error:
+    _read(path)
+  except ValueError:
+    return False
+  return True
+
+
+class NonFiniteLossError(ValueError):
+  """The loss, or a weight, became infinite or not a number."""
+
+
+def of_run(workdir):
+  """The `Checkpoints` of the run in a work directory."""
+  return Checkpoints(pathlib.Path(workdir) / records.CHECKPOINTS)
+
+
+def check_same_run(path, metadata, config):
+  """Checks that a checkpoint is that of a run, not one of equal shapes.
+
+  Args:
+    path: The checkpoint, for the message.
+    metadata: Its metadata.
+    config: The run's configuration, as JSON.
+
+  Raises:
+    ValueError: If it was written with another configuration.
+  """
+  # As JSON has it: tuples become lists.
+  if ('seconds' not in metadata
+      or metadata.get('config') != json.loads(json.dumps(config))):
     raise ValueError(
-        'Expected metadata of numbers, strings, lists and dictionaries;'
-        f' received {metadata!r} ({error}). Convert it before.'
-    ) from error
-  buffer = io.BytesIO()
-  with zipfile.ZipFile(buffer, 'w') as archive:
-    archive.writestr(_HEADER, header)
-    for key, array in arrays.items():
-      with archive.open(key + '.npy', 'w', force_zip64=True) as file:
-        np.lib.format.write_array(file, _writable(array), allow_pickle=False)
-    archive.comment = b'0' * _DIGEST_LENGTH
-  content = buffer.getvalue()[:-_DIGEST_LENGTH]
-  return content + _digest(content)
+        f'Expected a checkpoint of this run, received {path}, which was '
+        'written with another configuration: move it away, or choose another '
+        'work directory.')
 
 
-def _writable(array):
-  """Returns an array of one of NumPy's own dtypes, with the same bits."""
-  if array.dtype.isbuiltin == 2:  # registered by another package
-    return array.view(f'u{array.dtype.itemsize}')
-  return array
+def save(store, step, state, metadata, writes=True, explain=None):
+  """Writes a checkpoint, unless the model is broken.
+
+  Args:
+    store: `Checkpoints`.
+    step: Number of steps done.
+    state: {key: variable}.
+    metadata: For JSON: 'seconds', 'config' as in run.json, and 'model'.
+    writes: False for workers that only check.
+    explain: Function from names of broken variables to the error's message.
+
+  Returns:
+    The path of the checkpoint, or None.
+
+  Raises:
+    NonFiniteLossError: If a variable holds infinities or what is not a number;
+      nothing is written then.
+  """
+  arrays = snapshot(state)
+  bad = [key for key, array in arrays.items()
+         if not np.isfinite(array.astype('float64')).all()]
+  if bad:
+    raise NonFiniteLossError((explain or _explain)(bad))
+  return store.save(step, arrays, metadata) if writes else None
 
 
-def _digest(content):
-  return hashlib.sha256(content).hexdigest().encode()
+def _explain(names):
+  return (f'Expected finite weights, received others in {", ".join(names[:4])}:'
+          ' nothing is written. Look for bad values in the data, or begin from '
+          'another model.')
 
 
-def _is_intact(data):
-  content = memoryview(data)[:-_DIGEST_LENGTH]
-  return _digest(content) == data[-_DIGEST_LENGTH:]
+def save_start(trainer, workdir, config):
+  """Writes a checkpoint before step 1, of a run whose start is costly.
 
-
-def _decode(path, data):
-  """Returns step, arrays and metadata of the bytes of an intact file."""
-  with zipfile.ZipFile(io.BytesIO(data)) as archive:
-    header = json.loads(archive.read(_HEADER))
-    if header['format'] != _FORMAT:
-      raise ValueError(
-          f'Expected the format {_FORMAT!r}; received {header["format"]!r} in'
-          f' {path}. Read it with the version of the package that wrote it.'
-      )
-    arrays = {}
-    for name in archive.namelist():
-      if name == _HEADER:
-        continue
-      key = name.removesuffix('.npy')
-      with archive.open(name) as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-      if key in header['dtypes']:
-        dtype = tf.as_dtype(header['dtypes'][key])
-        array = array.view(dtype.as_numpy_dtype)
-      arrays[key] = array
-  return header['step'], arrays, header['metadata']
+  Args:
+    trainer: `loop.Trainer`.
+    workdir: Directory of the run.
+    config: 'config' of its run.json.
+  """
+  save(of_run(workdir), 0, trainer.state(),
+       {'seconds': 0.0, 'config': config, **trainer.metadata()})

@@ -12,8 +12,11 @@ from unittest import mock
 from absl.testing import parameterized
 import keras
 import numpy as np
+import safetensors
 import tensorflow as tf
 
+from mixture_modules import tensor_files
+from mixture_modules.testing import damage
 from trainers.runs import checkpoints
 
 # Saves ever new steps in child processes until they are killed. All arrays of
@@ -21,7 +24,7 @@ from trainers.runs import checkpoints
 _SAVE_UNTIL_KILLED = """
 import os, sys
 import numpy as np
-from trainers import checkpoints
+from trainers.runs import checkpoints
 print('ready', flush=True)
 for line in sys.stdin:
   child = os.fork()
@@ -73,14 +76,19 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
   def test_round_trip(self):
     metadata = {'epoch': 2, 'best': 0.97, 'tasks': ['mnist', 'svhn']}
     path = self.store.save(7, arrays_of(7), metadata)
-    self.assertEqual(path.name, 'checkpoint-00000007.npz')
+    self.assertEqual(path.name, 'checkpoint-00000007.safetensors')
     for received in (self.store.load(), self.store.load(str(path))):
       self.assertEqual(received[0], 7)
       self.assertSameArrays(received[1], arrays_of(7))
       self.assertEqual(received[2], metadata)
-    # The file is an ordinary one of NumPy's, too.
-    with np.load(path, allow_pickle=False) as plain:
-      self.assertAllEqual(plain['seed'], arrays_of(7)['seed'])
+    # Any reader of safetensors reads it, too.
+    with safetensors.safe_open(path, 'np') as plain:
+      self.assertAllEqual(plain.get_tensor('seed'), arrays_of(7)['seed'])
+      self.assertEqual(plain.metadata()['step'], '7')
+    data = path.read_bytes()
+    again = dict(reversed(arrays_of(7).items()))
+    self.assertEqual(
+        self.store.save(7, again, metadata).read_bytes(), data)
 
   def test_keeps_the_latest_and_the_best(self):
     for step in range(5):
@@ -88,12 +96,13 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(
         self.names(),
         [
-            'best-00000001.npz',
-            'checkpoint-00000003.npz',
-            'checkpoint-00000004.npz',
+            'best-00000001.safetensors',
+            'checkpoint-00000003.safetensors',
+            'checkpoint-00000004.safetensors',
         ],
     )
-    self.assertEqual(self.store.latest().name, 'checkpoint-00000004.npz')
+    self.assertEqual(
+        self.store.latest().name, 'checkpoint-00000004.safetensors')
     step, arrays, _ = self.store.load(self.store.best())
     self.assertEqual(step, 1)
     self.assertSameArrays(arrays, arrays_of(1))
@@ -117,12 +126,18 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
       self.store.load()
     self.store.save(3, {})
     with self.assertRaisesRegex(
-        ValueError, 'absent.npz; .* There is: checkpoint-00000003.npz'
+        ValueError,
+        'absent.safetensors; .* There is: checkpoint-00000003.safetensors',
     ):
-      self.store.load(self.directory / 'absent.npz')
+      self.store.load(self.directory / 'absent.safetensors')
 
   def test_leaves_other_files_alone(self):
-    others = ('checkpoint-best.npz', 'checkpoint-00000001.npz.txt', 'run.json')
+    others = (
+        'checkpoint-best.safetensors',
+        'checkpoint-00000001.safetensors.txt',
+        'checkpoint-00000009.npz',
+        'run.json',
+    )
     for name in others:
       (self.directory / name).write_text('mine')
     for step in range(4):
@@ -137,10 +152,12 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
     before = self.names()
     with self.assertRaisesRegex(ValueError, '3 or more.*received 2. Move'):
       self.store.save(2, arrays_of(2))
-    with self.assertRaisesRegex(ValueError, "received objects for 'x'"):
+    with self.assertRaisesRegex(ValueError, "received 'x' of object: convert"):
       self.store.save(4, {'x': np.array([{}])})
-    with self.assertRaisesRegex(ValueError, 'Expected metadata.*Convert it'):
+    with self.assertRaisesRegex(ValueError, 'Expected metadata.*convert it'):
       self.store.save(4, {}, {'x': np.zeros(2)})
+    with self.assertRaisesRegex(ValueError, 'Expected metadata of finite'):
+      self.store.save(4, {}, {'x': float('nan')})
     self.assertEqual(self.names(), before)
 
   def test_any_damage_is_one_error(self):
@@ -165,6 +182,38 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
         self.store.load()
     path.write_bytes(whole)
     self.assertSameArrays(self.store.load()[1], arrays_of(1))
+
+  def test_forged_files_load_or_are_one_error(self):
+    path = self.store.save(1, arrays_of(1), {'epoch': 2})
+    whole, rng, loaded = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+      path.write_bytes(tensor_files.sign(damage.mutate(whole, rng)))
+      try:
+        self.store.load()
+        loaded += 1
+      except ValueError as error:
+        self.assertRegex(str(error), f'{path}, which is damaged.*start a new')
+    self.assertBetween(loaded, 1, 200)
+
+  @parameterized.named_parameters(
+      ('list', {'metadata': '[]', 'step': '1'}, 'no dictionary'),
+      ('no_metadata', {'step': '1'}, 'not JSON'),
+      ('no_step', {'metadata': '{}'}, 'invalid literal for int'),
+      ('format', {}, 'its format is None'),
+  )
+  def test_other_metadata(self, metadata, message):
+    path = self.store.save(1, {})
+    if metadata:
+      metadata['format'] = tensor_files.decode(path.read_bytes())[1]['format']
+    path.write_bytes(tensor_files.encode({}, metadata))
+    with self.assertRaisesRegex(ValueError, f'{path}, which.*: .*{message}'):
+      self.store.load()
+
+  def test_large_descriptions(self):
+    metadata = {'names': [f'class {i}' for i in range(200_000)]}
+    self.assertGreater(len(str(metadata)), 2**20)
+    self.store.save(1, {}, metadata)
+    self.assertEqual(self.store.load()[2], metadata)
 
   @parameterized.named_parameters(
       ('empty', b''), ('text', b'not a checkpoint' * 9), ('zip', b'PK\5\6' * 9)
@@ -194,7 +243,7 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
     with mock.patch.object(checkpoints, '_FORMAT', 'mixture-modules 2'):
       self.store.save(1, arrays_of(1))
     with self.assertRaisesRegex(
-        ValueError, "checkpoint 1'; received 'mixture-modules 2'.*version"
+        ValueError, "'mixture-modules 2', expected .*checkpoint 1'.*version"
     ):
       self.store.load()
 
@@ -206,12 +255,12 @@ class CheckpointsTest(parameterized.TestCase, tf.test.TestCase):
         self.assertRaisesRegex(OSError, 'disk is full'),
     ):
       self.store.save(2, arrays_of(2))
-    self.assertEqual(self.names(), ['checkpoint-00000001.npz'])
+    self.assertEqual(self.names(), ['checkpoint-00000001.safetensors'])
     self.assertSameArrays(self.store.load()[1], arrays_of(1))
 
   def test_leftovers_are_ignored_and_removed(self):
     whole = self.store.save(1, arrays_of(1)).read_bytes()
-    leftover = self.directory / '.checkpoint-00000002.npz.tmp'
+    leftover = self.directory / '.checkpoint-00000002.safetensors.tmp'
     for length in range(0, len(whole), 97):
       leftover.write_bytes(whole[:length])
       self.assertEqual(self.store.load()[0], 1)

@@ -61,11 +61,10 @@ def describe(saved, former):
     former: run.json of the run that is resumed, or None.
 
   Returns:
-    'origin' is as of `SavedModel.origin`; nothing where a run is resumed that
-    does not say, being of an older version.
+    'origin' is as of `SavedModel.origin`.
   """
-  origin = former['config'].get('origin') if former else saved.origin()
-  return {'origin': origin} if origin else {}
+  return {'origin': former['config'].get('origin') if former
+          else saved.origin()}
 
 
 def check(saved, workdir, source, origin):
@@ -75,14 +74,14 @@ def check(saved, workdir, source, origin):
     saved: As from `begin`.
     workdir: Directory of the run.
     source: Work directory of the model to begin from.
-    origin: Which model that is to be; None if that is not known.
+    origin: Which model that is to be.
 
   Raises:
     ValueError: If it is another model.
   """
   if saved.workdir == workdir:
     return
-  if origin and origin != saved.origin():
+  if origin != saved.origin():
     raise ValueError(
         f'Expected {source} as it was when the run began ({origin}), received '
         f'another model ({saved.origin()}): bring it back, or begin a new run '

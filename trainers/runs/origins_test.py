@@ -47,7 +47,6 @@ class OriginsTest(tf.test.TestCase):
         self.directory / 'new', self.source, None, smoke=True)
     origin = origins.describe(saved, None)['origin']
     self.assertEqual(origin, saved.origin())
-    self.assertEqual(origins.describe(saved, self.former), {})
     known = {**self.former, 'config': {'origin': {'step': 9}}}
     self.assertEqual(
         origins.describe(saved, known), {'origin': {'step': 9}})
@@ -56,9 +55,8 @@ class OriginsTest(tf.test.TestCase):
     with self.assertRaisesRegex(
         ValueError, 'source as it was when the run began'):
       self.check(other, workdir, origin)
-    # A run that goes on needs it no more; older versions did not write it.
+    # A run that goes on needs it no more.
     self.assertEqual(self.check(other, self.other, origin), '')
-    self.assertIn('has no results.json', self.check(other, workdir, None))
 
   def test_warns_until_the_run_has_ended(self):
     saved = origins.load(self.source)

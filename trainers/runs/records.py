@@ -19,6 +19,7 @@ import tensorflow as tf
 from mixture_modules import files
 
 CHECKPOINTS = 'checkpoints'  # a directory
+_NEW = 'runs'  # where new work directories go
 RUN = 'run.json'
 METRICS = 'metrics.jsonl'
 SIGNATURES = 'signatures.jsonl'
@@ -40,6 +41,24 @@ def read_json(path):
                      ) from error
 
 
+def choose_workdir(workdir, is_needed=False):
+  """The work directory of a run, by default a new one, named by the time.
+
+  Args:
+    workdir: The directory, or None.
+    is_needed: Whether it must be named, as when a run is resumed.
+
+  Raises:
+    ValueError: If it is needed and not named.
+  """
+  if workdir:
+    return pathlib.Path(workdir)
+  if is_needed:
+    raise ValueError('Expected a workdir, which a run that is resumed and '
+                     'several workers need, received none: name it.')
+  return pathlib.Path(_NEW, f'{datetime.datetime.now():%Y%m%d-%H%M%S}')
+
+
 def check(workdir, config, kind, resume):
   """Checks that a work directory is free, or holds the run to resume.
 
@@ -55,18 +74,18 @@ def check(workdir, config, kind, resume):
   workdir = pathlib.Path(workdir)
   if workdir.exists() and not workdir.is_dir():
     raise ValueError(f'Expected a directory, received the file {workdir}: '
-                     'choose another --workdir.')
+                     'choose another work directory.')
   if (workdir / RUN).exists():
     if not resume:
       raise ValueError(_taken_message(workdir))
     _check_same_run(workdir, read_run(workdir), config, kind)
   elif resume:
     raise ValueError(f'Expected a run to resume in {workdir}, which has no '
-                     f'{RUN}: leave --resume out to start one.')
+                     f'{RUN}: start one with resume=False.')
   elif workdir.exists() and any(workdir.iterdir()):
     raise ValueError(
         f'{workdir} holds files but no {RUN}: expected an empty or new '
-        'directory, choose another --workdir.')
+        'directory, choose another one.')
 
 
 def check_data(workdir, data):
@@ -123,8 +142,8 @@ def read_run(workdir):
   """
   path = pathlib.Path(workdir) / RUN
   if not path.exists():
-    raise ValueError(f'Expected a run in {workdir}, which has no {RUN}: give '
-                     'the --workdir of launch.train.')
+    raise ValueError(f'Expected a run in {workdir}, which has no {RUN}: name '
+                     'the work directory of a run.')
   run = read_json(path)
   if (not isinstance(run, dict) or 'kind' not in run
       or not isinstance(run.get('config'), dict)):
@@ -136,19 +155,18 @@ def read_run(workdir):
 
 def _taken_message(workdir):
   return (f'{workdir} holds a run already, which is never overwritten: '
-          'continue it with --resume, or choose another --workdir.')
+          'resume it, or choose another work directory.')
 
 
 def _check_same_run(workdir, run, config, kind):
   if run['kind'] != kind:
     raise ValueError(f'{workdir} holds a run of kind {run["kind"]!r}, '
-                     f'expected {kind!r}: choose another --workdir.')
+                     f'expected {kind!r}: choose another work directory.')
   changed = _changes(config, run['config'])
   if changed:
     raise ValueError(
-        f'{workdir} holds a run with other settings ({changed}): '
-        'resume with the flags it was started with, or choose another '
-        '--workdir.')
+        f'{workdir} holds a run with other settings ({changed}): resume it '
+        'as it was started, or choose another work directory.')
 
 
 def _changes(ours, theirs, keys=None):

@@ -25,6 +25,16 @@ class Score:
   loss: float | None
   examples: int
 
+  def numbers(self):
+    """{name: number} of what is known."""
+    numbers = {'top1': self.top1, 'loss': self.loss, 'examples': self.examples}
+    return {name: number for name, number in numbers.items()
+            if number is not None}
+
+  def plain(self):
+    """The `Score` alone, of a subclass, too."""
+    return Score(top1=self.top1, loss=self.loss, examples=self.examples)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskScore(Score):
@@ -39,6 +49,10 @@ class TaskScore(Score):
   members: dict[str, Score] = dataclasses.field(default_factory=dict)
   own_head: Score | None = None
   label_free: dict[str, float] = dataclasses.field(default_factory=dict)
+
+  def numbers(self):
+    """{name: number} of what is known, label-free scores among them."""
+    return {**super().numbers(), **self.label_free}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -283,6 +297,136 @@ class AdaptationFacts:
   guard: Guard | None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignedScore(TaskScore):
+  """The score of a task of an edited network.
+
+  Args:
+    signature: The strongest template of each layer, as '1-2-2-3'.
+  """
+
+  signature: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EditedNetwork:
+  """A copy of a trained network, with edited layers.
+
+  Args:
+    layers: Which layer of the trained network each layer is, from 1.
+    tasks: {task: `SignedScore`}.
+  """
+
+  layers: tuple[int, ...]
+  tasks: dict[str, SignedScore]
+
+
+@dataclasses.dataclass(frozen=True)
+class Edits:
+  """Edited copies of a trained network; edits-*.json.
+
+  Args:
+    trained: The network itself.
+    edits: {edit: its copy}.
+    statistics: Of `perturbation.STATISTICS`.
+    split: The split that all scores are of.
+    weights: 'ema' or 'raw'.
+    steps: Steps that the network was trained.
+    process: As of `records.describe_process`.
+
+  Raises:
+    ValueError: If the network itself lacks the score of a task.
+  """
+
+  trained: EditedNetwork
+  edits: dict[str, EditedNetwork]
+  statistics: str
+  split: str
+  weights: str
+  steps: int
+  process: dict = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    for edit, network in self.edits.items():
+      missing = set(network.tasks) - set(self.trained.tasks)
+      if missing:
+        raise ValueError(
+            f'Expected scores of the trained network for the tasks of {edit}, '
+            f'received none for {", ".join(sorted(missing))}.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """A point of the line between the signatures of two tasks.
+
+  Args:
+    t: Place on the line, 0 to 1.
+    tasks: {task: `SignedScore`}.
+  """
+
+  t: float
+  tasks: dict[str, SignedScore]
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """The line between the signatures of two tasks.
+
+  Args:
+    between: The two tasks.
+    points: From the first task's signature to the second's.
+
+  Raises:
+    ValueError: If a point lacks the score of a task.
+  """
+
+  between: tuple[str, str]
+  points: tuple[Point, ...]
+
+  def __post_init__(self):
+    for point in self.points:
+      if set(point.tasks) != set(self.between):
+        raise ValueError(
+            f'Expected scores of {" and ".join(self.between)} at '
+            f't={point.t}, received those of {sorted(point.tasks)}.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+  """Lines between signatures; between-*.json.
+
+  Args:
+    lines: {'A to B': `Line`}.
+    statistics: Of `perturbation.STATISTICS`.
+    split: The split that all scores are of.
+    weights: 'ema' or 'raw'.
+    steps: Steps that the network was trained.
+    process: As of `records.describe_process`.
+  """
+
+  lines: dict[str, Line]
+  statistics: str
+  split: str
+  weights: str
+  steps: int
+  process: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationResults:
+  """What an evaluation found.
+
+  Args:
+    results: `RunResults` of the model as it is.
+    edits: `Edits`, where networks were edited.
+    between: `Between`, of the line that was asked for.
+  """
+
+  results: RunResults
+  edits: Edits | None = None
+  between: Between | None = None
+
+
 def collect(network, split, weights, steps, seconds):
   """Evaluates all tasks whose data there is.
 
@@ -319,6 +463,89 @@ def measure_distances(mixtures):
       {name: np.asarray(xi, 'float64') for name, xi in mixtures.items()})
   return tuple(Distance(pair, tuple(values.round(4).tolist()))
                for pair, values in found.items())
+
+
+def merge(former, found):
+  """Results of some tasks, and of others that were evaluated before.
+
+  Args:
+    former: `RunResults` of the same checkpoint, or None.
+    found: `RunResults`; of tasks that are in both, these stay.
+  """
+  if former is None:
+    return found
+  tasks = {**former.tasks, **found.tasks}
+  return dataclasses.replace(found, tasks=tasks, distances=measure_distances(
+      {name: task.mixtures for name, task in tasks.items()}))
+
+
+def describe_edits(found, edits, statistics):
+  """What is written of edited networks.
+
+  Args:
+    found: `RunResults` of the trained network.
+    edits: As from `perturbation.evaluate`.
+    statistics: Its argument.
+
+  Returns:
+    `Edits`.
+  """
+  tasks = {
+      name: SignedScore(
+          **{field.name: getattr(task, field.name)
+             for field in dataclasses.fields(SignedScore)})
+      for name, task in found.tasks.items()}
+  num_layers = len(next(iter(found.tasks.values())).mixtures)
+  return Edits(
+      EditedNetwork(tuple(range(1, num_layers + 1)), tasks), edits, statistics,
+      found.split, found.weights, found.steps)
+
+
+def merge_edits(former, found):
+  """Edited networks, with those and those tasks that were evaluated before.
+
+  Args:
+    former: `Edits` of the same checkpoint, or None.
+    found: `Edits`; what is in both is as it is here.
+  """
+  if former is None:
+    return found
+
+  def merge_network(one, other):
+    return dataclasses.replace(other, tasks={**one.tasks, **other.tasks})
+
+  edits = {**former.edits, **{
+      edit: merge_network(former.edits.get(edit, network), network)
+      for edit, network in found.edits.items()}}
+  return dataclasses.replace(
+      found, trained=merge_network(former.trained, found.trained), edits=edits)
+
+
+def describe_between(found, line, statistics):
+  """What is written of the line between two signatures.
+
+  Args:
+    found: `RunResults` of the trained network.
+    line: As from `perturbation.evaluate_between`.
+    statistics: Its argument.
+
+  Returns:
+    `Between`.
+  """
+  return Between({' to '.join(line.between): line}, statistics, found.split,
+                 found.weights, found.steps)
+
+
+def merge_between(former, found):
+  """Lines between signatures, with those that were evaluated before.
+
+  Args:
+    former: `Between` of the same checkpoint, or None.
+    found: `Between`; what is in both is as it is here.
+  """
+  if former is None:
+    return found
+  return dataclasses.replace(found, lines={**former.lines, **found.lines})
 
 
 def write(path, results):

@@ -6,7 +6,6 @@ paper gives no value are marked "ours".
 """
 
 import dataclasses
-import math
 from typing import Literal
 
 from mixture_modules import checks
@@ -92,40 +91,30 @@ class RunConfig:
       raise ValueError(
           'Expected either epochs or steps, received '
           f'epochs={self.epochs}, steps={self.steps}: give one of them.')
-    for name in ('epochs', 'steps', 'eval_batch_size'):
-      if getattr(self, name) is not None:
-        checks.positive(name, getattr(self, name))
+    if self.epochs is None:
+      checks.positive_integer('steps', self.steps)
+    else:
+      checks.positive('epochs', self.epochs)
+    checks.positive_integer('eval_batch_size', self.eval_batch_size)
     for name in ('entropy', 'clustering'):
       checks.not_negative(name, getattr(self, name))
-    if self.clustering_distance not in regularizers.DISTANCES:
-      raise ValueError(
-          'clustering_distance must be one of '
-          f'{sorted(regularizers.DISTANCES)}, received '
-          f'{self.clustering_distance!r}.')
-    if self.precision not in PRECISIONS:
-      raise ValueError(f'precision must be one of {PRECISIONS}, received '
-                       f'{self.precision!r}.')
-    kinds = (None, *image_task.AUGMENTATIONS)
-    if self.augmentation not in kinds:
-      raise ValueError(f'augmentation must be one of {kinds}, received '
-                       f'{self.augmentation!r}.')
-    if not 0 <= self.ema_decay < 1:
-      raise ValueError('ema_decay must be in [0, 1), received '
-                       f'{self.ema_decay}.')
-    if not 0 <= self.seed < 2 ** 31:
-      raise ValueError(f'seed must be in [0, 2**31), received {self.seed}.')
+    checks.one_of('clustering_distance', self.clustering_distance,
+                  regularizers.DISTANCES)
+    checks.one_of('precision', self.precision, PRECISIONS)
+    checks.one_of('augmentation', self.augmentation,
+                  (None, *image_task.AUGMENTATIONS))
+    checks.in_range('ema_decay', self.ema_decay, 0, 1, 'try 0.999, or 0')
+    checks.in_range('seed', self.seed, 0, 2 ** 31)
     for name in ('entropy', 'clustering'):
       if getattr(self, name) and self.model.signature in ('tanh', 'linear'):
         raise ValueError(
             f'{name} needs mixtures that sum to 1, received '
             f'signature={self.model.signature!r}: use softmax, or {name}=0.')
-    if min(self.task_batch_sizes().values()) < 1:
-      raise ValueError(
-          f'batch_size must be positive, received {self.batch_size}.')
-    weights = self.task_loss_weights().values()
-    if not all(0 <= weight < math.inf for weight in weights):
-      raise ValueError('loss_weights must be finite and not negative, received '
-                       f'{self.loss_weights}.')
+    checks.require(
+        min(self.task_batch_sizes().values()) >= 1, 'batch_size', 'positive',
+        self.batch_size, 'give one number of images, or one for each task')
+    for weight in self.task_loss_weights().values():
+      checks.not_negative('loss_weights', weight)
 
   def task_batch_sizes(self):
     """{task: images in a step}."""

@@ -8,16 +8,7 @@ import numpy as np
 from mixture_modules import signatures
 from trainers.adaptation import adaptation_features
 from trainers.runs import records
-
-# What is read of each file.
-_RESULTS = {'tasks', 'parameters', 'split', 'weights', 'steps', 'seconds'}
-_SCORES = ('top1', 'loss', 'examples')
-_TASK = {'mixtures', *_SCORES, 'own_parameters'}
-_BETWEEN = {'lines', 'split', 'weights', 'statistics', 'steps'}
-_EDITS = {'trained', 'edits', 'split', 'weights', 'statistics', 'steps'}
-# Where they are there at all.
-_DICTIONARIES = ('tasks', 'edits', 'lines', 'parameters', 'initial', 'transfer',
-                 'adaptation')
+from trainers.runs import results
 
 
 class Run:
@@ -29,7 +20,7 @@ class Run:
   Attributes:
     name: Of the directory.
     run: Content of run.json.
-    results: Content of results.json, or None.
+    results: `results.RunResults`, or None.
     metrics: Lines of metrics.jsonl.
     path: Lines of signatures.jsonl.
     mixtures: {task: `[L, K]`} of all tasks of the model: of the results and,
@@ -38,8 +29,8 @@ class Run:
     own: Names of the tasks that this run trains or evaluates, of `mixtures`.
     model: The configuration of the model.
     is_trained: Whether the signatures were trained, not fixed.
-    edits: Contents of edits-*.json, which `launch.evaluate` leaves.
-    between: Contents of between-*.json, which it leaves, too.
+    edits: `results.Edits` of each edits-*.json.
+    between: `results.Between` of each between-*.json.
 
   Raises:
     ValueError: If there is no run, or a file is damaged.
@@ -51,10 +42,11 @@ class Run:
     self.run = records.read_run(workdir)
     self.results = None
     if (workdir / records.RESULTS).exists():
-      self.results = read_results(workdir / records.RESULTS)
+      self.results = results.read(workdir / records.RESULTS)
     self.metrics = read_metrics(workdir / records.METRICS)
     self.path = read_signatures(workdir / records.SIGNATURES)
-    found = self.results['tasks'] if self.results else {}
+    found = {name: task.mixtures for name, task in (
+        self.results.tasks.items() if self.results else ())}
     last = self.path[-1]['mixtures'] if self.path else found
     if set(found) - set(last):
       raise ValueError(
@@ -62,8 +54,7 @@ class Run:
           f'{workdir / records.SIGNATURES}, received {list(last)}: restore '
           'the file of that run.')
     self.mixtures = {
-        name: np.array(found[name]['mixtures'] if name in found else last[name])
-        for name in last}
+        name: np.array(found.get(name, xi)) for name, xi in last.items()}
     if len({xi.shape for xi in self.mixtures.values()}) > 1:
       raise ValueError(
           f'Expected signatures of one shape in {workdir}, received '
@@ -74,21 +65,21 @@ class Run:
                 or list(self.mixtures))
     self.model = self.run['config'].get('model', {})
     self.is_trained = self.model.get('signature') in signatures.TRAINED
-    self.edits = [read_edits(path)
-                  for path in sorted(workdir.glob('edits-*.json'))]
-    self.between = [read_between(path)
-                    for path in sorted(workdir.glob('between-*.json'))]
+    self.edits, self.between = (
+        [results.read(path, kind) for path in sorted(workdir.glob(pattern))]
+        for pattern, kind in (('edits-*.json', results.Edits),
+                              ('between-*.json', results.Between)))
 
   def steps(self):
     """Steps that the records know of."""
     if self.results:
-      return self.results['steps']
+      return self.results.steps
     return self.metrics[-1]['step'] if self.metrics else 0
 
   def seconds(self):
     """Seconds of training that the records know of."""
     if self.results:
-      return self.results['seconds']
+      return self.results.seconds
     return max((line.get('seconds', 0) for line in self.metrics), default=0)
 
   def dataset(self, task):
@@ -106,34 +97,15 @@ class Run:
     return tuple(zip(*points)) or ((), ())
 
   def validation(self):
-    """{task: {'top1', 'loss', 'examples'}} of the last validation.
-
-    Of images without labels, the first two are None.
-    """
-    last = [line for line in self.metrics
-            if any(key.startswith('validation/') for key in line)][-1:]
-    found = {name: {key: line.get(f'validation/{name}/{key}')
-                    for key in _SCORES}
-             for line in last for name in self.mixtures}
-    missing = ([], ['top1', 'loss'])  # with labels, without
-    return {name: scores for name, scores in found.items()
-            if [key for key in _SCORES if scores[key] is None] in missing}
-
-
-def read_results(path):
-  """What `results.collect` wrote; a clear error if it is damaged."""
-  found = records.read_json(path)
-  _check(found, _RESULTS, path)
-  _check(found['parameters'], {'total'}, path)
-  for task in found['tasks'].values():
-    _check(task, _TASK, path)
-    for part in task.get('members', {}).values():
-      _check(part, set(_SCORES), path)
-  for task in found.get('initial', {}).values():
-    _check(task, set(_SCORES), path)
-  _check_mixtures({name: task['mixtures'] for name, task
-                   in found['tasks'].items()}, path)
-  return found
+    """{task: `results.TaskScore`} of the last validation."""
+    last = next((line for line in self.metrics[::-1] if any(
+        key.startswith('validation/') for key in line)), {})
+    return {name: results.TaskScore(
+        top1=last.get(f'validation/{name}/top1'),
+        loss=last.get(f'validation/{name}/loss'),
+        examples=last[f'validation/{name}/examples'])
+            for name in self.mixtures
+            if f'validation/{name}/examples' in last}
 
 
 def read_metrics(path):
@@ -154,45 +126,8 @@ def read_signatures(path):
   lines = records.read_lines(path)
   for number, line in enumerate(lines, 1):
     where = f'{path}, line {number}'
-    _check(line, {'step', 'mixtures'}, where)
-    _check_mixtures(line['mixtures'], where, lines[0]['mixtures'])
+    _check_mixtures(line.get('mixtures'), where, lines[0].get('mixtures'))
   return lines
-
-
-def read_edits(path):
-  """What `results.describe_edits` wrote; a clear error if it is damaged."""
-  found = records.read_json(path)
-  _check(found, _EDITS, path)
-  for network in (found['trained'], *found['edits'].values()):
-    _check(network, {'layers', 'tasks'}, path)
-    for task in network['tasks'].values():
-      _check(task, {'top1', 'signature'}, path)
-    # Changes are against the trained network.
-    _check(found['trained']['tasks'], set(network['tasks']), path)
-  return found
-
-
-def read_between(path):
-  """What `results.describe_between` wrote; an error if it is damaged."""
-  found = records.read_json(path)
-  _check(found, _BETWEEN, path)
-  for line in found['lines'].values():
-    _check(line, {'between', 'points'}, path)
-    for point in line['points']:
-      _check(point, {'t', 'tasks'}, path)
-      _check(point['tasks'], set(line['between']), path)
-      for task in point['tasks'].values():
-        _check(task, {'top1', 'loss', 'signature'}, path)
-  return found
-
-
-def _check(found, names, where):
-  if (not isinstance(found, dict) or names - set(found)
-      or not all(isinstance(found.get(name, {}), dict)
-                 for name in _DICTIONARIES)):
-    raise ValueError(
-        f'Expected {sorted(names)} in {where}, received a file that is damaged '
-        'or of another version: restore it, or move it away.')
 
 
 def _check_mixtures(mixtures, where, like=None):

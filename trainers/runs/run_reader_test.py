@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import numpy as np
 
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import run_reader
 from trainers.testing import toy_records
 
@@ -41,7 +42,8 @@ class RunRecordsTest(parameterized.TestCase):
     self.assertEqual((run.steps(), run.seconds()), (100, 50))
     np.testing.assert_allclose(run.mixtures['one'][0], [11 / 12, 1 / 12])
     self.assertEqual(run.validation(), {
-        name: {'top1': 0.5, 'loss': 0.48, 'examples': 4} for name in _MIXTURES})
+        name: results.TaskScore(top1=0.5, loss=0.48, examples=4)
+        for name in _MIXTURES})
 
   def test_just_begun(self):
     toy_records.write_run(self.workdir, _MIXTURES, finished=False)
@@ -58,15 +60,15 @@ class RunRecordsTest(parameterized.TestCase):
     toy_records.write_run(self.workdir, _MIXTURES)
     (self.workdir / name).write_text(content)
     with self.assertRaisesRegex(
-        ValueError, f'Expected .* in .*{name}, received a file that is dam'):
+        ValueError, f'Expected .* in .*{name}, received one that is dam'):
       run_reader.Run(self.workdir)
 
   def test_results_of_another_version_are_refused(self):
     toy_records.write_run(self.workdir, _MIXTURES)
-    results = records.read_json(self.workdir / records.RESULTS)
-    del results['tasks']['two']['mixtures']
-    records.write_json(self.workdir / records.RESULTS, results)
-    with self.assertRaisesRegex(ValueError, "'mixtures'.* another version"):
+    found = records.read_json(self.workdir / records.RESULTS)
+    del found['tasks']['two']['mixtures']
+    records.write_json(self.workdir / records.RESULTS, found)
+    with self.assertRaisesRegex(ValueError, "another version .*lacks mixtures"):
       run_reader.Run(self.workdir)
 
   @parameterized.parameters(
@@ -89,39 +91,38 @@ class RunRecordsTest(parameterized.TestCase):
 
   def change_results(self, change):
     toy_records.write_run(self.workdir, _MIXTURES)
-    results = records.read_json(self.workdir / records.RESULTS)
-    change(results)
-    records.write_json(self.workdir / records.RESULTS, results)
+    found = records.read_json(self.workdir / records.RESULTS)
+    change(found)
+    records.write_json(self.workdir / records.RESULTS, found)
 
   def test_other_damaged_results_are_refused(self):
-    self.change_results(lambda results: results['parameters'].pop('total'))
-    with self.assertRaisesRegex(ValueError, "'total'.* in .*results.json"):
+    self.change_results(lambda found: found['parameters'].pop('total'))
+    with self.assertRaisesRegex(ValueError, 'in .*results.json.*the total'):
       run_reader.Run(self.workdir)
 
   def test_ragged_mixtures_are_refused(self):
     self.change_results(
-        lambda results: results['tasks']['two']['mixtures'][0].append(1))
-    with self.assertRaisesRegex(ValueError, 'one shape in .*results.json'):
+        lambda found: found['tasks']['two']['mixtures'][0].append(1))
+    with self.assertRaisesRegex(ValueError, 'in .*results.json.*one length'):
       run_reader.Run(self.workdir)
 
   def test_signatures_of_another_run_are_refused(self):
     self.change_results(
-        lambda results: results['tasks'].update(new=results['tasks']['one']))
+        lambda found: found['tasks'].update(new=found['tasks']['one']))
     with self.assertRaisesRegex(ValueError, "'new'.* in .*signatures.jsonl"):
       run_reader.Run(self.workdir)
 
   def test_signatures_of_another_shape_are_refused(self):
-    def shorten(results):
-      for task in results['tasks'].values():
-        task['mixtures'].pop()
+    def shorten(found):
+      found['tasks'].pop('two')
+      found['tasks']['one']['mixtures'].pop()
 
-    self.change_results(lambda results: (
-        shorten(results), results['tasks'].pop('two')))
+    self.change_results(shorten)
     with self.assertRaisesRegex(ValueError, r'\(2, 2\), \(3, 2\)'):
       run_reader.Run(self.workdir)
 
   def test_tasks_without_results(self):
-    self.change_results(lambda results: results['tasks'].pop('one'))
+    self.change_results(lambda found: found['tasks'].pop('one'))
     run = run_reader.Run(self.workdir)
     self.assertEqual(list(run.mixtures), ['one', 'two'])
     self.assertEqual(run.own, ['two'])
@@ -134,17 +135,17 @@ class RunRecordsTest(parameterized.TestCase):
 
   def test_edits_are_read_and_checked(self):
     toy_records.write_run(self.workdir, _MIXTURES)
-    edits = {'trained': {'layers': [1], 'tasks': {}}, 'edits': {},
-             'split': 'test', 'weights': 'ema', 'statistics': 'moved',
-             'steps': 120}
     path = self.workdir / 'edits-test-ema-moved.json'
-    records.write_json(path, edits)
-    self.assertEqual(run_reader.Run(self.workdir).edits, [edits])
+    expected = results.Edits(
+        results.EditedNetwork((1,), {}), {}, 'moved', 'test', 'ema', 120)
+    results.write(path, expected)
+    self.assertEqual(run_reader.Run(self.workdir).edits, [expected])
+    edits = records.read_json(path)
+    task = {'top1': 0.5, 'loss': 1.0, 'examples': 3, 'signature': '1'}
     for damage in ([], {**edits, 'edits': 3}, {**edits, 'trained': {}},
                    {**edits, 'edits': {'reverse': {'layers': []}}},
                    {**edits, 'edits': {'reverse': {
-                       'layers': [1], 'tasks': {'not trained': {
-                           'top1': 0.5, 'signature': '1'}}}}},
+                       'layers': [1], 'tasks': {'not trained': task}}}},
                    {**edits, 'edits': {'reverse': {
                        'layers': [1], 'tasks': {'one': {}}}}}):
       records.write_json(path, damage)
@@ -153,14 +154,18 @@ class RunRecordsTest(parameterized.TestCase):
 
   def test_lines_between_are_read_and_checked(self):
     toy_records.write_run(self.workdir, _MIXTURES)
-    task = {'top1': 0.5, 'loss': 1.0, 'signature': '1-2'}
-    point = {'t': 0.0, 'tasks': {'one': task, 'two': task}}
-    line = {'between': ['one', 'two'], 'points': [point]}
-    found = {'lines': {'one to two': line}, 'split': 'test', 'weights': 'ema',
-             'statistics': 'moved', 'steps': 120}
+    score = results.SignedScore(
+        top1=0.5, loss=1.0, examples=3, signature='1-2')
     path = self.workdir / 'between-test-ema-moved.json'
-    records.write_json(path, found)
-    self.assertEqual(run_reader.Run(self.workdir).between, [found])
+    expected = results.Between(
+        {'one to two': results.Line(('one', 'two'), (
+            results.Point(0.0, {'one': score, 'two': score}),))},
+        'moved', 'test', 'ema', 120)
+    results.write(path, expected)
+    self.assertEqual(run_reader.Run(self.workdir).between, [expected])
+    found = records.read_json(path)
+    line = found['lines']['one to two']
+    task = line['points'][0]['tasks']['one']
     for damage in ([], {**found, 'lines': []},
                    {**found, 'lines': {'one to two': {'points': []}}},
                    {**found, 'lines': {'one to two': {

@@ -6,12 +6,10 @@ any work directory, whatever command made it, and without an optimiser.
 
 import dataclasses
 import json
-import math
 import pathlib
 
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import task_fit
-from trainers import loop
 from trainers.data import catalog
 from trainers.data import pipeline
 from trainers.runs import checkpoints
@@ -86,6 +84,8 @@ class SavedModel:
   def load_data(self, data_dir=None, tasks=None, splits=(), labelled=True):
     """The data of tasks, checked to be what the run began with.
 
+    The images are made up where those of the run were.
+
     Args:
       data_dir: TFDS's data directory. Default None: TFDS's own default.
       tasks: Names of tasks of the model. Default: all.
@@ -119,7 +119,7 @@ class SavedModel:
     data, = pipeline.load_tasks(
         [dataset], self.model.config.image_size, data_dir,
         self.config.augmentation, facts.get('examples_per_class'),
-        facts.get('examples_seed', 0), labelled).values()
+        facts.get('examples_seed', 0), labelled, self.is_smoke).values()
     if data.num_classes not in (None, classes):
       raise ValueError(
           f'Expected data of {classes} classes for task {name!r}, received '
@@ -146,12 +146,11 @@ def load(workdir, weights='ema'):
   workdir = pathlib.Path(workdir)
   run = records.read_run(workdir)
   config = parse_config(run['config'])
-  store = checkpoints.Checkpoints(workdir / records.CHECKPOINTS)
+  store = checkpoints.of_run(workdir)
   path = store.latest()
   step, arrays, metadata = store.load(path)
-  loop.check_same_run(path, metadata, run['config'])
-  model = build(metadata.get('model') or _former_description(config, arrays),
-                path)
+  checkpoints.check_same_run(path, metadata, run['config'])
+  model = build(metadata.get('model'), path)
   checkpoints.restore(model.named_variables(), _weights(arrays, weights))
   config = dataclasses.replace(
       config, tasks=tuple(model.tasks), model=model.config,
@@ -203,11 +202,9 @@ def write_checkpoint(workdir, model, config, step=0, seconds=0.0):
   Raises:
     ValueError: If a weight is not finite.
   """
-  store = checkpoints.Checkpoints(
-      pathlib.Path(workdir) / records.CHECKPOINTS)
   state = {f'model/{key}': variable
            for key, variable in model.named_variables().items()}
-  return loop.save(store, step, state, {
+  return checkpoints.save(checkpoints.of_run(workdir), step, state, {
       'seconds': seconds, 'config': config, 'model': describe(model)})
 
 
@@ -262,20 +259,3 @@ def _weights(arrays, weights):
 def _part(arrays, prefix):
   return {key.removeprefix(prefix): array for key, array in arrays.items()
           if key.startswith(prefix)}
-
-
-def _former_description(config, arrays):
-  """The model of a checkpoint from before these described their models."""
-  tasks = []
-  for name in config.tasks:
-    head = 'shared' if config.shared_head else name
-    bias = arrays.get(f'model/heads/{head}/bias')
-    if bias is None:
-      raise ValueError(
-          'Expected a checkpoint that says which model it is of, received one '
-          f'without, and without a head for task {name!r}: train anew.')
-    tasks.append({'name': name, 'num_classes': math.prod(bias.shape),
-                  'head': head,
-                  'detached': []})
-  return {'config': dataclasses.asdict(config.model), 'tasks': tasks,
-          'frozen': [], 'seed': config.seed, 'dtype': config.precision}

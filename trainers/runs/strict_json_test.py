@@ -64,7 +64,8 @@ class StrictJsonTest(parameterized.TestCase):
       ('number_for_truth', {'flag': 1}, 'bool, received 1'),
       ('literal', {'inner': {'number': 1, 'kind': 'c'}}, 'c not in literal'),
       ('list_for_dictionary', {'parts': [1]}, 'a file'),
-      ('number_for_dataclass', {'inner': 5}, 'expected a dictionary, received 5'),
+      ('number_for_dataclass', {'inner': 5},
+       'expected a dictionary, received 5'),
       ('row', {'rows': [[1, 'a']]}, "received 'a'"),
       ('length', {'pair': [1, 2, 3]}, 'expected 2 values'),
   )

@@ -1,6 +1,5 @@
 """A small adaptation on made-up images, for tests; two sources, one target."""
 
-import copy
 import functools
 
 import keras
@@ -11,6 +10,7 @@ from trainers.adaptation import adaptation_trainer
 from trainers.adaptation import supervised_target
 from trainers.adaptation import target_evaluation
 from trainers.adaptation import target_start
+from trainers.data import pipeline
 from trainers.data import unlabelled
 from trainers.testing import toy
 
@@ -25,10 +25,8 @@ STEPS = 6  # with those
 def make_data():
   """{task: `TaskData`} of sources, pool and target."""
   data = toy.make_data([*SOURCES, TARGET])
-  pool = copy.copy(data['one'])
-  pool.name = POOL
-  pool.tasks = data['one'].tasks + data['two'].tasks
-  pool._members = data['one']._members + data['two']._members
+  pool = pipeline.TaskData(
+      data['one'].parts + data['two'].parts, name=POOL)
   return {**data, POOL: pool}
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from mixture_modules import signatures
 from mixture_modules.isometric import isometric_model
-from trainers.data import mocking
 from trainers.data import pipeline
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import saved_models
 from trainers.testing import toy
 
@@ -56,16 +56,16 @@ def write_run(workdir, mixtures, finished=True, arguments=(), top1=0.5,
               for key, value in (('loss', 48 / step), ('top1', top1),
                                  ('examples', 4))}})])
   if finished:
-    records.write_json(workdir / records.RESULTS, {
-        'tasks': {name: {
-            'top1': top1, 'loss': 0.4, 'examples': 1234, 'own_parameters': 77,
-            'max_xi': float(np.max(xi, -1).mean()), 'classes': toy.CLASSES,
-            'signature': signatures.notation(xi),
-            'mixtures': np.asarray(xi).tolist()}
-                  for name, xi in mixtures.items()},
-        'distances': [], 'parameters': {'templates': 4000, 'total': 5678},
-        'steps': steps[-1], 'seconds': 61.0, 'split': 'test',
-        'weights': 'ema'})
+    tasks = {
+        name: results.TaskResult(
+            top1=top1, loss=0.4, examples=1234, own_parameters=77,
+            max_xi=float(np.max(xi, -1).mean()), classes=toy.CLASSES,
+            signature=signatures.notation(xi), mixtures=np.asarray(xi).tolist())
+        for name, xi in mixtures.items()}
+    results.write(workdir / records.RESULTS, results.RunResults(
+        tasks=tasks, distances=(),
+        parameters={'templates': 4000, 'total': 5678}, steps=steps[-1],
+        seconds=61.0, split='test', weights='ema'))
 
 
 def write_model(workdir, tasks, **changes):
@@ -81,9 +81,9 @@ def write_model(workdir, tasks, **changes):
   # A batch for each split: another size would be traced again.
   config = toy.make_config(
       tasks, **{'deterministic': True, 'eval_batch_size': 100, **changes})
-  with mocking.mock_data():
-    data = pipeline.load_tasks(config.tasks, config.model.image_size)
-    facts = {name: task_data.describe() for name, task_data in data.items()}
+  data = pipeline.load_tasks(
+      config.tasks, config.model.image_size, made_up=True)
+  facts = {name: task_data.describe() for name, task_data in data.items()}
   model = isometric_model.IsometricModel(
       config.model,
       {name: task_data.num_classes for name, task_data in data.items()},

@@ -59,7 +59,7 @@ def path_scores(model, sources, validation):
   Source: section C.
   """
   evaluator = evaluation.Evaluator(model)
-  return {name: evaluator.evaluate(name, validation)['top1']
+  return {name: evaluator.evaluate(name, validation).top1
           for name in sources}
 
 

@@ -31,7 +31,7 @@ class SourceScoresTest(parameterized.TestCase, tf.test.TestCase):
     batches = data.eval_batches('validation', 9)
     for name, score in scores.items():
       self.assertEqual(score, evaluation.Evaluator(model).evaluate(
-          name, batches)['top1'])
+          name, batches).top1)
 
   @parameterized.parameters(
       ('path', (70, 21), None, {'validation': 21}, {5, 6}),

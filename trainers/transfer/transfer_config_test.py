@@ -30,9 +30,9 @@ class TransferConfigTest(parameterized.TestCase):
       ('statistics must be', {'statistics': 'moved'}),
       ('score must be', {'score': 'test'}),
       ('needs a task to copy', {'statistics': 'copy', 'init': 'learned'}),
-      ('init_steps must be positive', {'init_steps': 0}),
-      ('examples_per_class must be', {'examples_per_class': -1}),
-      ('init_learning_rate must', {'init_learning_rate': float('nan')}),
+      ('init_steps to be positive', {'init_steps': 0}),
+      ('examples_per_class to be', {'examples_per_class': -1}),
+      ('init_learning_rate to be', {'init_learning_rate': float('nan')}),
       ('two positive numbers', {'score_examples': [3]}))
   def test_config_refuses(self, message, changes):
     with self.assertRaisesRegex(ValueError, message):

@@ -11,6 +11,7 @@ from trainers import moving_statistics
 from trainers import strategies
 from trainers import supervised
 from trainers.data import pipeline
+from trainers.runs import checkpoints
 from trainers.runs import saved_models
 from trainers.transfer import initial_signatures
 from trainers.transfer import source_scores
@@ -294,21 +295,21 @@ class Tuning:
       decides: What decides the run, as in its run.json.
     """
     if self.trainer:
-      loop.save_start(self.trainer, workdir, decides)
+      checkpoints.save_start(self.trainer, workdir, decides)
     else:
       saved_models.write_checkpoint(workdir, self._model, decides)
 
-  def run(self, workdir, cadence, decides):
+  def run(self, workdir, options, decides):
     """Trains on from the last checkpoint; returns seconds of training.
 
     Args:
       workdir: Directory of the run.
-      cadence: `loop.Cadence`.
+      options: `RunOptions`.
       decides: What decides the run, as in its run.json.
     """
     if not self.trainer:
       return 0.0
-    return loop.run(self.trainer, workdir, cadence, True, True, decides)
+    return loop.run(self.trainer, workdir, options, True, True, decides)
 
   def averaged(self):
     """A context in which the model has its averaged weights."""
@@ -317,11 +318,12 @@ class Tuning:
     return self.trainer.ema.applied()
 
 
-def load_data(transfer, config, data_dir=None):
+def load_data(transfer, config, data_dir=None, made_up=False):
   """(`TaskData` of the new task, its facts for run.json)."""
   data, = pipeline.load_tasks(
       [transfer.dataset], config.model.image_size, data_dir,
-      config.augmentation, transfer.examples_per_class, config.seed).values()
+      config.augmentation, transfer.examples_per_class, config.seed,
+      made_up=made_up).values()
   facts = data.describe()
   if transfer.name != transfer.dataset:
     facts['dataset'] = transfer.dataset

@@ -69,7 +69,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
        {'signature': 'cyclic'}),
       ('diagonal .*needs K >= L, received K = 2, L = 3',
        {'init': 'diagonal'}, {'num_layers': 3}),
-      ('warmup_steps` to be below the number of training steps, 10', {},
+      ('warmup_steps to be below the number of training steps, 10', {},
        {'run': {'warmup_steps': 10}}),
       ('--tune=mixture leaves untrained.*--head',
        {'init': 'random', 'tune': ['mixture']}, {'names': 'abce'}),
@@ -320,7 +320,8 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
                            return_value={'set': data}) as load:
       found, facts = transfer_start.load_data(
           make_transfer(examples_per_class=3), config_of(seed=7), 'there')
-    load.assert_called_once_with(['set'], 8, 'there', None, 3, 7)
+    load.assert_called_once_with(
+        ['set'], 8, 'there', None, 3, 7, made_up=False)
     self.assertIs(found, data)
     self.assertEqual(facts, {
         **data.describe(), 'dataset': 'set', 'examples_per_class': 3,

@@ -1,24 +1,27 @@
-"""Tests of `mocking`, and of every declaration through the pipeline."""
+"""Tests of `made_up`, and of every declaration through the pipeline."""
+
+import pathlib
+import tempfile
 
 from absl.testing import parameterized
 import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from trainers.data import catalog
-from trainers.data import mocking
+from trainers.data import made_up
 from trainers.data import pipeline
 
 _SIZE = 16
 
 
-class MockingTest(parameterized.TestCase, tf.test.TestCase):
+class MadeUpTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.parameters(*catalog.task_names())
   def test_every_declared_data_set_loads(self, name):
-    with mocking.mock_data(num_examples=40):
-      data = pipeline.load_tasks([name], _SIZE)[name]
-      task = catalog.get_task(name)
-      sizes = [data.num_examples(split) for split in pipeline.SPLITS]
+    task = catalog.get_task(name)
+    data = pipeline.load_pool([task], _SIZE, made_up.MadeUpExamples(40))
+    sizes = [data.num_examples(split) for split in pipeline.SPLITS]
     stored = 40 * (1 + task.train_split.count('+'))  # of the training split
     test = 40 if task.test_split else stored // 5
     stored -= 0 if task.test_split else test
@@ -38,6 +41,17 @@ class MockingTest(parameterized.TestCase, tf.test.TestCase):
     images, labels = next(iter(data.eval_batches('test', 5)))
     self.assertEqual(images.shape, (5, _SIZE, _SIZE, 3))
     self.assertAllEqual(labels, data.labels('test')[:5])
+
+  def test_folders_are_read_from_their_files(self):
+    root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    for number in range(20):
+      PIL.Image.new('L', (8, 8), 10 * number).save(
+          root / f'{number:02}.png')
+    name = f'images:{root}'
+    made, stored = (
+        pipeline.load_tasks([name], 8, labelled=False, made_up=value)[name]
+        for value in (True, False))
+    self.assertEqual(made.describe(), stored.describe())
 
 
 if __name__ == '__main__':

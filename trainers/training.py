@@ -1,0 +1,94 @@
+"""A training run, from the configuration to the results (sections 4.2, 4.3)."""
+
+import pathlib
+import sys
+
+from trainers import loop
+from trainers import strategies
+from trainers import supervised
+from trainers.data import pipeline
+from trainers.runs import records
+from trainers.runs import results
+from trainers.runs import run_config
+from trainers.runs import run_options
+
+KINDS = ('train', 'smoke')
+
+
+def train(config=None, workdir=None, options=run_options.RunOptions(),
+          strategy='default'):
+  """Trains tasks on a shared template bank, evaluates and records them.
+
+      from trainers import training
+      from trainers.runs import run_config
+
+      config = run_config.recipe('default').replace(steps=50)
+      found = training.train(config, workdir='runs/a')
+      found.tasks['optdigits'].top1
+
+  The work directory gets run.json, metrics.jsonl, signatures.jsonl,
+  TensorBoard's files, checkpoints and results.json.
+
+  Args:
+    config: `RunConfig`. Default None, when resuming: that of the run.
+    workdir: Directory of the run. Default None: a new one, runs/TIME.
+    options: `RunOptions`.
+    strategy: One of `strategies.NAMES`, or a `tf.distribute` strategy.
+
+  Returns:
+    `results.RunResults`, on the test split, of the averaged weights.
+
+  Raises:
+    ValueError: If the data is not there, the directory is taken, the run to
+      resume is another, or the loss is not finite.
+    loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
+  """
+  workdir = records.choose_workdir(
+      workdir, options.resume or strategy == 'multi_worker')
+  if isinstance(strategy, str):
+    strategy = strategies.make_strategy(strategy)
+  if config is None:
+    if not options.resume:
+      raise ValueError('Expected a configuration, received none: only a run '
+                       'that is resumed has its own.')
+    config = read_config(workdir)
+  if options.smoke:
+    config = config.replace(
+        steps=3, batch_size=8 * strategy.num_replicas_in_sync, warmup_steps=0)
+  kind, decides = 'smoke' if options.smoke else 'train', config.to_json()
+  records.check(workdir, decides, kind, options.resume)
+  data = pipeline.load_tasks(
+      config.tasks, config.model.image_size, options.data_dir,
+      config.augmentation, made_up=options.smoke)
+  # Reads the data: faults show before the training.
+  facts = {name: task_data.describe() for name, task_data in data.items()}
+  if options.resume:
+    records.check_data(workdir, facts)
+  trainer = supervised.make_trainer(config, data, strategy)
+  chief = strategies.is_chief(strategy)
+  if chief:
+    records.claim(workdir, decides, kind, options.resume, facts)
+    if options.progress:
+      print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
+  seconds = loop.run(
+      trainer, workdir, options, options.resume, chief, decides)
+  with trainer.ema.applied():
+    found = results.collect(
+        trainer.network, 'test', 'ema', trainer.steps, seconds)
+  if chief:
+    results.write(workdir / records.RESULTS, found)
+  return found
+
+
+def read_config(workdir):
+  """The `RunConfig` of the training run in a work directory.
+
+  Raises:
+    ValueError: If there is no run, one of another kind, or it is damaged.
+  """
+  run = records.read_run(workdir)
+  if run['kind'] not in KINDS:
+    raise ValueError(f'Expected a training run in {workdir}, received one of '
+                     f'kind {run["kind"]!r}: resume it as what it is.')
+  return run_config.RunConfig.from_json(
+      run['config'], pathlib.Path(workdir) / records.RUN)

@@ -1,0 +1,112 @@
+"""Tests of runs as library calls: training, resuming, evaluating."""
+
+import contextlib
+import io
+import pathlib
+import tempfile
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from trainers import evaluating
+from trainers import training
+from trainers.runs import records
+from trainers.runs import results
+from trainers.runs import run_options
+from trainers.testing import toy
+
+_OPTIONS = run_options.RunOptions(smoke=True, progress=False)
+_RESUME = run_options.RunOptions(smoke=True, progress=False, resume=True)
+
+
+def make_config(**changes):
+  return toy.make_config(
+      ['mnist', 'pool:optdigits|usps'], deterministic=True, **changes)
+
+
+class TrainingTest(parameterized.TestCase, tf.test.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    directory = tempfile.TemporaryDirectory()
+    cls.addClassCleanup(directory.cleanup)
+    cls.workdir = pathlib.Path(directory.name) / 'run'
+    with (contextlib.redirect_stdout(io.StringIO()) as output,
+          contextlib.redirect_stderr(io.StringIO()) as error):
+      cls.found = training.train(make_config(), cls.workdir, _OPTIONS)
+    cls.printed = output.getvalue() + error.getvalue()
+
+  def test_prints_and_draws_nothing(self):
+    self.assertEqual(self.printed, '')
+    self.assertCountEqual([path.name for path in self.workdir.iterdir()], [
+        'run.json', 'metrics.jsonl', 'signatures.jsonl', 'results.json',
+        'checkpoints', 'tensorboard'])
+
+  def test_gives_what_it_writes(self):
+    self.assertEqual(
+        results.read(self.workdir / records.RESULTS), self.found)
+    self.assertEqual(self.found.steps, 3)
+    self.assertEqual(self.found.tasks['mnist'].examples, 32)
+    pool = self.found.tasks['pool:optdigits|usps']
+    self.assertEqual({name: score.examples for name, score
+                      in pool.members.items()}, {'optdigits': 32, 'usps': 32})
+    self.assertAllClose(pool.loss, np.mean(
+        [score.loss for score in pool.members.values()]), rtol=1e-6)
+    self.assertEqual(training.read_config(self.workdir).steps, 3)
+
+  def test_resumes_as_it_was(self):
+    found = training.train(workdir=self.workdir, options=_RESUME)
+    self.assertEqual(found.tasks, self.found.tasks)
+    self.assertEqual(found.steps, 3)
+    with self.assertRaisesRegex(ValueError, 'seed: 0 -> 1'):
+      training.train(make_config(seed=1), self.workdir, _RESUME)
+
+  def test_is_evaluated_to_the_bit(self):
+    found = evaluating.evaluate(self.workdir, evaluating.EvaluationConfig(
+        edits=('none', 'drop:1'), between=('mnist', 'pool:optdigits|usps'),
+        points=2))
+    self.assertEqual(found.results.tasks, self.found.tasks)
+    self.assertEqual(results.read(
+        self.workdir / 'evaluation-test-ema.json'), found.results)
+    unchanged = found.edits.edits['none'].tasks
+    for name, task in self.found.tasks.items():
+      self.assertEqual(unchanged[name].plain(), task.plain())
+      self.assertEqual(found.edits.trained.tasks[name].plain(), task.plain())
+    self.assertEqual(found.edits.edits['drop:1'].layers, (2,))
+    line, = found.between.lines.values()
+    self.assertEqual(
+        line.points[0].tasks['mnist'].plain(), self.found.tasks['mnist'].plain())
+    written = results.read(
+        self.workdir / 'edits-test-ema-moved.json', results.Edits)
+    self.assertEqual(written.edits, found.edits.edits)
+    self.assertIn('argv', written.process)
+
+  @parameterized.parameters(
+      ({'options': _RESUME}, 'Expected a workdir'),
+      ({'config': make_config(), 'strategy': 'multi_worker'}, 'Expected a wor'),
+      ({'workdir': 'nothing_here', 'options': _RESUME}, 'has no run.json'),
+      ({'workdir': 'nothing_here', 'options': _OPTIONS}, 'a configuration'))
+  def test_refuses(self, arguments, message):
+    with self.assertRaisesRegex(ValueError, message):
+      training.train(**arguments)
+
+  def test_refuses_runs_that_are_no_training(self):
+    other = self.workdir.parent / 'other'
+    records.claim(other, make_config().to_json(), 'transfer')
+    with self.assertRaisesRegex(ValueError, "of kind 'transfer'"):
+      training.read_config(other)
+
+  @parameterized.parameters(
+      ((), False, 'moved', ()), (('drop:1',), False, 'moved', ('drop:1',)),
+      (('drop:1', 'harden'), True, 'moved', ('harden', 'drop:1')),
+      (('drop:1',), False, 'reestimated', ('none', 'drop:1')))
+  def test_edits_of_a_configuration(self, edits, harden, statistics, expected):
+    config = evaluating.EvaluationConfig(
+        edits=edits, harden=harden, statistics=statistics)
+    self.assertEqual(config.all_edits(), list(expected))
+
+
+if __name__ == '__main__':
+  tf.test.main()
