@@ -20,6 +20,11 @@ _PAGES = {path.relative_to(_ROOT).as_posix(): path for path in (
     _ROOT / 'README.md', *sorted((_ROOT / 'docs').glob('*.md')))}
 _COMMAND = re.compile(r'python3? -m (launch\.[a-z_]+)(.*)')
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
+_PATH = re.compile(r'`((?:docs|launch|mixture_modules|trainers)/[\w./]+)`')
+# What a page tells its reader to write.
+_NEW = {'trainers/adaptation/entropy_minimization.py',
+        'trainers/adaptation/entropy_minimization_test.py',
+        'trainers/data/datasets/stripes.py'}
 
 
 def blocks(text, language):
@@ -120,6 +125,13 @@ class DocsTest(parameterized.TestCase):
         self.assertTrue(target.exists())
         if anchor:
           self.assertIn(anchor, anchors(target.read_text('utf-8')))
+
+  def test_paths(self):
+    found = {path for page in _PAGES.values()
+             for path in _PATH.findall(page.read_text('utf-8'))}
+    self.assertContainsSubset(_NEW, found)
+    self.assertEqual(
+        {path for path in found if not (_ROOT / path).exists()}, _NEW)
 
   def test_flags_of_each_command(self):
     text = _PAGES['docs/commands.md'].read_text('utf-8')
