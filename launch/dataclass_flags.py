@@ -31,11 +31,15 @@ class DataclassFlags:
       Default: those of the fields.
     source: Where defaults come from, for the help; such as 'the preset'.
       Default: nothing is said.
+    default_texts: {field: what the help says of its default}, in place of
+      what the dataclass says; that of '' is of all other fields.
   """
 
   def __init__(self, kind, flag_values, *, names=None, without=(), values=None,
-               defaults=None, source=None):
+               defaults=None, source=None, default_texts=None):
+    self._kind = kind
     self._names = names or {}
+    self._default_texts = default_texts or {}
     self._readers = {}  # field: function of nothing
     self._define(kind, flag_values, set(without), values or {}, defaults,
                  source)
@@ -52,7 +56,8 @@ class DataclassFlags:
         inner = default if dataclasses.is_dataclass(default) else None
         self._define(hint, flag_values, without, values, inner, source)
         continue
-      text = _with_default(helps[field.name], default, source)
+      told = self._default_texts.get(field.name, self._default_texts.get(''))
+      text = _with_default(helps[field.name], default, source, told)
       self._readers[field.name] = _define_flag(
           self.flag_name(field.name), hint, text, values.get(field.name),
           flag_values)
@@ -74,6 +79,27 @@ class DataclassFlags:
     """
     found = {name: read() for name, read in self._readers.items()}
     return {name: value for name, value in found.items() if value is not None}
+
+  def make(self, former=None):
+    """The dataclass that the flags ask for.
+
+    Args:
+      former: An instance that flags which were not given are taken from.
+        Default: the dataclass's defaults.
+
+    Raises:
+      ValueError: If a flag without a default is missing, or the dataclass
+        refuses a value.
+    """
+    given = self.given()
+    if former is not None:
+      return dataclasses.replace(former, **given)
+    for field in dataclasses.fields(self._kind):
+      is_needed = field.default is dataclasses.MISSING
+      if is_needed and field.name in self.fields and not given.get(field.name):
+        raise ValueError(f'Expected --{self.flag_name(field.name)}, received '
+                         f'none: {field_helps(self._kind)[field.name]}')
+    return self._kind(**given)
 
   def arguments(self, values):
     """The arguments of a command line that give these values.
@@ -108,7 +134,9 @@ def field_helps(kind):
   return helps
 
 
-def _with_default(text, default, source):
+def _with_default(text, default, source, told):
+  if told:
+    return f'{text.partition(" Default")[0]} Default: {told}.'
   if default in (None, dataclasses.MISSING) or 'Default' in text:
     return text
   shown = _text(default)

@@ -90,6 +90,33 @@ class DataclassFlagsTest(parameterized.TestCase):
                      "How fast. Default: the preset's, here 0.25.")
     self.assertIn('here 1,2.', values['sizes'].help)
 
+  def test_help_tells_of_other_defaults(self):
+    _, values = define(default_texts={'rate': 'high', '': 'as before'})
+    self.assertEqual(values['rate'].help, 'How fast. Default: high.')
+    self.assertEqual(values['count'].help, 'How many; Default: as before.')
+    self.assertEndsWith(values['names'].help, 'names. Default: as before.')
+
+  def test_makes_the_dataclass(self):
+    fields, values = define(names={'source': 'from'}, without=('part',))
+    values(['command', '--from=x', '--count=3'])
+    with self.assertRaisesRegex(TypeError, 'part'):  # which has no flag
+      fields.make()
+    former = Whole(Part(0.25), 'y', sizes=(1, 2))
+    self.assertEqual(fields.make(former), dataclasses.replace(
+        former, source='x', count=3))
+    values = flags.FlagValues()
+    fields = dataclass_flags.DataclassFlags(Part, values)
+    values(['command', '--rate=2'])
+    self.assertEqual(fields.make(), Part(2.0))
+
+  def test_names_a_flag_that_is_needed(self):
+    fields, values = define(names={'source': 'from'}, without=('part',))
+    for arguments in ([], ['--from=']):
+      values(['command', *arguments])
+      with self.assertRaisesRegex(
+          ValueError, '--from, received none: Where it is from, which'):
+        fields.make()
+
   def test_other_names_fewer_flags_and_values(self):
     fields, values = define(names={'source': 'from'}, without=('part', 'kind'),
                             values={'source': ['here', 'there']})

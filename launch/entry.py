@@ -1,4 +1,4 @@
-"""How every command starts and ends."""
+"""How every command starts and ends; it needs no TensorFlow."""
 
 import signal
 import sys
@@ -8,8 +8,6 @@ import warnings
 from absl import app
 from absl import flags
 from absl import logging
-
-from trainers import loop
 
 _TRACEBACK = flags.DEFINE_bool(
     'traceback', False, 'Show where in the code an error came from.')
@@ -38,13 +36,10 @@ def run(main, command_flags):
         raise ValueError(f'Expected flags only, received {argv[1:]}: begin '
                          'each with --.')
       main()
-    except loop.Interrupted as stop:
-      print(stop, file=sys.stderr)
-      sys.exit(128 + stop.signal_number)
-    except KeyboardInterrupt:
-      print('Stopped by SIGINT; what is not in a checkpoint is lost.',
-            file=sys.stderr)
-      sys.exit(128 + signal.SIGINT)
+    except KeyboardInterrupt as stop:  # or `loop.Interrupted`
+      print(str(stop) or 'Stopped by SIGINT; what is not in a checkpoint is '
+            'lost.', file=sys.stderr)
+      sys.exit(128 + getattr(stop, 'signal_number', signal.SIGINT))
     except (ValueError, OSError) as error:
       if _TRACEBACK.value:
         traceback.print_exc()

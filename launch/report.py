@@ -14,11 +14,9 @@ sent to someone, into the directory report/ of --workdir.
 
 import pathlib
 
-from absl import app
 from absl import flags
 
 from launch import entry
-from launch import shared_flags
 from launch.reports import run_report
 from launch.reports import table_report
 from mixture_modules import files
@@ -28,18 +26,18 @@ from trainers.runs import run_reader
 _DIRECTORY = 'report'
 _PAGE = 'index.html'
 
-flags.declare_key_flag('workdir')
+FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Directory of a run, or of a table of runs.',
+    flag_values=FLAGS)
 
 
-def main(argv):
+def main():
   """Makes a report and says where it is."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  if not shared_flags.WORKDIR.value:
-    raise ValueError('Expected --workdir, the directory of a run of '
-                     'launch.train or of a table of launch.reproduce; received '
-                     'none.')
-  print(f'Report: {write_report(shared_flags.WORKDIR.value)}')
+  if not _WORKDIR.value:
+    raise ValueError('Expected --workdir, the directory of a run or of a table '
+                     'of launch.reproduce; received none.')
+  print(f'Report: {write_report(_WORKDIR.value)}')
 
 
 def write_report(workdir):
@@ -96,4 +94,4 @@ def _what_instead(workdir):
 
 
 if __name__ == '__main__':
-  entry.run(main)
+  entry.run(main, FLAGS)

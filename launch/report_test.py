@@ -1,19 +1,16 @@
 """Tests of `launch.report`."""
 
-import contextlib
-import io
 import pathlib
 import shutil
 import tempfile
 
-from absl import flags
 from absl.testing import absltest
-from absl.testing import flagsaver
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
 from launch import report
+from launch.testing import in_process
 from trainers import loop
 from trainers import supervised
 from trainers.runs import records
@@ -27,8 +24,6 @@ class ReportTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()
     directory = tempfile.TemporaryDirectory()
     self.addCleanup(directory.cleanup)
     self.directory = pathlib.Path(directory.name)
@@ -40,16 +35,12 @@ class ReportTest(parameterized.TestCase):
         config, toy.make_data(config.tasks), tf.distribute.get_strategy())
     records.claim(workdir, config.to_json(), 'train')
     seconds = loop.run(trainer, workdir, run_options.RunOptions(
-        log_every=1, eval_every=2))
+        log_every=1, eval_every=2, progress=False))
     with trainer.ema.applied():
       results.write(workdir / records.RESULTS, results.collect(
           trainer.network, 'test', 'ema', trainer.steps, seconds))
     before = _contents(workdir)
-    output = io.StringIO()
-    with flagsaver.flagsaver(
-        workdir=str(workdir)), contextlib.redirect_stdout(output):
-      report.main(['report'])
-    self.assertEqual(output.getvalue(),
+    self.assertEqual(in_process.run(report, f'--workdir={workdir}'),
                      f'Report: {workdir}/report/index.html\n')
     page = (workdir / 'report' / 'index.html').read_text()
     for expected in ('2 tasks (one, two+blur)', 'What the tasks share'):
@@ -94,9 +85,8 @@ class ReportTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'a path with neither: give'):
       report.write_report(self.directory / 'missing')
     self.assertEmpty(list(self.directory.iterdir()))
-    with flagsaver.flagsaver(workdir=None), self.assertRaisesRegex(
-        ValueError, 'Expected --workdir'):
-      report.main(['report'])
+    with self.assertRaisesRegex(ValueError, 'Expected --workdir'):
+      in_process.run(report)
 
   @parameterized.parameters(
       (('table.md',), 'Read .*/table.md, or give the --workdir'),

@@ -101,7 +101,7 @@ def evaluate(workdir, config=EvaluationConfig(),
     perturbation.check_between(tasks, config.between, config.points)
   supervised.make_reproducible(saved.config)  # the numbers of the run, exactly
   data = saved.load_data(options.data_dir, tasks, [config.split])
-  network = evaluation.Network(
+  network = evaluation.TaskEvaluator(
       saved.model, data, saved.config.eval_batch_size,
       {name: m3sda.saved_predictor(arrays)
        for name, arrays in saved.heads.items()})

@@ -37,10 +37,11 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
           contextlib.redirect_stderr(io.StringIO()) as error):
       cls.found = training.train(make_config(), cls.workdir, _OPTIONS)
     cls.printed = output.getvalue() + error.getvalue()
+    cls.left = [path.name for path in cls.workdir.iterdir()]
 
   def test_prints_and_draws_nothing(self):
     self.assertEqual(self.printed, '')
-    self.assertCountEqual([path.name for path in self.workdir.iterdir()], [
+    self.assertCountEqual(self.left, [
         'run.json', 'metrics.jsonl', 'signatures.jsonl', 'results.json',
         'checkpoints', 'tensorboard'])
 
@@ -77,7 +78,8 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(found.edits.edits['drop:1'].layers, (2,))
     line, = found.between.lines.values()
     self.assertEqual(
-        line.points[0].tasks['mnist'].plain(), self.found.tasks['mnist'].plain())
+        line.points[0].tasks['mnist'].plain(),
+        self.found.tasks['mnist'].plain())
     written = results.read(
         self.workdir / 'edits-test-ema-moved.json', results.Edits)
     self.assertEqual(written.edits, found.edits.edits)

@@ -1,4 +1,6 @@
-"""What a report says of a transfer, from its records (section 4.3, C)."""
+"""What is shown of a transfer: as text, and in a report (sections 4.3, C)."""
+
+from launch.reports import results_text
 
 
 def is_transfer(run):
@@ -44,3 +46,52 @@ def show(page, run):
 
 def _format(value, scale, form):
   return '–' if value is None else format(scale * value, form)
+
+
+def format_start(start):
+  """A table of scores and coefficients, and how the task begins.
+
+  Args:
+    start: `results.TransferStart`.
+  """
+  scores, coefficients = start.scores or {}, start.coefficients or {}
+  lines = []
+  if scores or coefficients:
+    lines.append(results_text.align([
+        ('source', 'score', 'coefficient'),
+        *((name, f'{scores[name]:.2%}' if name in scores else '',
+           f'{coefficients[name]:.4f}' if name in coefficients else '')
+          for name in scores or coefficients)]))
+  if start.scored_by:
+    images = ', '.join(f'{count:,} of {split}' for split, count
+                       in start.score_images.items())
+    lines.append('Scores: accuracy on new validation images, by '
+                 f'{start.scored_by}. Labelled images read: {images}.')
+  copied = f', copied from {start.copied}' if start.copied else ''
+  head = {'untrained': 'its own, untrained',
+          'shared': 'its own, a copy'}[start.initial_head]
+  if start.head_shared_with:
+    head = f'{start.head}, shared with {", ".join(start.head_shared_with)}'
+  lines.append(f'Begins with init={start.init}{copied}; statistics: '
+               f'{start.statistics}; head: {head}; tuned: '
+               f'{", ".join(start.tune) or "nothing"}.')
+  return '\n'.join(lines)
+
+
+def format_results(found):
+  """A table of the task before and after tuning, and what it costs.
+
+  Args:
+    found: `results.RunResults` of a transfer.
+  """
+  facts = found.transfer
+  rows = [('task', 'split', 'initial top-1', 'top-1', 'loss', 'examples')]
+  for split, initial, final in (
+      ('validation', found.validation.initial, found.validation.final),
+      ('test', found.initial, found.tasks)):
+    rows.append((facts.name, split, f'{initial[facts.name].top1:.2%}',
+                 *results_text.score_cells(final[facts.name])))
+  return (f'{results_text.align(rows)}\nafter {found.steps:,} steps on '
+          f'{facts.train_examples:,} images; the task added '
+          f'{facts.own_parameters:,} parameters of its own; '
+          f'{facts.tuned_parameters:,} were tuned')

@@ -1,5 +1,6 @@
-"""Tests of what a report says of a transfer."""
+"""Tests of what is shown of a transfer."""
 
+import dataclasses
 import html
 import re
 import types
@@ -54,6 +55,33 @@ class TransferReportTest(absltest.TestCase):
     self.assertIn('head|one, shared with one, two; at first shared', text)
     for absent in ('Sources', 'None', 'copied', 'of each class'):
       self.assertNotIn(absent, text)
+
+  def test_says_how_the_task_begins(self):
+    start = results.TransferStart(
+        init='best', copied='mnist', scored_by='path',
+        scores={'mnist': 0.75, 'svhn': 0.5}, score_images={'validation': 1_234},
+        coefficients=None, statistics='copy', tune=('norm', 'mixture'),
+        head='shared', head_shared_with=('mnist', 'svhn'),
+        initial_head='shared')
+    self.assertEqual(transfer_report.format_start(start), (
+        'source   score  coefficient\n'
+        '---------------------------\n'
+        'mnist   75.00%             \n'
+        'svhn    50.00%             \n'
+        'Scores: accuracy on new validation images, by path. Labelled images '
+        'read: 1,234 of validation.\n'
+        'Begins with init=best, copied from mnist; statistics: copy; head: '
+        'shared, shared with mnist, svhn; tuned: norm, mixture.'))
+    for initial, head in (('shared', 'its own, a copy'),
+                          ('untrained', 'its own, untrained')):
+      text = transfer_report.format_start(dataclasses.replace(
+          start, init='learned', copied=None, scored_by=None, scores=None,
+          score_images=None, coefficients={'mnist': 0.25, 'svhn': 0.75},
+          tune=(), head='usps', head_shared_with=(), initial_head=initial))
+      self.assertRegex(text, r'(?m)^svhn +0\.7500$')
+      self.assertNotIn('Scores', text)
+      self.assertEndsWith(
+          text, f'=learned; statistics: copy; head: {head}; tuned: nothing.')
 
 
 if __name__ == '__main__':

@@ -3,11 +3,13 @@
 `transfer` and `adapt` write down which model it was, and hold on to it.
 """
 
-import sys
+import warnings
 
 from trainers.runs import checkpoints
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import saved_models
+from trainers.runs import strict_json
 
 
 def load(workdir, weights='ema'):
@@ -19,10 +21,11 @@ def load(workdir, weights='ema'):
   """
   saved = saved_models.load(workdir, weights)
   for name in saved.heads:
-    print(f'warning: {workdir} predicts {name} by the mean of two heads of its '
-          'adaptation, which only launch.evaluate uses: here it has the head '
-          'of the sources, whose accuracy is another (of images with labels, '
-          f'own_head in {records.RESULTS}).', file=sys.stderr)
+    warnings.warn(
+        f'{workdir} predicts {name} by the mean of two heads of its '
+        'adaptation, which only its evaluation uses: here it has the head of '
+        'the sources, whose accuracy is another (of images with labels, '
+        f'own_head in {records.RESULTS}).', stacklevel=2)
   return saved
 
 
@@ -48,8 +51,9 @@ def begin(workdir, source, former, smoke):
   else:
     saved = load(source)
   if saved.is_smoke and not smoke:
-    raise ValueError(f'{source} was trained on made-up images: add --smoke, '
-                     'or begin --from another model.')
+    raise ValueError(
+        f'Expected a model trained on real images in {source}, received one '
+        'trained on made-up images: use smoke, or begin from another model.')
   return saved
 
 
@@ -62,9 +66,13 @@ def describe(saved, former):
 
   Returns:
     'origin' is as of `SavedModel.origin`.
+
+  Raises:
+    ValueError: If a run is resumed that does not say.
   """
-  return {'origin': former['config'].get('origin') if former
-          else saved.origin()}
+  origin = former['config'].get('origin') if former else saved.origin()
+  return {'origin': strict_json.encode(
+      strict_json.decode(results.Origin, origin, records.RUN))}
 
 
 def check(saved, workdir, source, origin):
@@ -74,7 +82,7 @@ def check(saved, workdir, source, origin):
     saved: As from `begin`.
     workdir: Directory of the run.
     source: Work directory of the model to begin from.
-    origin: Which model that is to be.
+    origin: Which model that is to be, as of `describe`.
 
   Raises:
     ValueError: If it is another model.
@@ -85,8 +93,8 @@ def check(saved, workdir, source, origin):
     raise ValueError(
         f'Expected {source} as it was when the run began ({origin}), received '
         f'another model ({saved.origin()}): bring it back, or begin a new run '
-        'in another --workdir.')
+        'in another directory.')
   if not saved.is_finished:
-    print(f'warning: {source} has no {records.RESULTS}: its run has not ended, '
-          f'and this one begins from its step {saved.step:,}.',
-          file=sys.stderr)
+    warnings.warn(
+        f'{source} has no {records.RESULTS}: its run has not ended, and this '
+        f'one begins from its step {saved.step:,}.', stacklevel=2)

@@ -1,9 +1,8 @@
 """Tests of which model a run begins from."""
 
-import contextlib
-import io
 import pathlib
 import tempfile
+import warnings
 
 import tensorflow as tf
 
@@ -26,10 +25,11 @@ class OriginsTest(tf.test.TestCase):
     cls.former = records.read_run(cls.other)
 
   def check(self, saved, workdir, origin):
-    """What is said on the standard error."""
-    with contextlib.redirect_stderr(io.StringIO()) as error:
+    """What it warns of, as one text."""
+    with warnings.catch_warnings(record=True, action='always') as caught:
       origins.check(saved, workdir, self.source, origin)
-    return error.getvalue()
+    return ''.join(str(warning.message) for warning in caught
+                   if warning.category is UserWarning)
 
   def test_a_run_begins_from_another_and_goes_on_from_its_own(self):
     new = self.directory / 'new'
@@ -39,7 +39,7 @@ class OriginsTest(tf.test.TestCase):
         (self.other, self.former, self.other, 'raw')):
       saved = origins.begin(workdir, self.source, former, smoke=True)
       self.assertEqual((saved.workdir, saved.weights), (expected, weights))
-    with self.assertRaisesRegex(ValueError, 'made-up images: add --smoke'):
+    with self.assertRaisesRegex(ValueError, 'made-up images: use smoke'):
       origins.begin(new, self.source, None, smoke=False)
 
   def test_a_run_holds_on_to_its_model(self):
@@ -47,9 +47,11 @@ class OriginsTest(tf.test.TestCase):
         self.directory / 'new', self.source, None, smoke=True)
     origin = origins.describe(saved, None)['origin']
     self.assertEqual(origin, saved.origin())
-    known = {**self.former, 'config': {'origin': {'step': 9}}}
+    with self.assertRaisesRegex(ValueError, 'Expected Origin in run.json'):
+      origins.describe(saved, self.former)
+    known = {'origin': {**origin, 'step': 9}}
     self.assertEqual(
-        origins.describe(saved, known), {'origin': {'step': 9}})
+        origins.describe(saved, {**self.former, 'config': known}), known)
     other = origins.load(self.other)
     workdir = self.directory / 'new'
     with self.assertRaisesRegex(
@@ -63,8 +65,8 @@ class OriginsTest(tf.test.TestCase):
     workdir, origin = self.directory / 'new', saved.origin()
     self.assertRegex(
         self.check(saved, workdir, origin),
-        '^warning: .*source has no results.json: its run has not ended, and '
-        'this one begins from its step 0.\n$')
+        '^.*source has no results.json: its run has not ended, and this one '
+        'begins from its step 0.$')
     records.write_json(self.source / records.RESULTS, {})
     self.assertEqual(self.check(saved, workdir, origin), '')
     (self.source / records.RESULTS).unlink()

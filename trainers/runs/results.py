@@ -431,7 +431,7 @@ def collect(network, split, weights, steps, seconds):
   """Evaluates all tasks whose data there is.
 
   Args:
-    network: `evaluation.Network`, with the weights to be evaluated.
+    network: `evaluation.TaskEvaluator`, with the weights to be evaluated.
     split: 'train', 'validation' or 'test'.
     weights: 'ema' or 'raw', which these are; for the records.
     steps: Steps trained so far.

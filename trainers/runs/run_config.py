@@ -18,6 +18,9 @@ from trainers.data.datasets import groups
 from trainers.runs import strict_json
 
 PRECISIONS = ('float32', 'mixed_bfloat16')
+# Fields that a training on a model that is there, of its new task, cannot set.
+DECIDED_BY_MODEL = ('model', 'tasks', 'shared_head', 'precision', 'preset',
+                    'loss_weights')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +167,24 @@ class RunConfig:
       inner = {name: changes.pop(name) for name in fields & set(changes)}
       parts[part] = dataclasses.replace(config, **inner)
     return dataclasses.replace(self, **parts, **changes)
+
+  def replace_training(self, **changes):
+    """As `replace`, for the training of a new task on a model that is there.
+
+    Args:
+      **changes: Fields of `RunConfig`, but for `DECIDED_BY_MODEL`, or of
+        `OptimizerConfig`.
+
+    Raises:
+      ValueError: If the model or its new task decides one, or as for `replace`.
+    """
+    decided = {*DECIDED_BY_MODEL,
+               *(field.name for field in dataclasses.fields(self.model))}
+    for name in sorted(decided & set(changes)):
+      raise ValueError(
+          f'Expected changes of the training alone, received {name}, which the '
+          'model that is there or its new task decides: leave it out.')
+    return self.replace(**changes)
 
   def _check_changes(self, changes):
     for one, other in (('steps', 'epochs'),

@@ -1,13 +1,14 @@
 """What decides how a new task starts on a trained bank (sections 4.3, C)."""
 
 import dataclasses
-import json
+from typing import Literal
 
 from mixture_modules import checks
 from mixture_modules.isometric import tune_scopes
+from trainers.runs import strict_json
 
 INITS = ('copy:TASK', 'best', 'accuracy', 'learned', 'random', 'uniform',
-         'diagonal', 'none')
+         'diagonal', 'none')  # TASK stands for the name of a task
 STATISTICS = ('auto', 'copy', 'reestimate')
 SCORES = ('auto', 'path', 'probe')
 
@@ -17,34 +18,39 @@ class TransferConfig:
   """What decides how a new task starts on a trained model.
 
   Args:
-    source: Work directory of the model.
-    dataset: Name of the new task's data set.
-    name: What the task is called in the model.
-    init: Its first signature: 'copy:TASK', an older task's, with all else
-      that is its own but the head; 'best', that of the task that scores best;
-      'accuracy' and 'learned', the mean of the sources' (Eq. 1) with
-      coefficients by score, or learnt (a new head along with them, which is
-      set back); 'random', 'uniform', 'diagonal'; or 'none', as the model's own
-      tasks began.
-    tune: Names of `tune_scopes.SCOPES`, with the head where that is new;
-      empty: nothing is trained. None: head, norm and mixture, without the head
-      where it is shared, and without the mixture where signatures are fixed.
-    head: 'own', a new one; 'shared', that of the older tasks of the same
-      classes; 'auto', shared where there is one, see `choose_head`; or the
-      name of a head.
-    statistics: 'copy' (with 'copy:TASK' and 'best'), 'reestimate' from
-      training images without labels, or 'auto': copied where a task is.
-    score: 'path', an older task as it is, head included, on the new data;
-      'probe', a linear head on its features; 'auto': by path if all sources
-      have the classes of the new task.
-    sources: Names of the older tasks that are scored or mixed; None: all.
-    score_examples: (training images a linear head is fitted to, validation
-      images that scores are measured on), at most; a seeded choice of equally
-      many of each class.
-    init_steps: Steps that coefficients are learnt for.
-    init_learning_rate: Of Adam on their logits.
-    examples_per_class: Training images of each class, and validation images
-      of each class that scores are measured on, at most; None: all.
+    source: Work directory of the trained model. It is only read.
+    dataset: Data set of the new task, such as usps or folder:PATH. launch.data
+      lists them.
+    name: What the task is called in the model. Default: as its data set.
+    init: First signature of the new task. copy:TASK takes over an older
+      task's, with its norms and statistics; best, those of the task that
+      scores best. accuracy and learned take the mean of the sources' (Eq. 1),
+      by scores or by weights learnt on the new training images. random,
+      uniform and diagonal use no task; none begins as the model's own tasks
+      did.
+    tune: What is trained of the new task: head, norm, mixture, input_adapter,
+      output_adapter; templates or all, which move other tasks, too; or none.
+      Default: head, norm, mixture; without the head where it is shared, and
+      without the mixture where signatures are fixed.
+    head: own, a new head; shared, that of the older tasks with the same
+      classes; the name of a head; or auto, shared where the names of the
+      classes agree and such tasks have one head.
+    statistics: First moving statistics. copy takes those of the copied task;
+      reestimate measures them on training images, without labels; auto copies
+      where a task is copied.
+    score: How sources are scored on validation images. path takes each older
+      task as it is, head included; probe fits a linear head to its features;
+      auto is path where all sources have the new task's classes.
+    sources: Older tasks that are scored or mixed. Default: all.
+    score_examples: Most training images that a linear head is fitted to, and
+      most validation images that scores are measured on; the seed chooses
+      them, equally many of each class.
+    init_steps: Steps that init=learned learns weights for. A new head is
+      trained along, and set back afterwards.
+    init_learning_rate: Learning rate of Adam in the init_steps.
+    examples_per_class: Learn from so many training images of each class,
+      chosen by the seed; scores use at most so many validation images of each
+      class, too. Default: all.
 
   Raises:
     ValueError: If a value is not one of these, or values contradict each
@@ -55,45 +61,47 @@ class TransferConfig:
 
   source: str
   dataset: str
-  name: str
+  name: str | None = None
   init: str = 'best'
-  tune: tuple | None = None
+  tune: tuple[str, ...] | None = None
   head: str = 'auto'
-  statistics: str = 'auto'
-  score: str = 'auto'
-  sources: tuple | None = None
-  score_examples: tuple = (2000, 1000)
+  statistics: Literal[*STATISTICS] = 'auto'
+  score: Literal[*SCORES] = 'auto'
+  sources: tuple[str, ...] | None = None
+  score_examples: tuple[int, int] = (2000, 1000)
   init_steps: int = 200
   init_learning_rate: float = 0.1
   examples_per_class: int | None = None
 
   def __post_init__(self):
+    self._set('source', str(self.source))  # of a path, too
+    self._set('name', self.name or self.dataset)
     for field in ('tune', 'sources', 'score_examples'):
       if getattr(self, field) is not None:
-        object.__setattr__(self, field, tuple(getattr(self, field)))
-    if self.init not in INITS[1:] and self.copied is None:
-      raise ValueError(f'init must be one of {", ".join(INITS)}, received '
-                       f'{self.init!r}.')
-    wrong = set(self.tune or ()) - set(tune_scopes.SCOPES)
-    if wrong:
-      raise ValueError(f'tune must be of {", ".join(tune_scopes.SCOPES)}, or '
-                       f'none, received {sorted(wrong)[0]!r}.')
-    for field, known in (('statistics', STATISTICS), ('score', SCORES)):
-      if getattr(self, field) not in known:
-        raise ValueError(f'{field} must be one of {known}, received '
-                         f'{getattr(self, field)!r}.')
-    if (self.statistics == 'copy' and self.init != 'best'
-        and self.copied is None):
-      raise ValueError(
-          "statistics='copy' needs a task to copy from, received "
-          f'init={self.init!r}: use reestimate, or start from copy:TASK.')
+        self._set(field, tuple(getattr(self, field)))
+    if self.tune == ('none',):
+      self._set('tune', ())
+    if self.copied is None:
+      checks.one_of('init', self.init, INITS)
+      checks.require(
+          self.statistics != 'copy' or self.init == 'best', 'init',
+          'copy:TASK or best with statistics=copy', self.init,
+          'use one of these, or statistics=reestimate')
+    for scope in self.tune or ():
+      checks.one_of('tune', scope, tune_scopes.SCOPES,
+                    'use some of these, or none alone')
+    checks.one_of('statistics', self.statistics, STATISTICS)
+    checks.one_of('score', self.score, SCORES)
     for field in ('init_steps', 'init_learning_rate', 'examples_per_class'):
       if getattr(self, field) is not None:
         checks.positive(field, getattr(self, field))
-    if len(self.score_examples) != 2 or min(self.score_examples) < 1:
-      raise ValueError(
-          'score_examples must be two positive numbers, of training and of '
-          f'validation images, received {self.score_examples}.')
+    checks.require(
+        len(self.score_examples) == 2 and min(self.score_examples) >= 1,
+        'score_examples', 'two positive numbers', self.score_examples,
+        'give how many training and how many validation images')
+
+  def _set(self, field, value):
+    object.__setattr__(self, field, value)
 
   @property
   def copied(self):
@@ -104,19 +112,17 @@ class TransferConfig:
 
   def to_json(self):
     """A dictionary that JSON can hold; `from_json` takes it back."""
-    return json.loads(json.dumps(dataclasses.asdict(self)))
+    return strict_json.encode(self)
 
   @classmethod
-  def from_json(cls, values):
+  def from_json(cls, values, where='run.json'):
     """The configuration of a dictionary made by `to_json`.
+
+    Args:
+      values: The dictionary.
+      where: Where it is from, for the error.
 
     Raises:
       ValueError: If it is damaged, or of another version.
     """
-    try:
-      return cls(**values)
-    except TypeError as error:
-      raise ValueError(
-          'Expected the configuration of a transfer, received one that is '
-          f'damaged or of another version ({error}): use the version of the '
-          'package that run.json names.') from error
+    return strict_json.decode(cls, values, where)

@@ -1,6 +1,7 @@
 """Tests of what can be asked of a transfer."""
 
 import json
+import pathlib
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -21,15 +22,31 @@ class TransferConfigTest(parameterized.TestCase):
     self.assertEqual(asked, transfer_config.TransferConfig.from_json(
         json.loads(json.dumps(asked.to_json()))))
     self.assertEqual(make_transfer(init='copy:a:b').copied, 'a:b')
-    with self.assertRaisesRegex(ValueError, 'of another version'):
-      transfer_config.TransferConfig.from_json({'later': 1})
+    for damaged, reason in (({'later': 1}, 'unknown .later.'),
+                            ({'init_steps': '3'}, "int, received '3'"),
+                            ({'init': 'copy:'}, 'Expected init to be')):
+      with self.assertRaisesRegex(ValueError, f'in there, .*{reason}'):
+        transfer_config.TransferConfig.from_json(
+            {**asked.to_json(), **damaged}, 'there')
+
+  def test_config_fills_in_what_is_plain(self):
+    self.assertEqual(transfer_config.TransferConfig('runs/x', 'set').name,
+                     'set')
+    self.assertEqual(make_transfer(source=pathlib.Path('runs/x')),
+                     make_transfer())
+    for nothing in (['none'], ('none',), []):
+      self.assertEqual(make_transfer(tune=nothing).tune, ())
+    self.assertIsNone(make_transfer().tune)
 
   @parameterized.parameters(
-      ('init must be one of copy:TASK, best', {'init': 'copy:'}),
-      ('tune must be of templates, .* or none, .*bank', {'tune': ['bank']}),
-      ('statistics must be', {'statistics': 'moved'}),
-      ('score must be', {'score': 'test'}),
-      ('needs a task to copy', {'statistics': 'copy', 'init': 'learned'}),
+      ('init to be one of copy:TASK, best, .* received .copy:',
+       {'init': 'copy:'}),
+      ('tune to be one of templates, .*bank', {'tune': ['bank']}),
+      ("received 'none': use .*, or none alone", {'tune': ['none', 'head']}),
+      ('statistics to be one of auto, .*moved', {'statistics': 'moved'}),
+      ('score to be one of auto, path, probe, .*test', {'score': 'test'}),
+      ("init to be copy:TASK or best .*received 'learned'",
+       {'statistics': 'copy', 'init': 'learned'}),
       ('init_steps to be positive', {'init_steps': 0}),
       ('examples_per_class to be', {'examples_per_class': -1}),
       ('init_learning_rate to be', {'init_learning_rate': float('nan')}),

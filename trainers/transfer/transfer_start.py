@@ -1,18 +1,9 @@
-"""A new task on a trained bank: how it starts, and what is tuned (4.3, C)."""
-
-import contextlib
-
-from keras import ops
+"""How a new task starts on a trained bank (sections 4.3, C)."""
 
 from mixture_modules import signatures
 from mixture_modules.isometric import tune_scopes
-from trainers import loop
 from trainers import moving_statistics
-from trainers import strategies
-from trainers import supervised
-from trainers.data import pipeline
-from trainers.runs import checkpoints
-from trainers.runs import saved_models
+from trainers.runs import results
 from trainers.transfer import initial_signatures
 from trainers.transfer import source_scores
 
@@ -35,8 +26,8 @@ def check(transfer, model, tasks, data, config):
   """
   if transfer.name in model.tasks:
     raise ValueError(
-        f'{transfer.source} has a task {transfer.name!r} already: give the new '
-        'one another name with --name.')
+        f'Expected a name that no task of {transfer.source} has, received '
+        f'{transfer.name!r}: give the new task another name.')
   for name in (*(transfer.sources or ()), *filter(None, [transfer.copied])):
     model.task(name)
   if not sources(transfer, model):
@@ -49,8 +40,9 @@ def check(transfer, model, tasks, data, config):
     others = [name for name in sources(transfer, model) if name not in same]
     if others:
       raise ValueError(
-          f'Scores by path need sources with the classes of {data.name}, '
-          f'which {others[0]} lacks: use probe, or name other --sources.')
+          f'Expected sources with the classes of {data.name} for score=path, '
+          f'received {others[0]}, which lacks them: use score=probe, or other '
+          'sources.')
   if transfer.head not in ('auto', 'own'):
     _named_head(transfer, model, tasks, data)
   _check_beginnings(transfer, model, tasks, data)
@@ -63,13 +55,14 @@ def _check_fixed(transfer, model):
   """Checks what is asked of a model whose signatures are fixed."""
   if 'mixture' in (transfer.tune or ()):
     raise ValueError(
-        f'The signature is fixed ({model.config.signature}): there is no '
-        'mixture to tune. Leave it out of --tune.')
+        'Expected a trained signature to tune the mixture of, received a '
+        f'model whose signatures are fixed ({model.config.signature}): leave '
+        'mixture out of tune.')
   if transfer.copied is None and transfer.init not in ('best', 'none'):
     raise ValueError(
-        f'The signature is fixed ({model.config.signature}), the same for '
-        f'all tasks, and cannot start from {transfer.init!r}: use copy:TASK '
-        'or best, which take over norms and statistics, or none.')
+        'Expected init of copy:TASK, best or none, as signatures are fixed '
+        f'({model.config.signature}), received {transfer.init}: copy:TASK and '
+        'best take over norms and statistics.')
 
 
 def _check_beginnings(transfer, model, tasks, data):
@@ -81,17 +74,19 @@ def _check_beginnings(transfer, model, tasks, data):
     head = choose_head(transfer, model, tasks, data, copied)
     if head is None and transfer.name in model.heads:
       raise ValueError(
-          f'{transfer.source} has a head {transfer.name!r} already: share it '
-          f'with --head={transfer.name}, or give the task another --name.')
+          f'Expected a name that no head of {transfer.source} has, received '
+          f'{transfer.name!r}: share that head with head={transfer.name}, or '
+          'give the task another name.')
     if head is None and transfer.tune and not (
         {'head', 'all'} & set(transfer.tune)):
       why = '' if transfer.head == 'own' else (
           f' (no one head of {transfer.source} is known to have the classes of '
           f'{data.name})')
       raise ValueError(
-          f'The new task would get a head of its own{why}, which --tune='
-          f'{",".join(transfer.tune)} leaves untrained: tune the head too, or '
-          f'share one with --head, of {list(model.heads)}.')
+          f'Expected the head in tune, since it is the new task\'s own{why}, '
+          f'received tune={",".join(transfer.tune)}, which leaves it '
+          'untrained: tune the head too, or give as head one to share, of '
+          f'{list(model.heads)}.')
     _add(transfer, model, data, copied, head)
     model.remove_task(transfer.name)
 
@@ -117,7 +112,7 @@ def _same_classes(tasks, data):
 
 
 def _named_head(transfer, model, tasks, data):
-  """The head that --head asks to share; an error if it does not fit."""
+  """The head that is asked to be shared; an error if it does not fit."""
   heads = {model.task(name).head_name for name in _same_classes(tasks, data)}
   if transfer.copied in _same_classes(tasks, data):
     heads = {model.task(transfer.copied).head_name}
@@ -125,8 +120,8 @@ def _named_head(transfer, model, tasks, data):
     if len(heads) != 1:
       raise ValueError(
           f'Expected one head of tasks with the classes of {data.name} to '
-          f'share, received {sorted(heads) or "none"}: give its name with '
-          '--head, or use --head=own.')
+          f'share, received {sorted(heads) or "none"}: give its name as head, '
+          'or use head=own.')
     return heads.pop()
   if transfer.head not in model.heads:
     raise ValueError(
@@ -140,9 +135,9 @@ def _named_head(transfer, model, tasks, data):
       names != list(data.class_names or ()) for names in known
       if names and data.class_names):
     raise ValueError(
-        f'Head {transfer.head!r} has the {units} classes of {users[0]}, '
-        f'received {data.name} with {data.num_classes} others: use '
-        '--head=own.')
+        f'Expected the {units} classes of {users[0]} for head '
+        f'{transfer.head!r}, received {data.name} with {data.num_classes} '
+        'others: use head=own.')
   return transfer.head
 
 
@@ -180,13 +175,7 @@ def begin(transfer, model, tasks, data, config):
     config: `RunConfig` of the transfer: batch sizes and seed.
 
   Returns:
-    What the records say of it, for JSON: 'init', 'scored_by' ('path', 'probe'
-    or None), 'scores' {task: accuracy} or None, 'score_images' {split: number
-    of labelled images that scores were read from} or None, 'coefficients'
-    {task: number} or None, 'copied' (name of a task, or None), 'statistics'
-    ('copy' or 'reestimate'), 'tune' (names of scopes), 'head',
-    'head_shared_with' (names of tasks, after what is tuned was detached) and
-    'initial_head' ('shared', also of what begins as a copy, or 'untrained').
+    `results.TransferStart`, as all is after what is tuned was detached.
   """
   names = sources(transfer, model)
   scored_by = scores = images = None
@@ -216,14 +205,14 @@ def begin(transfer, model, tasks, data, config):
         ('mixture', task.signature.logits is None)) if not left_out]
   if tune:
     tune_scopes.tuned_variables(model, transfer.name, tune)  # detaches
-  return {
-      'init': transfer.init, 'scored_by': scored_by, 'scores': scores,
-      'score_images': images, 'coefficients': coefficients, 'copied': copied,
-      'statistics': statistics, 'tune': list(tune), 'head': task.head_name,
-      'head_shared_with': [
+  return results.TransferStart(
+      init=transfer.init, scored_by=scored_by, scores=scores,
+      score_images=images, coefficients=coefficients, copied=copied,
+      statistics=statistics, tune=tuple(tune), head=task.head_name,
+      head_shared_with=tuple(
           name for name, other in model.tasks.items()
-          if other.head is task.head and other is not task],
-      'initial_head': 'shared' if head else 'untrained'}
+          if other.head is task.head and other is not task),
+      initial_head='shared' if head else 'untrained')
 
 
 def _set_mixture(transfer, model, names, scores, data, config, train_head):
@@ -258,76 +247,3 @@ def score_kind(transfer, model, tasks, data):
 def _batches(transfer, data, config, count):
   size = config.task_batch_sizes()[transfer.name]
   return data.train_batches(size, config.seed).take(count)
-
-
-class Tuning:
-  """The training of the new task alone, and of nothing but what is tuned.
-
-  Args:
-    model: `IsometricModel` with the new task.
-    name: Name of the new task.
-    scopes: What is tuned, of `tune_scopes.SCOPES`; none: nothing is trained.
-    data: Its `TaskData`.
-    config: `RunConfig` whose only task it is.
-
-  Attributes:
-    trainer: `SupervisedTrainer`, or None.
-    steps: Number of steps.
-    num_parameters: Number of tuned parameters.
-  """
-
-  def __init__(self, model, name, scopes, data, config):
-    self._model = model
-    self.trainer, self.steps, self.num_parameters = None, 0, 0
-    if scopes:
-      tuned = list(tune_scopes.tuned_variables(model, name, scopes).values())
-      self.steps = config.total_steps({name: data.num_examples('train')})
-      self.trainer = supervised.SupervisedTrainer(
-          model, {name: data}, config, self.steps,
-          strategies.make_strategy('default'), tuned)
-      self.num_parameters = sum(int(ops.size(variable)) for variable in tuned)
-
-  def save_start(self, workdir, decides):
-    """Writes the checkpoint of how the task begins.
-
-    Args:
-      workdir: Directory of the run.
-      decides: What decides the run, as in its run.json.
-    """
-    if self.trainer:
-      checkpoints.save_start(self.trainer, workdir, decides)
-    else:
-      saved_models.write_checkpoint(workdir, self._model, decides)
-
-  def run(self, workdir, options, decides):
-    """Trains on from the last checkpoint; returns seconds of training.
-
-    Args:
-      workdir: Directory of the run.
-      options: `RunOptions`.
-      decides: What decides the run, as in its run.json.
-    """
-    if not self.trainer:
-      return 0.0
-    return loop.run(self.trainer, workdir, options, True, True, decides)
-
-  def averaged(self):
-    """A context in which the model has its averaged weights."""
-    if not self.trainer:
-      return contextlib.nullcontext()
-    return self.trainer.ema.applied()
-
-
-def load_data(transfer, config, data_dir=None, made_up=False):
-  """(`TaskData` of the new task, its facts for run.json)."""
-  data, = pipeline.load_tasks(
-      [transfer.dataset], config.model.image_size, data_dir,
-      config.augmentation, transfer.examples_per_class, config.seed,
-      made_up=made_up).values()
-  facts = data.describe()
-  if transfer.name != transfer.dataset:
-    facts['dataset'] = transfer.dataset
-  if transfer.examples_per_class is not None:
-    facts['examples_per_class'] = transfer.examples_per_class
-    facts['examples_seed'] = config.seed
-  return data, facts

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from mixture_modules.isometric import isometric_model
-from trainers.data import pipeline
 from trainers.runs import checkpoints
+from trainers.runs import results
 from trainers.testing import toy
 from trainers.transfer import source_scores
 from trainers.transfer import transfer_config
@@ -57,23 +57,26 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
   # What can be asked for
 
   @parameterized.parameters(
-      ("has a task 'one' already.*--name", {'name': 'one'}, {}),
+      ("name that no task of runs/x has, received 'one'", {'name': 'one'}, {}),
       ("Expected one of the tasks .*'three'", {'init': 'copy:three'}, {}),
       ("Expected one of the tasks .*'x'", {'sources': ['one', 'x']}, {}),
-      ('which two lacks', {'score': 'path'}, {}),
+      ('received two, which lacks them', {'score': 'path'}, {}),
       ("Expected a head to share, of .*'x'", {'head': 'x'}, {}),
-      ('other classes|others: use', {'head': 'one'}, {'names': 'abce'}),
-      ('Expected one head of tasks', {'head': 'shared'}, {'names': 'abce'}),
-      ('no mixture to tune', {'tune': ['mixture']}, {'signature': 'cyclic'}),
-      ("cannot start from 'learned'", {'init': 'learned'},
+      ('4 classes of one for head .*others: use head=own',
+       {'head': 'one'}, {'names': 'abce'}),
+      ('Expected one head of tasks .*as head, or', {'head': 'shared'},
+       {'names': 'abce'}),
+      ('signature to tune the mixture of', {'tune': ['mixture']},
+       {'signature': 'cyclic'}),
+      ('signatures are fixed .cyclic., received learned', {'init': 'learned'},
        {'signature': 'cyclic'}),
       ('diagonal .*needs K >= L, received K = 2, L = 3',
        {'init': 'diagonal'}, {'num_layers': 3}),
       ('warmup_steps to be below the number of training steps, 10', {},
        {'run': {'warmup_steps': 10}}),
-      ('--tune=mixture leaves untrained.*--head',
+      ('received tune=mixture, which leaves it untrained: .*as head one',
        {'init': 'random', 'tune': ['mixture']}, {'names': 'abce'}),
-      ('--tune=norm,templates leaves untrained',
+      ('own, received tune=norm,templates, which leaves',
        {'tune': ['norm', 'templates'], 'head': 'own'}, {}))
   def test_check_refuses(self, message, changes, options):
     options = {'names': 'abcd', 'run': {}, **options}
@@ -101,7 +104,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     model, facts = make_model()  # the head of two is not known to fit
     facts['three'] = facts['one']
     model.add_task('three', 4)
-    with self.assertRaisesRegex(ValueError, 'leaves untrained'):
+    with self.assertRaisesRegex(ValueError, 'leaves it untrained'):
       transfer_start.check(
           make_transfer(init='best', tune=['mixture']), model, facts,
           make_data(tuple('abcd')), config_of())
@@ -118,7 +121,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
           toy.make_config().model, {}), {}, make_data(), config_of())
     model.add_task('three', 4, head='new')
     for head in ('own', 'auto'):
-      with self.assertRaisesRegex(ValueError, "has a head 'new' already"):
+      with self.assertRaisesRegex(ValueError, "no head .* received 'new'"):
         transfer_start.check(
             make_transfer(head=head), model,
             {**facts, 'other': {}, 'three': {}}, make_data(), config_of())
@@ -163,11 +166,11 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     task.statistics.mean['input'].assign(np.ones(8))
     before = checkpoints.snapshot(model.named_variables())
     start = self.begin(model, facts, init='copy:two')
-    self.assertEqual(start, {
-        'init': 'copy:two', 'scored_by': None, 'scores': None,
-        'score_images': None, 'coefficients': None, 'copied': 'two',
-        'statistics': 'copy', 'head': 'new', 'head_shared_with': [],
-        'initial_head': 'untrained', 'tune': ['head', 'norm', 'mixture']})
+    self.assertEqual(start, results.TransferStart(
+        init='copy:two', scored_by=None, scores=None, score_images=None,
+        coefficients=None, copied='two', statistics='copy',
+        tune=('head', 'norm', 'mixture'), head='new', head_shared_with=(),
+        initial_head='untrained'))
     for name, array in before.items():
       self.assertAllEqual(model.named_variables()[name], array)
       if name.startswith('tasks/two/'):
@@ -182,26 +185,26 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
         model, ['one', 'two'], data.eval_batches('validation', 3))
     for score, options in (('path', {}), ('probe', {'score': 'probe'})):
       start = self.begin(model, facts, data, init='best', **options)
-      self.assertEqual(start['scored_by'], score)
+      self.assertEqual(start.scored_by, score)
       if score == 'path':
-        self.assertEqual(start['scores'], expected)
-      best = max(start['scores'], key=start['scores'].get)
-      self.assertEqual(start['copied'], best)
-      self.assertEqual(start['head_shared_with'], ['one', 'two'])
-      self.assertEqual(start['initial_head'], 'shared')
-      self.assertEqual(start['tune'], ['norm', 'mixture'])
+        self.assertEqual(start.scores, expected)
+      best = max(start.scores, key=start.scores.get)
+      self.assertEqual(start.copied, best)
+      self.assertEqual(start.head_shared_with, ('one', 'two'))
+      self.assertEqual(start.initial_head, 'shared')
+      self.assertEqual(start.tune, ('norm', 'mixture'))
       images = {'validation': 4, 'train': 36}
       if score == 'path':
         del images['train']
-      self.assertEqual(start['score_images'], images)
+      self.assertEqual(start.score_images, images)
       model.remove_task('new')
 
   def test_says_what_is_shared_after_detaching(self):
     model, facts = make_model(shared_head=True)
     start = self.begin(model, facts, make_data(tuple('abcd')), init='copy:one',
                        tune=['head'])
-    self.assertEqual((start['head'], start['head_shared_with']), ('new', []))
-    self.assertEqual(start['initial_head'], 'shared')
+    self.assertEqual((start.head, start.head_shared_with), ('new', ()))
+    self.assertEqual(start.initial_head, 'shared')
     for ours, theirs in zip(model.task('new').head.variables,
                             model.task('one').head.variables):
       self.assertIsNot(ours, theirs)
@@ -214,7 +217,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     data.class_names = tuple('abcd')
     for per_class, images in ((None, 20), (2, 8)):
       start = self.begin(model, facts, data, examples_per_class=per_class)
-      self.assertEqual(start['score_images'], {'validation': images})
+      self.assertEqual(start.score_images, {'validation': images})
       model.remove_task('new')
 
   def test_begins_as_a_mean(self):
@@ -223,16 +226,16 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
     with mock.patch.object(source_scores, 'probe_scores',
                            lambda *_, **unused: {'one': 0.2, 'two': 0.6}):
       start = self.begin(model, facts, data, init='accuracy')
-    self.assertAllClose(start['coefficients'], {'one': 0.25, 'two': 0.75})
-    self.assertEqual(start['statistics'], 'reestimate')
+    self.assertAllClose(start.coefficients, {'one': 0.25, 'two': 0.75})
+    self.assertEqual(start.statistics, 'reestimate')
     xi = {name: np.array(task.signature.mixture_weights())
           for name, task in model.tasks.items()}
     self.assertAllClose(xi['new'], 0.25 * xi['one'] + 0.75 * xi['two'])
     self.assertAllEqual(model.task('new').statistics.num_updates, 2)
     model.remove_task('new')
     start = self.begin(model, facts, data, init='learned', sources=['two'])
-    self.assertEqual(start['initial_head'], 'untrained')
-    self.assertEqual(start['coefficients'], {'two': 1.0})
+    self.assertEqual(start.initial_head, 'untrained')
+    self.assertEqual(start.coefficients, {'two': 1.0})
     self.assertAllClose(model.task('new').signature.mixture_weights(),
                         xi['two'])
 
@@ -252,86 +255,9 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
   def test_fixed_signatures(self):
     model, facts = make_model(signature='cyclic')
     start = self.begin(model, facts, init='copy:one', statistics='reestimate')
-    self.assertEqual(start['tune'], ['head', 'norm'])
-    self.assertEqual(start['statistics'], 'reestimate')
+    self.assertEqual(start.tune, ('head', 'norm'))
+    self.assertEqual(start.statistics, 'reestimate')
     self.assertAllEqual(model.task('new').statistics.num_updates, 2)
-
-  # Training
-
-  @parameterized.parameters(
-      {'tune': ['mixture'], 'moved': {'signature'}},
-      {'tune': ['head'], 'moved': {'head'}},
-      {'tune': ['norm', 'mixture', 'head', 'input_adapter'],
-       'moved': {'affine', 'signature', 'head', 'input_adapter'}})
-  def test_nothing_else_moves(self, tune, moved):
-    model, facts = make_model(shared_head=True)
-    data = make_data(tuple('abcd'))
-    self.begin(model, {'one': facts['one'], 'two': facts['one']}, data,
-               init='copy:one')
-    images = np.random.default_rng(0).normal(size=(5, 8, 8, 3))
-    outputs = {name: model(images, task=name).numpy()
-               for name in ('one', 'two')}
-    config = config_of(learning_rate=0.1, ema_decay=0.5)
-    tuning = transfer_start.Tuning(model, 'new', tune, data, config)
-    trainer = tuning.trainer
-    before = checkpoints.snapshot(model.named_variables())
-    toy.run_steps(trainer, 3)
-    with tuning.averaged():
-      after = checkpoints.snapshot(model.named_variables())
-      for name, expected in outputs.items():
-        self.assertEqual(model(images, task=name).numpy().tobytes(),
-                         expected.tobytes())
-    changed = {name for name, array in before.items()
-               if array.tobytes() != after[name].tobytes()}
-    owners = {name.split('/')[2] if name.startswith('tasks/new/') else
-              name.replace('heads/new', 'head').split('/')[0]
-              for name in changed}
-    self.assertEqual(owners, moved | {'statistics', 'num_updates'})
-    sizes = sum(before[name].size for name in changed
-                if 'statistics' not in name and 'num_updates' not in name)
-    self.assertEqual((tuning.num_parameters, tuning.steps), (sizes, 10))
-    self.assertEqual(trainer.images_per_step, 8)
-    self.assertEqual(list(trainer.evaluate('test')), ['new'])
-
-  def test_templates_move_others(self):
-    model, facts = make_model()
-    self.begin(model, facts, init='copy:one')
-    bank = model.bank.templates('expand/kernel').numpy()
-    tuning = transfer_start.Tuning(
-        model, 'new', ['templates', 'head'], make_data(),
-        config_of(learning_rate=0.1))
-    head = model.task('one').head.kernel.numpy()
-    toy.run_steps(tuning.trainer, 2)
-    self.assertNotAllClose(model.bank.templates('expand/kernel'), bank)
-    self.assertAllEqual(model.task('one').head.kernel, head)
-
-  def test_nothing_is_trained(self):
-    model, _ = make_model()
-    tuning = transfer_start.Tuning(
-        model, 'one', [], make_data(), config_of('one'))
-    with tuning.averaged():
-      self.assertEqual(
-          (tuning.trainer, tuning.steps, tuning.num_parameters,
-           tuning.run('nowhere', None, {})), (None, 0, 0, 0.0))
-
-  def test_loads_data_and_says_what_it_is(self):
-    data = make_data()
-    with mock.patch.object(pipeline, 'load_tasks',
-                           return_value={'set': data}) as load:
-      found, facts = transfer_start.load_data(
-          make_transfer(examples_per_class=3), config_of(seed=7), 'there')
-    load.assert_called_once_with(
-        ['set'], 8, 'there', None, 3, 7, made_up=False)
-    self.assertIs(found, data)
-    self.assertEqual(facts, {
-        **data.describe(), 'dataset': 'set', 'examples_per_class': 3,
-        'examples_seed': 7})
-    with mock.patch.object(pipeline, 'load_tasks',
-                           return_value={'set': data}):
-      self.assertEqual(
-          transfer_start.load_data(
-              make_transfer(name='set'), config_of('set'))[1],
-          data.describe())
 
 
 if __name__ == '__main__':
