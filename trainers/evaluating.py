@@ -11,7 +11,7 @@ from mixture_modules.isometric import layer_edits
 from trainers import evaluation
 from trainers import perturbation
 from trainers import supervised
-from trainers.adaptation import m3sda
+from trainers.adaptation import methods
 from trainers.data import pipeline
 from trainers.runs import records
 from trainers.runs import results
@@ -109,8 +109,7 @@ def evaluate(workdir, config=EvaluationConfig(),
   data = saved.load_data(options.data_dir, tasks, [config.split])
   network = evaluation.TaskEvaluator(
       saved.model, data, saved.config.eval_batch_size,
-      {name: m3sda.saved_predictor(arrays)
-       for name, arrays in saved.heads.items()})
+      methods.saved_predictors(saved))
   name = f'{config.split}-{config.weights}'
   is_whole = set(tasks) == set(saved.labelled_tasks())
   # Damaged files show before time is spent.

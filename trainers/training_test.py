@@ -78,8 +78,9 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(found.edits.trained.tasks[name].plain(), task.plain())
     self.assertEqual(found.edits.edits['drop:1'].layers, (2,))
     line, = found.between.lines.values()
-    self.assertEqual(line.points[0].tasks['mnist'].plain(),
-                     self.found.tasks['mnist'].plain())
+    self.assertEqual(
+        line.points[0].tasks['mnist'].plain(),
+        self.found.tasks['mnist'].plain())
     written = results.read(
         self.workdir / 'edits-test-ema-moved.json', results.Edits)
     self.assertEqual(written.edits, found.edits.edits)
