@@ -109,6 +109,15 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(evaluating._choose_tasks(saved, ()), ['mnist'])
 
   @parameterized.parameters(
+      ({'split': 'all'}, 'split .*all'),
+      ({'weights': 'mean'}, 'weights .*mean'),
+      ({'statistics': 'new'}, 'statistics .*new'),
+      ({'statistics': 'reestimated'}, 'received none: give harden, edits or'))
+  def test_refuses_configurations(self, values, message):
+    with self.assertRaisesRegex(ValueError, message):
+      evaluating.EvaluationConfig(**values)
+
+  @parameterized.parameters(
       ((), False, 'moved', ()), (('drop:1',), False, 'moved', ('drop:1',)),
       (('drop:1', 'harden'), True, 'moved', ('harden', 'drop:1')),
       (('drop:1',), False, 'reestimated', ('none', 'drop:1')))
