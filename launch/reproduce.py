@@ -52,7 +52,7 @@ from trainers.runs import run_config
 FLAGS = flags.FlagValues()
 _TABLE = flags.DEFINE_enum(
     'table', None, [str(number) for number in range(1, 13)],
-    'Number of the paper\'s table.', required=True, flag_values=FLAGS)
+    'Number of the paper\'s table.', flag_values=FLAGS)
 _WORKDIR = flags.DEFINE_string(
     'workdir', None, 'Directory of the table and its runs. Default: '
     'runs/tableN; of Tables 3, 4, 11 and 12, which share runs, '
@@ -75,6 +75,9 @@ _MODULES = {
 
 def main():
   """Makes one table."""
+  if not _TABLE.value:
+    raise ValueError('Expected --table, the number of a table of the paper, '
+                     'received none.')
   number = int(_TABLE.value)
   module = _MODULES[number]
   given, changes = _OPTIONS.given(), _CHANGES.given()

@@ -116,6 +116,10 @@ class ReproduceTest(parameterized.TestCase):
           f'--data_dir={self.workdir}', *rows, given)
     run.assert_not_called()
 
+  def test_a_table_is_needed(self):
+    with self.assertRaisesRegex(ValueError, 'Expected --table'):
+      in_process.run(reproduce)
+
   @parameterized.parameters('--seed=1', '--preset=small', '--init=best')
   def test_flags_that_no_table_has(self, argument):
     with self.assertRaisesRegex(flags.Error, 'Unknown command line flag'):

@@ -141,8 +141,8 @@ def check_changes(command, changes):
   known = [name for group in command_flags(command) for name in group.fields]
   for name in set(changes) - set(known):
     remedy = '; the data set is --task or --target' if name == 'tasks' else ''
-    raise ValueError(f'--{name} cannot be given: the model that is there '
-                     f'decides it. Leave it out{remedy}.')
+    raise ValueError(f'--{name} cannot be given: {command} has no such flag. '
+                     f'Leave it out{remedy}.')
 
 
 def arguments(command, changes):
