@@ -33,11 +33,13 @@ class DataclassFlags:
       Default: nothing is said.
     default_texts: {field: what the help says of its default}, in place of
       what the dataclass says; that of '' is of all other fields.
+    notes: {field: what the help says besides}.
   """
 
   def __init__(self, kind, flag_values, *, names=None, without=(), values=None,
-               defaults=None, source=None, default_texts=None):
+               defaults=None, source=None, default_texts=None, notes=None):
     self._kind = kind
+    self._notes = notes or {}
     self._names = names or {}
     self._default_texts = default_texts or {}
     self._readers = {}  # field: function of nothing
@@ -58,6 +60,7 @@ class DataclassFlags:
         continue
       told = self._default_texts.get(field.name, self._default_texts.get(''))
       text = _with_default(helps[field.name], default, source, told)
+      text = ' '.join([text, *filter(None, [self._notes.get(field.name)])])
       self._readers[field.name] = _define_flag(
           self.flag_name(field.name), hint, text, values.get(field.name),
           flag_values)
@@ -111,6 +114,30 @@ class DataclassFlags:
             for name, value in values.items()]
 
 
+def merge(kinds):
+  """A dataclass of all fields of several, none of which is needed.
+
+  Args:
+    kinds: {name: dataclass}. Fields of one name are one: its help tells each
+      dataclass's.
+
+  Returns:
+    A dataclass whose fields are None by default.
+  """
+  hints, helps = {}, {}
+  for name, kind in kinds.items():
+    own = field_helps(kind)
+    for field in dataclasses.fields(kind):
+      hints[field.name] = typing.get_type_hints(kind)[field.name]
+      helps.setdefault(field.name, []).append(
+          f'Of {name}: {_with_default(own[field.name], field.default)}')
+  lines = [f'  {name}: {" ".join(texts)}' for name, texts in helps.items()]
+  return dataclasses.make_dataclass(
+      'Merged', [(name, hint, None) for name, hint in hints.items()],
+      frozen=True, namespace={
+          '__doc__': '\n'.join(['Fields of several.', '', 'Args:', *lines])})
+
+
 def field_helps(kind):
   """{field: its paragraph in the docstring's Args section, on one line}.
 
@@ -134,10 +161,10 @@ def field_helps(kind):
   return helps
 
 
-def _with_default(text, default, source, told):
+def _with_default(text, default, source=None, told=None):
   if told:
     return f'{text.partition(" Default")[0]} Default: {told}.'
-  if default in (None, dataclasses.MISSING) or 'Default' in text:
+  if default in (None, (), dataclasses.MISSING) or 'Default' in text:
     return text
   shown = _text(default)
   return f'{text} Default: {f"{source}, here " if source else ""}{shown}.'

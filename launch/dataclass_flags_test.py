@@ -34,6 +34,7 @@ class Whole:
     sizes: One number, or several.
     names: Some names.
     shown: Whether it is shown.
+    others: Other names.
 
   Raises:
     ValueError: Never.
@@ -46,6 +47,7 @@ class Whole:
   sizes: int | tuple[int, ...] = 8
   names: tuple[str, ...] | None = None
   shown: bool = True
+  others: tuple[str, ...] = ()
 
 
 def define(**options):
@@ -76,12 +78,13 @@ class DataclassFlagsTest(parameterized.TestCase):
     _, values = define()
     self.assertEqual(
         {name: values[name].help for name in
-         ('source', 'kind', 'count', 'sizes', 'rate', 'names')},
+         ('source', 'kind', 'count', 'sizes', 'rate', 'names', 'others')},
         {'source': 'Where it is from, which is told on two lines.',
          'kind': '<round|square>: Which kind. Default: round.',
          'count': 'How many; Default is said.',
          'sizes': 'One number, or several. Default: 8.',
-         'rate': 'How fast. Default: 0.5.', 'names': 'Some names.'})
+         'rate': 'How fast. Default: 0.5.', 'names': 'Some names.',
+         'others': 'Other names.'})
 
   def test_help_names_other_defaults(self):
     _, values = define(
@@ -120,7 +123,8 @@ class DataclassFlagsTest(parameterized.TestCase):
   def test_other_names_fewer_flags_and_values(self):
     fields, values = define(names={'source': 'from'}, without=('part', 'kind'),
                             values={'source': ['here', 'there']})
-    self.assertCountEqual(values, ['from', 'count', 'sizes', 'names', 'shown'])
+    self.assertCountEqual(values, ['from', 'count', 'sizes', 'names', 'shown',
+                                    'others'])
     self.assertEqual(fields.arguments({'source': 'here'}), ['--from=here'])
     with self.assertRaisesRegex(flags.IllegalFlagValueError, 'here|there'):
       values(['command', '--from=nowhere'])
@@ -140,6 +144,31 @@ class DataclassFlagsTest(parameterized.TestCase):
 
     with self.assertRaisesRegex(ValueError, 'none for field'):
       dataclass_flags.field_helps(Silent)
+
+  def test_fields_of_several(self):
+    @dataclasses.dataclass(frozen=True)
+    class Other:
+      """Another.
+
+      Args:
+        rate: How slow.
+        size: How much.
+      """
+
+      rate: float = 0.1
+      size: int = 3
+
+    values = flags.FlagValues()
+    merged = dataclass_flags.DataclassFlags(
+        dataclass_flags.merge({'part': Part, 'other': Other}), values,
+        notes={'size': 'Mind it.'})
+    self.assertEqual(values['rate'].help,
+                     'Of part: How fast. Default: 0.5. Of other: How slow. '
+                     'Default: 0.1.')
+    self.assertEqual(values['size'].help,
+                     'Of other: How much. Default: 3. Mind it.')
+    values(['command', '--size=4'])
+    self.assertEqual(merged.given(), {'size': 4})
 
 
 if __name__ == '__main__':

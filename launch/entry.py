@@ -30,7 +30,7 @@ def run(main, command_flags):
     command_flags.mark_as_parsed()
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # TFDS tells of every file
-    warnings.showwarning = _show_warning
+    _show_warnings(warnings.showwarning)
     try:
       if len(argv) > 1:
         raise ValueError(f'Expected flags only, received {argv[1:]}: begin '
@@ -52,12 +52,12 @@ def run(main, command_flags):
   app.run(guarded)
 
 
-_show_others = warnings.showwarning
+def _show_warnings(show_others):
+  """Shows warnings of our own as a line for people, others as they are."""
+  def show(message, category, *args, **kwargs):
+    if category is UserWarning:
+      print(f'warning: {message}', file=sys.stderr, flush=True)
+    else:
+      show_others(message, category, *args, **kwargs)
 
-
-def _show_warning(message, category, *args, **kwargs):
-  """Our own warnings are a line for people; others' are as they are."""
-  if category is UserWarning:
-    print(f'warning: {message}', file=sys.stderr, flush=True)
-  else:
-    _show_others(message, category, *args, **kwargs)
+  warnings.showwarning = show

@@ -97,7 +97,7 @@ class RunFlagsTest(parameterized.TestCase):
       ('no_task', {'tasks': ''}, 'at least one task'),
       ('twice', {'tasks': 'mnist,mnist'}, 'more than once'),
       ('group_twice', {'tasks': 'digits,mnist'}, r"\['mnist'\] more than once"),
-      ('seed', {'seed': '-1'}, r'seed to be in \[0'),
+      ('seed', {'seed': '-1'}, 'seed to be in'),
       ('rate', {'learning_rate': 'nan'}, 'learning_rate'),
       ('clipnorm', {'clipnorm': '0'}, 'clipnorm'),
       ('exponential', {'schedule': 'exponential'}, 'final_learning_rate'))

@@ -3,9 +3,10 @@
 import functools
 import statistics
 
-from launch.reports import adaptation_results
 from launch.reports import feature_plots
+from launch.reports import results_text
 from launch.reports import run_plots
+from trainers.adaptation import target_scores
 
 # What is drawn together: title, unit, scale, {label: key of metrics.jsonl}.
 # T stands for the target's name.
@@ -25,11 +26,18 @@ _PICTURES = (
         'heads on sources': 'sources/loss', 'discrepancy': 'discrepancy',
         'moments, target': 'moments/target',
         'moments, sources': 'moments/sources'}))
+_SCORES = ('entropy', 'information', 'density', 'domain_accuracy')
+SCORES = ('Scores without labels, on at most '
+          f'{target_scores.MOST_IMAGES:,} of the same images, evenly chosen. '
+          'Entropy: mean entropy of the predictions, nats. Information: '
+          'entropy of the mean prediction minus that. Density: soft '
+          'neighbourhood density, nats. Domain accuracy: of a linear '
+          'discriminator of embeddings, 0.5 is chance.')
 _UNCHANGED = 'sources, test: they do not change'
 
 
 def is_adaptation(run):
-  """Whether a `run_reader.Run` is one of `launch.adapt`."""
+  """Whether a `run_reader.Run` is an adaptation."""
   return 'adaptation' in run.run['config']
 
 
@@ -43,20 +51,12 @@ def show(page, run):
   asked = run.run['config']['adaptation']
   if run.results:
     facts = run.results.adaptation
-    if facts.labels:
-      page.paragraph('Oracle: labels of the target were used '
-                     f'({facts.labels}).', notice=True)
-    guard = facts.guard
-    if guard and guard.alarm_step is not None:
-      page.paragraph(
-          f'The adaptation collapsed at step {guard.alarm_step:,} and went '
-          f'back to step {guard.best_step:,}, the best by {guard.score}.',
-          notice=True)
-    page.table(adaptation_results.state_rows(run.results),
-               adaptation_results.SCORES)
+    for remark in _remarks(facts):
+      page.paragraph(remark, notice=True)
+    page.table(state_rows(run.results), SCORES)
     if facts.start.candidates:
       page.table(
-          adaptation_results.candidate_rows(facts.start),
+          candidate_rows(facts.start),
           'Sources whose copy the target could begin with; '
           f'{facts.start.init} was chosen by {facts.start.chosen_by}.')
   for number, (title, unit, scale, keys) in enumerate(_PICTURES, 1):
@@ -111,3 +111,78 @@ def _show_features(page, features):
       f'{what}, on their first two principal components. This map is linear: '
       'what is far apart in it is far apart; what differs in other directions '
       'is not seen.')
+
+
+def _remarks(facts):
+  """What must not be overlooked, as texts."""
+  remarks, guard = [], facts.guard
+  if facts.labels:
+    remarks.append(f'Oracle: labels of the target were used ({facts.labels}).')
+  if guard and guard.alarm_step is not None:
+    remarks.append(
+        f'The adaptation collapsed at step {guard.alarm_step:,} and went back '
+        f'to step {guard.best_step:,}, the best by {guard.score}.')
+  return remarks
+
+
+def candidate_rows(start):
+  """Rows of a table of the sources that a target could begin as.
+
+  Args:
+    start: `results.TargetStart`.
+  """
+  names = list(next(iter(start.candidates.values())))
+  rows = [('start', *(name.replace('_', ' ') for name in names))]
+  for source, scores in start.candidates.items():
+    rows.append((source, *(f'{scores[name]:.4f}' for name in names)))
+  return rows
+
+
+def state_rows(found):
+  """Rows of a table of the target's states, and of the sources, which stay.
+
+  Args:
+    found: `results.RunResults` of an adaptation.
+  """
+  facts = found.adaptation
+  target, scores = facts.target, _SCORES
+  if 'domain_accuracy' not in found.tasks[target].label_free:
+    scores = scores[:-1]
+  rows = [('task', 'state', 'top-1', 'loss', 'examples',
+           *(name.replace('_', ' ') for name in scores))]
+  states = {'initial': found.initial[target], **facts.states}
+  for state, result in states.items():
+    is_result = facts.tune and state == facts.result
+    rows.append((target, state + ' (result)' * bool(is_result),
+                 *results_text.score_cells(result),
+                 *(f'{result.label_free[name]:.4f}' for name in scores)))
+  for name, result in found.tasks.items():
+    if name != target:
+      rows.append((name, 'source', *results_text.score_cells(result),
+                   *([''] * len(scores))))
+  return rows
+
+
+def format_start(start):
+  """How the target begins, with the scores of those it could begin as.
+
+  Args:
+    start: `results.TargetStart`.
+  """
+  lines = []
+  if start.candidates:
+    lines.append(results_text.align(candidate_rows(start)))
+  by = {'given': 'as given', 'oracle': 'chosen by the target\'s labels'}.get(
+      start.chosen_by, f'chosen by {start.chosen_by}, without labels')
+  return '\n'.join([*lines, f'Begins with {start.init}, {by}.'])
+
+
+def format_results(found):
+  """The table of `state_rows`, and what else there is to say."""
+  facts = found.adaptation
+  lines = [results_text.align(state_rows(found)), SCORES, (
+      f'{facts.method}, {found.split} split, after {found.steps:,} '
+      f'steps; {facts.tuned_parameters:,} parameters were tuned; '
+      + ('nothing else has changed' if facts.sources_unchanged else
+         'SOURCES HAVE CHANGED'))]
+  return '\n'.join([*lines, *_remarks(facts)])

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from launch.reports import adaptation_report
-from launch.reports import adaptation_results
 from launch.reports import projections
 from launch.reports import run_plots
 from launch.reports import run_report
@@ -103,6 +102,21 @@ class AdaptationReportTest(tf.test.TestCase):
     self.assertIn('collapsed at step 100 and went back to step 50', text)
     self.assertIn('labels of the target were used (trained on labels)', text)
 
+  def test_text_says_so_too(self):
+    write_adaptation(self.workdir, alarm=100, labels='trained on labels')
+    found = results.read(self.workdir / records.RESULTS)
+    text = adaptation_report.format_results(found)
+    for line in ('The adaptation collapsed at step 100 and went back to step '
+                 '50, the best by information.',
+                 'Oracle: labels of the target were used (trained on labels).'):
+      self.assertIn(line, text)
+    self.assertRegex(text, r'(?m)^usps +best \(result\) ')
+    self.assertRegex(text, '(?m)^usps +last ')
+    self.assertRegex(
+        adaptation_report.format_start(found.adaptation.start),
+        r'(?m)^mnist +0.1000 +2.0000(.*\n)+.*Begins with copy:mnist, chosen by '
+        'information, without labels')
+
   def test_features(self):
     rng = np.random.default_rng(0)
     before, after, source = (
@@ -121,7 +135,7 @@ class AdaptationReportTest(tf.test.TestCase):
   def test_a_target_without_labels(self):
     _, pictures = self.page(labelled=False)
     self.assertIn('adaptation1.png', pictures)  # of the discriminator
-    rows = adaptation_results.state_rows(
+    rows = adaptation_report.state_rows(
         results.read(self.workdir / records.RESULTS))
     self.assertEqual(
         [row[1:5] for row in rows[1:]],

@@ -75,7 +75,7 @@ def write_end(workdir, evaluation, config):
     `Features`, or None where there is no such file.
   """
   features = read(workdir)
-  if features and config.method != 'source_only':
+  if features and config.method_class.trains:
     features = dataclasses.replace(
         features, after=_of_target(evaluation, config))
     write(workdir, features)

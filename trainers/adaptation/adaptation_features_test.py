@@ -35,7 +35,7 @@ class AdaptationFeaturesTest(absltest.TestCase):
 
   def config(self, **options):
     return adaptation_config.AdaptationConfig(
-        'usps', 'im', ('pool:a|b', 'mnist'), **options)
+        'bank', 'usps', 'im', ('pool:a|b', 'mnist'), **options)
 
   def assertSameArrays(self, found, expected):
     classes, embeddings = found
@@ -79,7 +79,7 @@ class AdaptationFeaturesTest(absltest.TestCase):
 
   def test_source_only_ends_as_it_begins(self):
     config = adaptation_config.AdaptationConfig(
-        'usps', 'source_only', ('mnist',))
+        'bank', 'usps', 'source_only', ('mnist',))
     adaptation_features.write_start(
         self.workdir, self.evaluation, config, None)
     self.assertIsNone(adaptation_features.write_end(

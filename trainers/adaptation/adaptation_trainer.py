@@ -2,66 +2,57 @@
 
 A method owns its update; here are the batches, the guard, and the trainer
 that the loop runs. Labels of the target have two ways in: the evaluation,
-which no update reads, and `target_supervision`, the upper bound.
+which no update reads, and the batches of a method that says it reads them.
 """
 
 import tensorflow as tf
 
-from trainers.adaptation import adda
 from trainers.adaptation import collapse_guard
-from trainers.adaptation import information_maximization
-from trainers.adaptation import m3sda
 from trainers.adaptation import target_network
+from trainers.data import unlabelled
 from trainers.runs import saved_models
-
-_CLASSES = {
-    'adda': adda.AdversarialAdaptation,
-    'm3sda': m3sda.MomentMatching,
-    'im': information_maximization.InformationMaximization,
-}
 
 
 class AdaptationTrainer:
-  """Adapts a target without its labels; `loop.run` runs it.
+  """Adapts a target by a method; `loop.run` runs it.
 
   Args:
     model: `IsometricModel` with the target.
-    images: `UnlabelledImages` of the target.
-    sources: {source: `TaskData`}; empty for a method that reads none.
+    data: {task: `TaskData`} of the target and, for a method that reads them,
+      of the sources.
     evaluation: `TargetEvaluation`, for the records and for the guard, which
       reads label-free scores alone.
-    config: `AdaptationConfig`.
+    config: `AdaptationConfig`, resolved.
     run: `RunConfig`.
-    steps: Number of steps, those of pretraining included.
+    steps: Number of steps in which the target learns; those of pretraining
+      come before.
 
   Attributes:
     guard: `CollapseGuard`.
     network: `TargetNetwork`.
-
-  Raises:
-    ValueError: If nothing is left of the steps after pretraining.
+    steps: Number of all steps.
   """
 
-  def __init__(self, model, images, sources, evaluation, config, run, steps):
-    if steps <= config.pretraining_steps:
-      raise ValueError(
-          f'Expected more steps than the {config.pretraining_steps} of '
-          f'pretraining, received {steps}: train longer, or lower '
-          '--pretraining_steps.')
+  def __init__(self, model, data, evaluation, config, run, steps):
+    method = config.method_class
     self.model = model
-    self.steps = steps
-    self._images = images
-    self._domains = source_domains(sources)
+    self._target = data[config.target]
+    if not method.reads_labels:
+      self._target = unlabelled.UnlabelledImages(self._target)
+    self._sources = {}
+    domains = {name: name for name in config.sources}
+    if method.reads_sources:
+      found = source_domains({name: data[name] for name in config.sources})
+      self._sources = {name: part for name, (_, part) in found.items()}
+      domains = {name: task for name, (task, _) in found.items()}
     self._evaluation = evaluation
     self._config = config
     self._run = run
-    domains = {name: name for name in config.sources}
-    if sources:
-      domains = {name: task for name, (task, _) in self._domains.items()}
     self.network = target_network.TargetNetwork(
-        model, config.target, domains, config.tune, config.statistics,
-        features_only=config.method == 'adda')
-    self._method = self._make_method(steps - config.pretraining_steps)
+        model, config.target, domains, config.tune, config.move_statistics,
+        method.features_only)
+    self._method = method(self.network, config.options, run, steps)
+    self.steps = self._method.pretraining_steps + steps
     if self._method.predictor_variables():
       evaluation.predict_with(self._method.predict)
     self.guard = collapse_guard.CollapseGuard(
@@ -69,21 +60,15 @@ class AdaptationTrainer:
          **self._method.predictor_variables()},
         config.score, config.collapse_drop, config.collapse_patience,
         config.collapse_classes)
-    self._adapt = tf.function(
-        self._method.adapt, autograph=False, jit_compile=False)
-    if config.pretraining_steps:
-      self._pretrain = tf.function(
-          self._method.pretrain, autograph=False, jit_compile=False)
-
-  def _make_method(self, steps):
-    return _CLASSES[self._config.method](
-        self.network, self._config, self._run, steps)
+    self._pretrain, self._adapt = (
+        tf.function(update, autograph=False, jit_compile=False)
+        for update in (self._method.pretrain, self._method.adapt))
 
   @property
   def images_per_step(self):
     """Images of all domains in one step."""
-    return (self._run.batch_size
-            + len(self._domains) * self._config.source_batch_size)
+    return self._run.batch_size + sum(
+        self._config.source_batch_size for _ in self._sources)
 
   @property
   def is_finished(self):
@@ -93,7 +78,9 @@ class AdaptationTrainer:
   def state(self):
     """{key: variable} of all that a checkpoint must hold."""
     parts = {'model': self.model.named_variables(),
-             'method': self._method.state(), 'guard': self.guard.state()}
+             'method': self._method.state(),
+             'predictor': self._method.predictor_variables(),
+             'guard': self.guard.state()}
     return {f'{part}/{key}': variable for part, variables in parts.items()
             for key, variable in variables.items()}
 
@@ -106,20 +93,19 @@ class AdaptationTrainer:
 
     Returns:
       Iterator of {'target': images, 'sources': {domain: (images, labels)}},
-      domains as of `source_domains`.
+      domains as of `source_domains`; the target is (images, labels) for a
+      method that reads labels, and there are no sources for one that reads
+      none.
     """
     seed = self._run.seed
-    parts = {'target': self._target_batches(start_step), 'sources': {
-        name: data.train_batches(
-            self._config.source_batch_size, seed, start_step)
-        for name, (_, data) in self._domains.items()}}
-    if not self._domains:
-      del parts['sources']
+    parts = {'target': self._target.train_batches(
+        self._run.batch_size, seed, start_step)}
+    if self._sources:
+      parts['sources'] = {
+          name: data.train_batches(
+              self._config.source_batch_size, seed, start_step)
+          for name, data in self._sources.items()}
     return iter(tf.data.Dataset.zip(parts).prefetch(1))
-
-  def _target_batches(self, start_step):
-    return self._images.train_batches(
-        self._run.batch_size, self._run.seed, start_step)
 
   def train_step(self, step, batches):
     """One update, and, now and then, a look at the label-free scores.
@@ -131,7 +117,7 @@ class AdaptationTrainer:
     Returns:
       {name: scalar}, 'loss' among them.
     """
-    number, first = int(step), self._config.pretraining_steps
+    number, first = int(step), self._method.pretraining_steps
     if number == first:
       self._watch(number)  # to where an alarm may go back
     update = self._pretrain if number < first else self._adapt

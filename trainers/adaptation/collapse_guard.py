@@ -5,11 +5,13 @@ digits after 100 steps. Labels would tell; the guard has only label-free
 scores, and copies of the best state so far, to go back to.
 """
 
-from absl import logging
+import warnings
+
 import keras
 import numpy as np
 
 from trainers.adaptation import label_free_scores
+from trainers.runs import results
 
 
 class CollapseGuard:
@@ -60,14 +62,11 @@ class CollapseGuard:
     return self._get('alarm_step') >= 0
 
   def report(self):
-    """{'score', 'best_step', 'best_score', 'alarm_step'}, for the records.
-
-    Steps are None where nothing was measured, or there was no alarm.
-    """
+    """`results.Guard` of what it saw."""
     steps = {name: None if self._get(name) < 0 else int(self._get(name))
              for name in ('best_step', 'alarm_step')}
-    return {'score': self._score, **steps,
-            'best_score': float(self._get('best_score'))}
+    return results.Guard(self._score, **steps,
+                         best_score=float(self._get('best_score')))
 
   def observe(self, step, scores):
     """Looks at a measurement; keeps the state if it is the best.
@@ -107,10 +106,10 @@ class CollapseGuard:
 
   def _raise(self, step, reason):
     self._set('alarm_step', step)
-    logging.warning(
-        'The adaptation collapses at step %d: %s. It goes back to step %d and '
-        'ends there; lower learning rates may help.', step, reason,
-        int(self._get('best_step')))
+    warnings.warn(
+        f'The adaptation collapses at step {step}: {reason}. It goes back to '
+        f'step {int(self._get("best_step"))} and ends there; lower learning '
+        'rates may help.', stacklevel=2)
     return True
 
   def exchange(self):

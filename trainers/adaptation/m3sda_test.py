@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from trainers.adaptation import target_optimizer
 from trainers.testing import toy_adaptation
 
 _STEP = tf.constant(3, tf.int64)
@@ -140,8 +141,8 @@ class MomentMatchingTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters('embedding', 'body')
   def test_c(self, matched):
     """C: min mean |p1 - p2| + lambda (target part + source part)."""
-    self.method._config = dataclasses.replace(
-        self.method._config, moment_features=matched)
+    self.method._options = dataclasses.replace(
+        self.method._options, moment_features=matched)
     (*_, third), scalars = self._updates()
     logits, = self.network.variables.values()
     gradient, = third.values()
@@ -181,8 +182,8 @@ class MomentMatchingTest(parameterized.TestCase, tf.test.TestCase):
       rates.append(float(self.method._head_optimizer.learning_rate))
       self.trainer.train_step(tf.constant(step, tf.int64), batches)
     adapted = rates[toy_adaptation.PRETRAINING:]
-    run = self.trainer._run.optimizer
-    network = self.trainer._config.network_optimizer(run)
+    network = target_optimizer.network_config(
+        self.trainer._run.optimizer, self.trainer._config.options)
     self.assertAllClose(adapted[0], network.learning_rate)
     self.assertTrue(np.all(np.diff(adapted) < 0), adapted)
     # One update short of the last, whose rate is the schedule's end.

@@ -1,7 +1,7 @@
 """How right an adapted network is, for the records (sections 4.4 and D).
 
-The one place beside `target_supervision` where labels of a target are read.
-No update does; label-free scores stand beside each accuracy.
+Labels of the target are read here, and by methods that say so. Label-free
+scores stand beside each accuracy.
 """
 
 import dataclasses

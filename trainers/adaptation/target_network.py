@@ -6,13 +6,11 @@ adapter) and its moving statistics are trained, of a source nothing is.
 
 import tensorflow as tf
 
-from mixture_modules import checks
 from mixture_modules import regularizers
 from mixture_modules.isometric import detaching
 from mixture_modules.isometric import tune_scopes
 
 PARTS = ('mixture', 'norm', 'input_adapter', 'output_adapter')
-STATISTICS = ('moved', 'kept')
 
 
 class TargetNetwork:
@@ -25,8 +23,8 @@ class TargetNetwork:
     domains: {domain of the sources: its task}, several of one task where
       that is a pool; all tasks share the target's head.
     tune: Which parts of the target are trained, of `PARTS`.
-    statistics: 'moved': in training the target is normalised by its batch,
-      and its moving statistics follow; 'kept': by its moving statistics,
+    move_statistics: Whether the target is normalised in training by its
+      batch, and its moving statistics follow; or by its moving statistics,
       which stay as they are.
     features_only: Whether the body's features alone are looked at: the norms
       of the output adapter, behind them, are then not among `variables`.
@@ -42,13 +40,12 @@ class TargetNetwork:
   """
 
   def __init__(self, model, target, domains, tune=('mixture',),
-               statistics='moved', features_only=False):
+               move_statistics=True, features_only=False):
     check_tune(tune)
-    checks.one_of('statistics', statistics, STATISTICS)
     self.model = model
     self.target = target
     self._domains = dict(domains)
-    self._moved = statistics == 'moved'
+    self._moved = move_statistics
     self.head = model.task(target).head
     for name in self._domains.values():
       if model.task(name).head is not self.head:

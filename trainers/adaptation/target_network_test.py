@@ -46,9 +46,9 @@ class TargetNetworkTest(parameterized.TestCase, tf.test.TestCase):
         self.model.named_variables()).items():
       self.assertAllEqual(array, before[name], name)
 
-  @parameterized.parameters(('moved', True), ('kept', False))
-  def test_statistics_of_the_target(self, statistics, are_of_the_batch):
-    network = self.network(statistics=statistics)
+  @parameterized.parameters(True, False)
+  def test_statistics_of_the_target(self, are_of_the_batch):
+    network = self.network(move_statistics=are_of_the_batch)
     variables = network.own_variables()
     before = checkpoints.snapshot(variables)
 

@@ -1,5 +1,7 @@
 """Adam for what is trained of a target (sections D.3 and D.4)."""
 
+import dataclasses
+
 import keras
 
 from trainers import schedules
@@ -62,3 +64,25 @@ def adam(config, steps, factor=1.0):
       config.schedule, factor * config.learning_rate, steps,
       final=None if final is None else factor * final,
       warmup_steps=config.warmup_steps, power=config.power))
+
+
+def network_config(optimizer, options):
+  """The `OptimizerConfig` of a network that learns beside the target.
+
+  Args:
+    optimizer: `OptimizerConfig` of the target, whose schedule it has, too.
+    options: Options of a method, of them `network_learning_rate` and
+      `network_final_learning_rate`.
+
+  Raises:
+    ValueError: If the last learning rate is not from 0 to the first.
+  """
+  constant = optimizer.schedule == 'constant'
+  first, last = (
+      options.network_learning_rate, options.network_final_learning_rate)
+  if not (constant or 0 <= last <= first):
+    raise ValueError(
+        'Expected network_final_learning_rate from 0 to network_learning_rate, '
+        f'received {last} and {first}: give both.')
+  return dataclasses.replace(optimizer, learning_rate=first,
+                             final_learning_rate=None if constant else last)

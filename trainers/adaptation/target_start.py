@@ -4,6 +4,7 @@ from trainers import moving_statistics
 from trainers.adaptation import label_free_scores
 from trainers.adaptation import target_scores
 from trainers.data import pipeline
+from trainers.runs import results
 
 _LEAST_BATCHES = 100  # for statistics: a small target is passed several times
 
@@ -15,7 +16,7 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
 
   Args:
     model: `IsometricModel`.
-    config: `AdaptationConfig`.
+    config: `AdaptationConfig`, resolved.
     images: `UnlabelledImages` of the target.
     batch_size: Images in a batch.
     sources: {source: `UnlabelledImages`}, for one of the scores; empty where
@@ -24,9 +25,7 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
       the model is on the target, by labels.
 
   Returns:
-    {'init': what was copied, 'chosen_by': 'given', 'oracle' or the name of a
-    label-free score, 'candidates': {source: {score: value}}}; 'top1' is among
-    the scores of an oracle.
+    `results.TargetStart`; 'top1' is among the scores of an oracle.
 
   Raises:
     ValueError: If a source is not among the tasks, the target is, heads or
@@ -45,7 +44,7 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
 
   if config.init not in ('best', 'oracle'):
     add(config.init)
-    return {'init': config.init, 'chosen_by': 'given', 'candidates': {}}
+    return results.TargetStart(config.init, 'given', {})
   candidates = {}
   source_embeddings = target_scores.observe_sources(
       {name: target_scores.Observer(model, name) for name in sources or ()},
@@ -60,8 +59,9 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
     model.remove_task(config.target)
   chosen = _best(candidates, config)
   add(f'copy:{chosen}')
-  return {'init': f'copy:{chosen}', 'candidates': candidates,
-          'chosen_by': config.score if config.init == 'best' else 'oracle'}
+  return results.TargetStart(
+      f'copy:{chosen}', config.score if config.init == 'best' else 'oracle',
+      candidates)
 
 
 def check(model, config, images):
@@ -69,7 +69,7 @@ def check(model, config, images):
 
   Args:
     model: `IsometricModel` without the target.
-    config: `AdaptationConfig`.
+    config: `AdaptationConfig`, resolved.
     images: `UnlabelledImages` of the target.
 
   Raises:
@@ -88,12 +88,12 @@ def check(model, config, images):
   if len(heads) > 1:
     raise ValueError(
         f'Expected sources that share a head, received those of the heads '
-        f'{heads}: choose some with --sources, or train with --shared_head.')
+        f'{heads}: choose some, or train with shared_head.')
   fixed = model.task(sources[0]).signature.sequence is not None
-  if fixed and 'mixture' in config.tune:
+  if fixed and 'mixture' in (config.tune or ()):
     raise ValueError(
         'Expected a model with trained signatures to tune the mixture of, '
-        'received one with fixed ones: use --tune=input_adapter.')
+        'received one with fixed ones: use tune=input_adapter.')
   if fixed and config.init in ('random', 'uniform'):
     raise ValueError(
         f'Expected a model with trained signatures for init={config.init}, '
@@ -108,7 +108,7 @@ def check(model, config, images):
     raise ValueError(
         f'Expected a target of the {classes} classes of the sources, received '
         f'{target!r} with {images.num_classes}: adaptation keeps the label '
-        'set; for a new one use launch.transfer.')
+        'set; for a new one transfer.')
   return heads[0]
 
 

@@ -13,6 +13,7 @@ from trainers.adaptation import target_scores
 from trainers.adaptation import target_start
 from trainers.data import unlabelled
 from trainers.runs import checkpoints
+from trainers.runs import results
 from trainers.testing import toy
 
 _SOURCES = ('one', 'two')
@@ -37,7 +38,8 @@ def make_fixed_model():
 
 def make_config(**options):
   return adaptation_config.AdaptationConfig(**{
-      'target': 'three', 'method': 'im', 'sources': _SOURCES, **options})
+      'source': 'bank', 'target': 'three', 'method': 'im',
+      'sources': _SOURCES, **options})
 
 
 class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
@@ -60,8 +62,7 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
   def test_given(self):
     model = make_model()
     found = self.add(model, init='copy:two')
-    self.assertEqual(found, {
-        'init': 'copy:two', 'chosen_by': 'given', 'candidates': {}})
+    self.assertEqual(found, results.TargetStart('copy:two', 'given', {}))
     one, two, three = model.tasks.values()
     self.assertAllEqual(three.signature.logits, two.signature.logits)
     self.assertAllEqual(
@@ -76,9 +77,8 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
                             lambda *args: next(scores)),
           mock.patch.object(self.data['three'], 'labels', None)):
       found = self.add(model, score=score)
-    self.assertEqual(found, {
-        'init': f'copy:{expected}', 'chosen_by': score,
-        'candidates': {'one': {score: 1.0}, 'two': {score: 2.0}}})
+    self.assertEqual(found, results.TargetStart(
+        f'copy:{expected}', score, {'one': {score: 1.0}, 'two': {score: 2.0}}))
     self.assertAllEqual(model.task('three').signature.logits,
                         model.task(expected).signature.logits)
     self.assertEqual(list(model.tasks), ['one', 'two', 'three'])
@@ -88,9 +88,8 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
     with mock.patch.object(target_scores, 'measure', lambda *args: {}):
       found = self.add(
           make_model(), init='oracle', top1=lambda: next(right))
-    self.assertEqual(found, {
-        'init': 'copy:one', 'chosen_by': 'oracle',
-        'candidates': {'one': {'top1': 0.3}, 'two': {'top1': 0.2}}})
+    self.assertEqual(found, results.TargetStart(
+        'copy:one', 'oracle', {'one': {'top1': 0.3}, 'two': {'top1': 0.2}}))
 
   def test_scores_are_those_of_the_targets_images(self):
     model = make_model()
@@ -107,7 +106,7 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
       scores = target_scores.measure(
           probabilities, embeddings, target_scores.observe_sources(
               observers, sources, 'train', 9))
-      self.assertAllClose(found['candidates'][name], scores, rtol=1e-4)
+      self.assertAllClose(found.candidates[name], scores, rtol=1e-4)
 
   def test_reestimated_statistics_are_those_of_the_images(self):
     model = make_model()
@@ -145,8 +144,8 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_refuses_to_tune_a_fixed_signature(self):
     model = make_fixed_model()
-    with self.assertRaisesRegex(ValueError, 'use --tune=input_adapter'):
-      self.add(model, sources=('one',))
+    with self.assertRaisesRegex(ValueError, 'use tune=input_adapter'):
+      self.add(model, sources=('one',), tune=('mixture',))
     self.add(model, sources=('one',), tune=('input_adapter',))
 
   @parameterized.parameters('random', 'uniform')

@@ -34,6 +34,14 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     records.check(self.workdir, config, 'train', resume=False)
     records.claim(self.workdir, config, 'train')
 
+  def test_work_directories(self):
+    self.assertEqual(records.choose_workdir('a/b'), pathlib.Path('a/b'))
+    self.assertEqual(records.choose_workdir('a', True), pathlib.Path('a'))
+    self.assertRegex(str(records.choose_workdir(None)), r'^runs/\d{8}-\d{6}$')
+    for missing in (None, ''):
+      with self.assertRaisesRegex(ValueError, 'Expected a workdir'):
+        records.choose_workdir(missing, True)
+
   def test_check_writes_nothing(self):
     records.check(self.workdir, _CONFIG, 'train', resume=False)
     with self.assertRaisesRegex(ValueError, 'a run to resume .* no run.json'):
@@ -64,7 +72,7 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     before = self.files()
     for check in (records.check, lambda *args: records.claim(*args[:3])):
       with self.assertRaisesRegex(
-          ValueError, 'run holds a run already.*--resume, or choose another'):
+          ValueError, 'run holds a run already.*resume it, or choose another'):
         check(self.workdir, _CONFIG, 'train', False)
     self.assertEqual(self.files(), before)
 
@@ -88,7 +96,7 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     self.claim()
     before = self.files()
     with self.assertRaisesRegex(
-        ValueError, f'other settings .*{message}.*another --workdir'):
+        ValueError, f'other settings .*{message}.*another work directory'):
       records.check(self.workdir, {**_CONFIG, **changes}, 'train', resume=True)
     self.assertEqual(self.files(), before)
 
@@ -142,7 +150,7 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
       records.check(self.workdir, _CONFIG, 'train', resume=True)
 
   def test_no_run(self):
-    with self.assertRaisesRegex(ValueError, 'no run.json: give the --workdir'):
+    with self.assertRaisesRegex(ValueError, 'no run.json: name the work dir'):
       records.read_run(self.workdir)
 
   def test_writes_whole_or_not_at_all(self):

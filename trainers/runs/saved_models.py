@@ -37,7 +37,7 @@ class SavedModel:
       or None where none is known; 'examples_per_class' and 'examples_seed',
       where it learnt from few images. Empty where nothing is known.
     weights: Which of the checkpoint's weights these are, of `WEIGHTS`.
-    heads: {target: arrays for `m3sda.saved_predictor`} where the run predicts
+    heads: {target: arrays for `Method.saved_predictor`} where the run predicts
       a task by heads of its trainer, not by that of the model.
   """
 
@@ -156,7 +156,7 @@ def load(workdir, weights='ema'):
       config, tasks=tuple(model.tasks), model=model.config,
       **_one_number(config, tuple(model.tasks)))
   facts = run.get('data') or {}
-  heads = _part(arrays, 'method/trainer_heads/')
+  heads = _part(arrays, 'predictor/')
   return SavedModel(
       workdir, model, run, config, step, metadata['seconds'], path,
       {name: facts.get(name, {}) for name in model.tasks}, weights,

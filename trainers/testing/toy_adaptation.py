@@ -7,7 +7,8 @@ import keras
 from mixture_modules.isometric import isometric_model
 from trainers.adaptation import adaptation_config
 from trainers.adaptation import adaptation_trainer
-from trainers.adaptation import supervised_target
+from trainers.adaptation import adapting
+from trainers.adaptation import methods
 from trainers.adaptation import target_evaluation
 from trainers.adaptation import target_start
 from trainers.data import pipeline
@@ -37,7 +38,8 @@ def make_trainer(method, changes=None, pooled=False, **options):
     method: Method of adaptation.
     changes: Of the configuration, as for `RunConfig.replace`.
     pooled: Whether it is the baseline, whose input adapter is tuned.
-    **options: Fields of `AdaptationConfig`, or 'shared_half' of the model.
+    **options: Fields of `AdaptationConfig` or of the method's options, or
+      'shared_half' of the model.
   """
   sources = (POOL,) if pooled else SOURCES
   data = {name: make_data()[name] for name in (*sources, TARGET)}
@@ -47,28 +49,30 @@ def make_trainer(method, changes=None, pooled=False, **options):
   if pooled:
     base = base.replace(signature='diagonal', norm='shared')
     options = {'tune': ('input_adapter',), **options}
-  run = adaptation_config.default_run(base, method, TARGET).replace(
+  kind = methods.METHODS[method]
+  own = {'pretraining_steps': PRETRAINING,
+         **{name: options.pop(name) for name in list(options)
+            if hasattr(kind.Options, name)}}
+  if not hasattr(kind.Options, 'pretraining_steps'):
+    del own['pretraining_steps']
+  asked = adaptation_config.AdaptationConfig(**{
+      'source': 'bank', 'target': TARGET, 'method': method, 'sources': sources,
+      'init': f'copy:{sources[0]}', 'watch_every': 2, 'choose': 'best',
+      'source_batch_size': 4 if kind.reads_sources else None, 'options': own,
+      **options})
+  run = adapting.default_run(base, asked).replace(
       **{'batch_size': 8, 'steps': STEPS, **(changes or {})})
-  config = adaptation_config.AdaptationConfig(**{
-      'target': TARGET, 'method': method, 'sources': sources,
-      'init': f'copy:{sources[0]}', 'source_batch_size': 4, 'watch_every': 2,
-      'pretraining_steps': PRETRAINING * (method in ('adda', 'm3sda')),
-      'choose': 'best', **options})
+  config = adaptation_config.resolve(asked, base, run.batch_size)
   model = isometric_model.IsometricModel(
       base.model, dict.fromkeys(sources, toy.CLASSES), shared_head=True,
       seed=0)
-  images = unlabelled.UnlabelledImages(data[TARGET])
-  target_start.add_target(model, config, images, run.batch_size)
+  target_start.add_target(
+      model, config, unlabelled.UnlabelledImages(data[TARGET]), run.batch_size)
   evaluation = target_evaluation.TargetEvaluation(
       model, TARGET, data, run.eval_batch_size)
-  sources = {name: data[name] for name in sources}
-  if method in adaptation_config.SOURCE_FREE:
-    sources = {}
-  arguments = (model, images, sources, evaluation, config, run, run.steps)
-  if method == 'supervised':
-    return supervised_target.SupervisedTargetTrainer(
-        *arguments, labelled=data[TARGET])
-  return adaptation_trainer.AdaptationTrainer(*arguments)
+  return adaptation_trainer.AdaptationTrainer(
+      model, data, evaluation, config, run,
+      run.steps - own.get('pretraining_steps', 0))
 
 
 def slope(variable, direction, objective, step):
