@@ -1,9 +1,10 @@
 """Installs `mixture_modules`; trainers and launch run from the checkout."""
 
 import pathlib
-import re
+import runpy
 
 import setuptools
+from setuptools.command import build_py
 
 _ROOT = pathlib.Path(__file__).parent
 _TRAIN = [
@@ -27,17 +28,20 @@ _EXPORT = [  # what `launch.fold` writes and reads back
 ]
 _BENCHMARK = ['torch']  # what `launch.benchmark` compares with, besides Keras
 _TEST = _TRAIN + ['pytest', 'pytest-cov', 'pytest-xdist', 'ruff>=0.17,<0.18']
+_PACKAGES = ['mixture_modules', 'mixture_modules.isometric']
+
+
+class BuildPackage(build_py.build_py):
+  """Leaves tests out of the wheel; their fixtures are no package of it."""
+
+  def find_package_modules(self, package, package_dir):
+    return [found for found in super().find_package_modules(
+        package, package_dir) if not found[1].endswith('_test')]
 
 
 def _version():
-  text = (_ROOT / 'mixture_modules' / '__init__.py').read_text('utf-8')
-  match = re.search(r"^__version__ = '([^']+)'$", text, re.MULTILINE)
-  if not match:
-    raise RuntimeError(
-        "Expected a line `__version__ = '...'` in mixture_modules/__init__.py;"
-        ' received none. Add it.'
-    )
-  return match[1]
+  return runpy.run_path(
+      str(_ROOT / 'mixture_modules' / 'version.py'))['__version__']
 
 
 setuptools.setup(
@@ -50,7 +54,8 @@ setuptools.setup(
     long_description=(_ROOT / 'README.md').read_text('utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=['mixture_modules'],
+    packages=_PACKAGES,
+    cmdclass={'build_py': BuildPackage},
     python_requires='>=3.11',  # Keras 3.15's
     install_requires=[
         'keras>=3.15,<3.16',

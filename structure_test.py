@@ -1,12 +1,14 @@
 """Checks by reading the code that the repository keeps its own rules."""
 
 import ast
+import contextlib
 import pathlib
 import re
 import sys
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import setuptools
 
 _ROOT = pathlib.Path(__file__).parent
 _PACKAGES = ('launch', 'trainers', 'mixture_modules')
@@ -188,6 +190,17 @@ class StructureTest(parameterized.TestCase):
     for target in read_build():
       for dep in target.get('deps', ()):
         self.assertIn(dep.removeprefix(':'), targets)
+
+  def test_wheel_holds_the_package_without_its_tests(self):
+    with contextlib.chdir(_ROOT):
+      build = setuptools.distutils.core.run_setup(
+          'setup.py', stop_after='init').get_command_obj('build_py')
+      build.ensure_finalized()
+      files = [path for _, _, path in build.find_all_modules()]
+    files += [path for *_, paths in build.data_files for path in paths]
+    self.assertCountEqual(files, [
+        path for path in read_sources() if path.startswith('mixture_modules/')
+        and not is_test(path) and '/testing/' not in path])
 
   def test_sees_the_whole_repository(self):
     sources = read_sources()

@@ -6,7 +6,7 @@
     python -m launch.benchmark --parts= --vary=num_templates:4,8,16,32 \\
         --vary=num_tasks:1,2,3 --vary=precision:float32,mixed_bfloat16
 
-The network is that of a run's flags, by default the preset 'small' with one
+The flags of a run make the network, by default the preset 'small', with one
 task of 100 classes; images are made up. Parts:
 
     training    our step, averages of the weights included: mixed, with a plain
@@ -35,13 +35,11 @@ import pathlib
 import sys
 import time
 
-from absl import app
 from absl import flags
 import tensorflow as tf
 
+from launch import dataclass_flags
 from launch import entry
-from launch import run_flags
-from launch import shared_flags
 from launch.benchmarks import growth
 from launch.benchmarks import operations
 from launch.benchmarks import parts
@@ -49,39 +47,45 @@ from launch.benchmarks import pytorch
 from launch.benchmarks import timed_networks
 from launch.benchmarks import timing
 from launch.reports import results_text
+from mixture_modules.isometric import isometric_config
 from trainers.runs import records
+from trainers.runs import run_config
 
-_OUTPUT = 'runs/benchmark-%Y%m%d-%H%M%S.json'
+_NEW = 'runs/benchmark-%Y%m%d-%H%M%S.json'
 _PARTS = {part.__name__: part for part in (
     parts.training, parts.inference,
     growth.first_step, parts.pipeline,
     parts.evaluation, parts.sizes, parts.limit,
     operations.profile)}
+FLAGS = flags.FlagValues()
 _PART_NAMES = flags.DEFINE_list(
-    'parts', list(_PARTS), 'What is measured.')
+    'parts', list(_PARTS), 'What is measured.', flag_values=FLAGS)
 _VARY = flags.DEFINE_multi_string(
     'vary', [], 'FIELD:VALUE,VALUE of num_templates, num_layers, num_tasks, '
-    'batch_size or precision; can be given several times.')
-_ROUNDS = flags.DEFINE_integer('rounds', 7, 'Turns of each.')
-_TURN = flags.DEFINE_float('turn_seconds', 0.5, 'Least length of a turn.')
-_PROCESSES = flags.DEFINE_integer(
-    'processes', 1, 'Fresh processes for each first step and peak of memory.')
-flags.adopt_module_key_flags(run_flags)
-flags.declare_key_flag('output')
+    'batch_size or precision; can be given several times.', flag_values=FLAGS)
+_OUTPUT = flags.DEFINE_string(
+    'output', None, 'New JSON file for all numbers. Default: '
+    'runs/benchmark-TIME.json.', flag_values=FLAGS)
+_TURNS = dataclass_flags.DataclassFlags(
+    timing.Turns, FLAGS, names={'seconds': 'turn_seconds'})
+_PRESET = flags.DEFINE_enum(
+    'preset', 'small', sorted(isometric_config.PRESETS),
+    'Experiment whose values the flags below default to.', flag_values=FLAGS)
+_CONFIG = dataclass_flags.DataclassFlags(
+    run_config.RunConfig, FLAGS,
+    without=('tasks', 'steps', 'epochs', 'preset', 'loss_weights',
+             'augmentation'),
+    defaults=run_config.recipe('small'), source="the preset's")
 
 
-def main(argv):
+def main():
   """Measures part after part, and prints and writes each."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  turns = timing.Turns(
-      _ROUNDS.value, _TURN.value, _PROCESSES.value)
-  config = run_flags.run_config_from_flags(list, preset='small').replace(
-      tasks=('task',), steps=10_000)
+  turns = timing.Turns(**_TURNS.given())
+  config = run_config.recipe(_PRESET.value).replace(
+      **_CONFIG.given(), tasks=('task',), steps=10_000)
   timed_networks.check(config.model)
-  output = pathlib.Path(shared_flags.OUTPUT.value or time.strftime(_OUTPUT))
-  _claim(output, is_given=bool(shared_flags.OUTPUT.value))
   measures = _measures(config)
+  output = _claim()
   tf.get_logger().setLevel('ERROR')  # each network is traced, which it minds
   process = _describe_process()
   report = {**process, 'config': config.to_json(), 'turns': vars(turns),
@@ -112,12 +116,15 @@ def _measures(config):
   return measures
 
 
-def _claim(path, is_given):
-  if not is_given:
+def _claim():
+  """The new file for all numbers."""
+  path = pathlib.Path(_OUTPUT.value or time.strftime(_NEW))
+  if not _OUTPUT.value:
     path.parent.mkdir(parents=True, exist_ok=True)
   if os.path.lexists(path) or not path.absolute().parent.is_dir():
     raise ValueError('Expected --output, the name of a new file in a directory '
                      f'that is there; received {path}: choose another.')
+  return path
 
 
 def _describe_process():
@@ -143,4 +150,4 @@ def _format_process(process):
 
 
 if __name__ == '__main__':
-  entry.run(main)
+  entry.run(main, FLAGS)

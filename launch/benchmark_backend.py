@@ -10,44 +10,45 @@ far more, with our own training loop, on TensorFlow.
 
 import functools
 
-from absl import app
 from absl import flags
 import keras
 import numpy as np
 
+from launch import entry
 from launch.benchmarks import timed_networks
 from launch.benchmarks import timing
 from mixture_modules.isometric import isometric_config
 from mixture_modules.isometric import isometric_model
 
+FLAGS = flags.FlagValues()
+_NUM_LAYERS = flags.DEFINE_integer(
+    'num_layers', 16, 'L, layers of the body.', flag_values=FLAGS)
+_NUM_TEMPLATES = flags.DEFINE_integer(
+    'num_templates', 4, 'K, templates.', flag_values=FLAGS)
+_BATCH_SIZE = flags.DEFINE_integer(
+    'batch_size', 128, 'Images in a step.', lower_bound=1, flag_values=FLAGS)
+_STEPS = flags.DEFINE_integer(
+    'steps', 50, 'Steps of a turn.', lower_bound=1, flag_values=FLAGS)
+_ROUNDS = flags.DEFINE_integer(
+    'rounds', 5, 'Turns of each network.', flag_values=FLAGS)
+_PRECISION = flags.DEFINE_enum(
+    'precision', 'float32', ['float32', 'mixed_bfloat16'],
+    'Precision of computation.', flag_values=FLAGS)
 _NUM_CLASSES = 100
 
 
-def define_flags():
-  """Defines the flags, only as a command: `run_flags` has such names, too."""
-  flags.DEFINE_integer('num_layers', 16, 'L, layers of the body.')
-  flags.DEFINE_integer('num_templates', 4, 'K, templates.')
-  flags.DEFINE_integer('batch_size', 128, 'Images in a step.')
-  flags.DEFINE_integer('steps', 50, 'Steps of a turn.')
-  flags.DEFINE_integer('rounds', 5, 'Turns of each.')
-  flags.DEFINE_enum('precision', 'float32', ['float32', 'mixed_bfloat16'],
-                    'Of computation.')
-
-
-def main(argv):
+def main():
   """Trains all networks in turn and prints how fast each was."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  given = flags.FLAGS
   config = isometric_config.IsometricConfig.preset(
-      'small', num_layers=given.num_layers, num_templates=given.num_templates)
-  turns = timing.Turns(given.rounds, seconds=0)
+      'small', num_layers=_NUM_LAYERS.value,
+      num_templates=_NUM_TEMPLATES.value)
+  turns = timing.Turns(_ROUNDS.value, seconds=0)
   print(f'Keras {keras.__version__} on {keras.backend.backend()}, '
-        f'{given.precision}, batch {given.batch_size}, K = '
+        f'{_PRECISION.value}, batch {_BATCH_SIZE.value}, K = '
         f'{config.num_templates}, L = {config.num_layers}')
   seconds = turns.take(contenders(
-      config, given.precision, given.batch_size, given.steps))
-  print(*describe(seconds, given.steps * given.batch_size), sep='\n')
+      config, _PRECISION.value, _BATCH_SIZE.value, _STEPS.value))
+  print(*describe(seconds, _STEPS.value * _BATCH_SIZE.value), sep='\n')
 
 
 def describe(seconds, images):
@@ -104,5 +105,4 @@ def _ours(config, precision):
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  entry.run(main, FLAGS)

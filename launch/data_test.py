@@ -9,13 +9,13 @@ import tempfile
 from unittest import mock
 
 from absl import flags
-from absl.testing import flagsaver
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
 from launch import data
 from launch.reports import signature_plots
+from launch.testing import in_process
 from trainers.data import catalog
 from trainers.data import pipeline
 from trainers.data.datasets import builders
@@ -24,11 +24,6 @@ from trainers.testing import made_photos
 from trainers.testing import mocking
 
 _COLOURS = {'blue': (0, 0, 255), 'red': (255, 0, 0)}
-
-
-def setUpModule():
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()
 
 
 def write_folder(path, counts):
@@ -68,11 +63,9 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
 
   def run_command(self, **values):
     """Returns what the command prints."""
-    output = io.StringIO()
     values = {'data_dir': self.data_dir, **values}
-    with flagsaver.as_parsed(**values), contextlib.redirect_stdout(output):
-      data.main(['data'])
-    return output.getvalue()
+    return in_process.run(
+        data, *(f'--{name}={value}' for name, value in values.items()))
 
   def find_pictures(self):
     return sorted(path.relative_to(self.directory).as_posix()
@@ -180,7 +173,7 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
   def test_group_tells_its_target(self):
     with (mocking.mock_data(),
           mock.patch.object(signature_plots, 'save_images') as save,
-          mock.patch.object(data, '_make_ready')):
+          mock.patch.object(builders, 'make_ready')):
       output = self.run_command(
           tasks='digits,domainnet/real', batch='2', data_dir='/nowhere')
     self.assertIn('group digits: mnist, mnist_corrupted/shear,', output)
@@ -234,10 +227,11 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
     (self.images / 'red' / 'no.png').write_text('no image')
     output = io.StringIO()
     with (contextlib.redirect_stdout(output),
-          self.assertRaisesRegex(ValueError, 'no.png'),
-          flagsaver.as_parsed(tasks=f'folder:{self.images},optdigits',
-                              data_dir=self.data_dir, picture='a.png')):
-      data.main(['data'])
+          self.assertRaisesRegex(ValueError, 'no.png')):
+      data.FLAGS.unparse_flags()
+      data.FLAGS(['data', f'--tasks=folder:{self.images},optdigits',
+                  f'--data_dir={self.data_dir}', '--picture=a.png'])
+      data.main()
     self.assertEqual(find_row(output.getvalue(), 'optdigits')[3], '1,293')
     self.assertEqual(self.find_pictures(), ['a.png'])
 
@@ -257,8 +251,6 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
       ('picture', 'ends in .png', {'tasks': 'optdigits', 'picture': 'a.jpg'}),
       ('pool', 'same classes', {'tasks': 'pool:optdigits|cifar100'}),
       ('nothing_to_prepare', '--prepare needs --tasks', {'prepare': 'true'}),
-      ('foreign_flag', 'no use for --epochs', {
-          'tasks': 'optdigits', 'epochs': '3'}),
   )
   def test_errors(self, message, values):
     with (mock.patch.object(pipeline.TaskData, 'labels') as labels,
@@ -266,6 +258,10 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
       self.run_command(**values)
     labels.assert_not_called()
     self.assertEmpty(self.find_pictures())
+
+  def test_has_no_flags_of_runs(self):
+    with self.assertRaisesRegex(flags.UnrecognizedFlagError, 'epochs'):
+      self.run_command(tasks='optdigits', epochs='3')
 
   # The class list
 

@@ -164,7 +164,7 @@ def field_helps(kind):
 def _with_default(text, default, source=None, told=None):
   if told:
     return f'{text.partition(" Default")[0]} Default: {told}.'
-  if default in (None, dataclasses.MISSING) or 'Default' in text:
+  if default in (None, (), dataclasses.MISSING) or 'Default' in text:
     return text
   shown = _text(default)
   return f'{text} Default: {f"{source}, here " if source else ""}{shown}.'

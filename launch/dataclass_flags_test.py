@@ -34,6 +34,7 @@ class Whole:
     sizes: One number, or several.
     names: Some names.
     shown: Whether it is shown.
+    others: Other names.
 
   Raises:
     ValueError: Never.
@@ -46,6 +47,7 @@ class Whole:
   sizes: int | tuple[int, ...] = 8
   names: tuple[str, ...] | None = None
   shown: bool = True
+  others: tuple[str, ...] = ()
 
 
 def define(**options):
@@ -76,12 +78,13 @@ class DataclassFlagsTest(parameterized.TestCase):
     _, values = define()
     self.assertEqual(
         {name: values[name].help for name in
-         ('source', 'kind', 'count', 'sizes', 'rate', 'names')},
+         ('source', 'kind', 'count', 'sizes', 'rate', 'names', 'others')},
         {'source': 'Where it is from, which is told on two lines.',
          'kind': '<round|square>: Which kind. Default: round.',
          'count': 'How many; Default is said.',
          'sizes': 'One number, or several. Default: 8.',
-         'rate': 'How fast. Default: 0.5.', 'names': 'Some names.'})
+         'rate': 'How fast. Default: 0.5.', 'names': 'Some names.',
+         'others': 'Other names.'})
 
   def test_help_names_other_defaults(self):
     _, values = define(
@@ -120,7 +123,8 @@ class DataclassFlagsTest(parameterized.TestCase):
   def test_other_names_fewer_flags_and_values(self):
     fields, values = define(names={'source': 'from'}, without=('part', 'kind'),
                             values={'source': ['here', 'there']})
-    self.assertCountEqual(values, ['from', 'count', 'sizes', 'names', 'shown'])
+    self.assertCountEqual(values, ['from', 'count', 'sizes', 'names', 'shown',
+                                    'others'])
     self.assertEqual(fields.arguments({'source': 'here'}), ['--from=here'])
     with self.assertRaisesRegex(flags.IllegalFlagValueError, 'here|there'):
       values(['command', '--from=nowhere'])

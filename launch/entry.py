@@ -1,4 +1,4 @@
-"""How every command starts and ends."""
+"""How every command starts and ends; it needs no TensorFlow."""
 
 import signal
 import sys
@@ -8,8 +8,6 @@ import warnings
 from absl import app
 from absl import flags
 from absl import logging
-
-from trainers import loop
 
 _TRACEBACK = flags.DEFINE_bool(
     'traceback', False, 'Show where in the code an error came from.')
@@ -32,19 +30,16 @@ def run(main, command_flags):
     command_flags.mark_as_parsed()
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # TFDS tells of every file
-    warnings.showwarning = _show_warning
+    _show_warnings(warnings.showwarning)
     try:
       if len(argv) > 1:
         raise ValueError(f'Expected flags only, received {argv[1:]}: begin '
                          'each with --.')
       main()
-    except loop.Interrupted as stop:
-      print(stop, file=sys.stderr)
-      sys.exit(128 + stop.signal_number)
-    except KeyboardInterrupt:
-      print('Stopped by SIGINT; what is not in a checkpoint is lost.',
-            file=sys.stderr)
-      sys.exit(128 + signal.SIGINT)
+    except KeyboardInterrupt as stop:  # or `loop.Interrupted`
+      print(str(stop) or 'Stopped by SIGINT; what is not in a checkpoint is '
+            'lost.', file=sys.stderr)
+      sys.exit(128 + getattr(stop, 'signal_number', signal.SIGINT))
     except (ValueError, OSError) as error:
       if _TRACEBACK.value:
         traceback.print_exc()
@@ -57,12 +52,12 @@ def run(main, command_flags):
   app.run(guarded)
 
 
-_show_others = warnings.showwarning
+def _show_warnings(show_others):
+  """Shows warnings of our own as a line for people, others as they are."""
+  def show(message, category, *args, **kwargs):
+    if category is UserWarning:
+      print(f'warning: {message}', file=sys.stderr, flush=True)
+    else:
+      show_others(message, category, *args, **kwargs)
 
-
-def _show_warning(message, category, *args, **kwargs):
-  """Our own warnings are a line for people; others' are as they are."""
-  if category is UserWarning:
-    print(f'warning: {message}', file=sys.stderr, flush=True)
-  else:
-    _show_others(message, category, *args, **kwargs)
+  warnings.showwarning = show

@@ -63,7 +63,7 @@ def main():
     raise ValueError('Expected --workdir, the directory of a run; received '
                      'none.')
   found = evaluating.evaluate(
-      _WORKDIR.value, evaluating.EvaluationConfig(**_CONFIG.given()),
+      _WORKDIR.value, _CONFIG.make(),
       run_options.RunOptions(data_dir=_DATA_DIR.value))
   print(results_text.format_table(found.results))
   if len(found.results.tasks) > 1:

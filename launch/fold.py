@@ -15,50 +15,60 @@ split, or, where its data is not here, on made-up ones. A keras file loads with
 Keras alone. litert and onnx need the extra `export`.
 """
 
-import sys
+import warnings
 
-from absl import app
 from absl import flags
 import numpy as np
 
 from launch import entry
-from launch import shared_flags
 from mixture_modules.isometric import folding
 from trainers import exporting
 from trainers.runs import origins
+from trainers.runs import saved_models
 
+FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Directory of a run that left a model.', flag_values=FLAGS)
+_TASK = flags.DEFINE_string(
+    'task', None, 'Tasks of the model to fold, separated by commas. Default: '
+    'the only one.', flag_values=FLAGS)
+_WEIGHTS = flags.DEFINE_enum(
+    'weights', 'ema', saved_models.WEIGHTS, 'Averaged weights or the last '
+    'ones.', flag_values=FLAGS)
 _FORMAT = flags.DEFINE_enum(
-    'format', 'keras', list(exporting.FORMATS), 'Format of the output.')
+    'format', 'keras', list(exporting.FORMATS), 'Format of the output.',
+    flag_values=FLAGS)
+_OUTPUT = flags.DEFINE_string(
+    'output', None, 'New file to write; for savedmodel, a new directory.',
+    flag_values=FLAGS)
 _RESCALE = flags.DEFINE_bool(
     'rescale', False, 'Take images as they are stored, uint8 from 0 to 255, '
-    'instead of floats from -1 to 1.')
+    'instead of floats from -1 to 1.', flag_values=FLAGS)
 _PROBABILITIES = flags.DEFINE_bool(
-    'probabilities', False, 'Give probabilities instead of logits.')
-for _name in ('workdir', 'task', 'weights', 'data_dir', 'output'):
-  flags.declare_key_flag(_name)
+    'probabilities', False, 'Give probabilities instead of logits.',
+    flag_values=FLAGS)
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'TFDS data directory. Default: TFDS\'s own, or '
+    '$TFDS_DATA_DIR.', flag_values=FLAGS)
 _IMAGES = 32  # to compare on
 
 
-def main(argv):
+def main():
   """Loads, folds, exports, compares, and says what came out."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Expected flags only, received {argv[1:]}.')
-  for name, what in (('workdir', 'the directory of a run'),
-                     ('output', 'the name of a new file')):
-    if not flags.FLAGS[name].value:
-      raise ValueError(f'Expected --{name}, {what}; received none.')
-  output = shared_flags.OUTPUT.value
-  exporting.check(output, _FORMAT.value)
-  saved = origins.load(
-      shared_flags.WORKDIR.value, shared_flags.WEIGHTS.value)
+  for flag, what in ((_WORKDIR, 'the directory of a run'),
+                     (_OUTPUT, 'the name of a new file')):
+    if not flag.value:
+      raise ValueError(f'Expected --{flag.name}, {what}; received none.')
+  exporting.check(_OUTPUT.value, _FORMAT.value)
+  saved = origins.load(_WORKDIR.value, _WEIGHTS.value)
   tasks = _tasks(saved.model)
   plain = folding.fold(
       saved.model, tasks if len(tasks) > 1 else tasks[0], _RESCALE.value,
       _PROBABILITIES.value)
   images, origin = _images(saved, tasks[0])
   folded = exporting.compare_folded(saved.model, plain, tasks, images)
-  exported = exporting.export(plain, output, _FORMAT.value, images)
-  print(f'{output}: {_FORMAT.value}, {exported.num_bytes:,} bytes, '
+  exported = exporting.export(plain, _OUTPUT.value, _FORMAT.value, images)
+  print(f'{_OUTPUT.value}: {_FORMAT.value}, {exported.num_bytes:,} bytes, '
         f'{plain.count_params():,} parameters')
   print(f'Takes images {_shape(images)} {_range(images)}.')
   for name in tasks:
@@ -70,8 +80,8 @@ def main(argv):
 
 def _tasks(model):
   """Names of the tasks to fold."""
-  value = shared_flags.TASK.value
-  names = [value] if value in model.tasks else (value or '').split(',')
+  names = ([_TASK.value] if _TASK.value in model.tasks  # it may hold a comma
+           else (_TASK.value or '').split(','))
   return [model.task(name or None).task_name for name in names]
 
 
@@ -83,12 +93,12 @@ def _images(saved, task):
   if not saved.is_smoke:
     try:
       data, = saved.load_data(
-          shared_flags.DATA_DIR.value, [task], labelled=False).values()
+          _DATA_DIR.value, [task], labelled=False).values()
       batches = data.eval_batches('validation', _IMAGES, labelled=False)
       images, origin = next(iter(batches)).numpy(), f'{task} validation'
       images = np.round((images + 1) * 127.5)
     except (ValueError, OSError) as error:
-      print(f'{error} So made-up images are compared.', file=sys.stderr)
+      warnings.warn(f'{error} So made-up images are compared.', stacklevel=2)
   images = images.astype('uint8')
   if not _RESCALE.value:
     images = images.astype('float32') / 127.5 - 1
@@ -116,4 +126,4 @@ def _classes(saved, name):
 
 
 if __name__ == '__main__':
-  entry.run(main)
+  entry.run(main, FLAGS)

@@ -11,7 +11,7 @@ from trainers.data import catalog
 from trainers.runs import run_config
 
 
-class RunFlags:
+class RunFlags(dataclass_flags.DataclassFlags):
   """Flags that make a `RunConfig`.
 
   Args:
@@ -21,18 +21,16 @@ class RunFlags:
   """
 
   def __init__(self, flag_values, preset='default', without=()):
-    self._default = preset
-    self._preset = flags.DEFINE_enum(
-        'preset', None, sorted(isometric_config.PRESETS),
-        'Experiment whose values all other flags default to. Default: '
-        f'{preset}.', flag_values=flag_values)
+    super().__init__(
+        run_config.RunConfig, flag_values, without=without,
+        values={'preset': sorted(isometric_config.PRESETS)},
+        defaults=run_config.recipe(preset), source="the preset's",
+        default_texts={'preset': preset})
+    self._preset = preset
     self._pool = flags.DEFINE_bool(
         'pool', False, 'Make all of --tasks, which must have the same classes, '
         'one task: their images are shuffled together.',
         flag_values=flag_values)
-    self._fields = dataclass_flags.DataclassFlags(
-        run_config.RunConfig, flag_values, without=('preset', *without),
-        defaults=run_config.recipe(preset), source="the preset's")
 
   def config(self, former=None):
     """The `RunConfig` that is asked for.
@@ -43,14 +41,12 @@ class RunFlags:
     Raises:
       ValueError: If flags contradict each other or a value is out of range.
     """
-    changes = self._fields.given()
+    changes = self.given()
     if self._pool.value and 'tasks' not in changes and not former:
       raise ValueError('--pool needs --tasks: name the data sets to be pooled.')
     if 'tasks' in changes:
       changes['tasks'] = self._join(changes['tasks'])
-    if former and self._preset.value:
-      changes['preset'] = self._preset.value
-    base = former or run_config.recipe(self._preset.value or self._default)
+    base = former or run_config.recipe(changes.get('preset', self._preset))
     return base.replace(**changes)
 
   def _join(self, names):

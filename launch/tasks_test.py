@@ -1,14 +1,11 @@
 """Tests of `launch.tasks`, on a small saved model."""
 
-import contextlib
-import io
 import json
 import pathlib
 import re
 import tempfile
+import warnings
 
-from absl import flags
-from absl.testing import flagsaver
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
@@ -16,21 +13,18 @@ import tensorflow as tf
 from launch import evaluate
 from launch import report
 from launch import tasks
+from launch.testing import in_process
 from mixture_modules import tensor_files
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_files
 from trainers.data import pipeline
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import saved_models
 from trainers.testing import toy
 
 _TASKS = ('mnist', 'mnist+blur', 'usps')
-
-
-def setUpModule():
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()
 
 
 def values(model):
@@ -75,13 +69,13 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
             if path.is_file()}
 
   def run_command(self, module=tasks, **flag_values):
-    """Returns what the command prints."""
-    output = io.StringIO()
-    given = {name: str(value) for name, value in flag_values.items()}
-    with (flagsaver.as_parsed(**given), contextlib.redirect_stdout(output),
-          contextlib.redirect_stderr(output)):
-      module.main(['command'])
-    return output.getvalue()
+    """Returns what the command prints, its warnings first."""
+    with warnings.catch_warnings(record=True) as caught:
+      warnings.simplefilter('always', UserWarning)
+      output = in_process.run(module, *(
+          f'--{name}={value}' for name, value in flag_values.items()))
+    return ''.join(f'warning: {warning.message}\n' for warning in caught
+                   if warning.category is UserWarning) + output
 
   def change(self, **flag_values):
     return self.run_command(
@@ -90,6 +84,15 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
   def export(self, name='usps'):
     return self.run_command(
         **{'from': self.source, 'export': name, 'output': self.file})
+
+  def write_results(self, filename, top1):
+    results.write(self.workdir / filename, results.RunResults(
+        tasks={name: results.TaskResult(
+            top1=value, loss=1.0, examples=8, own_parameters=3, max_xi=0.5,
+            signature='1', classes=10, mixtures=((0.5, 0.5),))
+               for name, value in top1.items()},
+        distances=(), parameters={'total': 1}, steps=1, seconds=1.0,
+        split='test', weights='ema'))
 
   def test_list(self):
     with self.subTest('not evaluated'):
@@ -103,10 +106,8 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
       self.assertIn('2 templates, 2 layers', lines[5])
     with self.subTest('evaluated'):
       self.change(remove='mnist')
-      records.write_json(self.workdir / records.RESULTS, {
-          'tasks': {'usps': {'top1': .5}, 'mnist+blur': {'top1': .25}}})
-      records.write_json(self.workdir / 'evaluation-test-ema.json', {
-          'tasks': {'usps': {'top1': .75}}})
+      self.write_results(records.RESULTS, {'usps': .5, 'mnist+blur': .25})
+      self.write_results('evaluation-test-ema.json', {'usps': .75})
       lines = self.run_command(**{'from': self.workdir}).splitlines()
       self.assertEqual([line.split()[-2] for line in lines[2:4]],
                        ['25.00%', '75.00%'])
@@ -234,6 +235,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
       {'splits': 3}, {'splits': {'test': {}}}, {'examples_per_class': '3'},
       {'splits': {'test': {'examples': 3, 'names': ''}}},
       {'splits': {'../x': {'examples': 3, 'labels': ''}}},
+      {'splits': {'test': {'examples': 3, 'labels': 3}}},
       {'examples_per_class': -1}, {'examples_seed': True})
   def test_odd_facts_in_a_file(self, **facts):
     task_files.save_task(self.model, 'usps', self.file, facts)

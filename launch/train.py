@@ -9,6 +9,8 @@ The work directory gets run.json, metrics.jsonl, signatures.jsonl,
 TensorBoard's files, checkpoints, results.json and signatures.png.
 """
 
+import sys
+
 from absl import flags
 
 from launch import dataclass_flags
@@ -35,14 +37,17 @@ _CONFIG = run_flags.RunFlags(FLAGS)
 
 def main():
   """Reads flags, trains, shows the results."""
-  options = run_options.RunOptions(**_OPTIONS.given())
+  options = _OPTIONS.make()
   workdir = records.choose_workdir(
       _WORKDIR.value, options.resume or _STRATEGY.value == 'multi_worker')
   strategy = strategies.make_strategy(_STRATEGY.value)
   config = _CONFIG.config(
       training.read_config(workdir) if options.resume else None)
+  is_chief = strategies.is_chief(strategy)
+  if is_chief:
+    print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   found = training.train(config, workdir, options, strategy)
-  if not strategies.is_chief(strategy):
+  if not is_chief:
     return
   picture = workdir / 'signatures.png'
   signature_plots.save_signatures(

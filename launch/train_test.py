@@ -220,7 +220,7 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
       ('tf_config', 'TF_CONFIG', '--strategy=multi_worker'),
       ('warmup', 'below the number of training steps', '--warmup_steps=9',
        '--steps=9', '--tasks=optdigits'),
-      ('cadence', 'log_every must be', '--log_every=0'))
+      ('cadence', 'log_every to be', '--log_every=0'))
   def test_one_error_and_nothing_left(self, message, *flags):
     self.assertFails(
         message, f'--data_dir={self.data_dir}',

@@ -20,8 +20,7 @@ from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture
 from mixture_modules.signatures import total_variation
 from mixture_modules.template_bank import TemplateBank
-
-__version__ = '0.1.0'
+from mixture_modules.version import __version__ as __version__
 
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',

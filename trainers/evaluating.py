@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from mixture_modules import checks
 from mixture_modules.isometric import layer_edits
 from trainers import evaluation
 from trainers import perturbation
@@ -39,7 +40,8 @@ class EvaluationConfig:
     points: Points of that line, its ends among them.
 
   Raises:
-    ValueError: If statistics are chosen and nothing is edited.
+    ValueError: If a word is unknown, or statistics are chosen and nothing is
+      edited.
   """
 
   split: Literal[*pipeline.SPLITS] = 'test'
@@ -52,6 +54,10 @@ class EvaluationConfig:
   points: int = 11
 
   def __post_init__(self):
+    for name, allowed in (('split', pipeline.SPLITS),
+                          ('weights', saved_models.WEIGHTS),
+                          ('statistics', perturbation.STATISTICS)):
+      checks.one_of(name, getattr(self, name), allowed)
     is_edited = self.harden or self.edits or self.between
     if self.statistics != 'moved' and not is_edited:
       raise ValueError(

@@ -55,7 +55,7 @@ class Trainer(typing.Protocol):
     """{task: mixture weights `[L, K]`} as arrays."""
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
   """A signal asked the run to stop; a checkpoint was saved.
 
   Attributes:

@@ -1,7 +1,6 @@
 """A training run, from the configuration to the results (sections 4.2, 4.3)."""
 
 import pathlib
-import sys
 
 from trainers import loop
 from trainers import strategies
@@ -53,8 +52,7 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
                        'that is resumed has its own.')
     config = read_config(workdir)
   if options.smoke:
-    config = config.replace(
-        steps=3, batch_size=8 * strategy.num_replicas_in_sync, warmup_steps=0)
+    config = smoke_config(config, strategy.num_replicas_in_sync)
   kind, decides = 'smoke' if options.smoke else 'train', config.to_json()
   records.check(workdir, decides, kind, options.resume)
   data = pipeline.load_tasks(
@@ -68,8 +66,6 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
   chief = strategies.is_chief(strategy)
   if chief:
     records.claim(workdir, decides, kind, options.resume, facts)
-    if options.progress:
-      print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   seconds = loop.run(
       trainer, workdir, options, options.resume, chief, decides)
   with trainer.ema.applied():
@@ -78,6 +74,11 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
   if chief:
     results.write(workdir / records.RESULTS, found)
   return found
+
+
+def smoke_config(config, num_replicas=1):
+  """The `RunConfig` that `RunOptions.smoke` makes of a configuration."""
+  return config.replace(steps=3, batch_size=8 * num_replicas, warmup_steps=0)
 
 
 def read_config(workdir):

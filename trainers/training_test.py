@@ -4,6 +4,7 @@ import contextlib
 import io
 import pathlib
 import tempfile
+import types
 
 from absl.testing import parameterized
 import numpy as np
@@ -77,8 +78,9 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(found.edits.trained.tasks[name].plain(), task.plain())
     self.assertEqual(found.edits.edits['drop:1'].layers, (2,))
     line, = found.between.lines.values()
-    self.assertEqual(line.points[0].tasks['mnist'].plain(),
-                     self.found.tasks['mnist'].plain())
+    self.assertEqual(
+        line.points[0].tasks['mnist'].plain(),
+        self.found.tasks['mnist'].plain())
     written = results.read(
         self.workdir / 'edits-test-ema-moved.json', results.Edits)
     self.assertEqual(written.edits, found.edits.edits)
@@ -98,6 +100,22 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
     records.claim(other, make_config().to_json(), 'transfer')
     with self.assertRaisesRegex(ValueError, "of kind 'transfer'"):
       training.read_config(other)
+
+  def test_says_what_is_left_out(self):
+    saved = types.SimpleNamespace(
+        labelled_tasks=lambda: ['mnist'],
+        model=types.SimpleNamespace(tasks={'mnist': 1, 'images:there': 2}))
+    with self.assertWarnsRegex(UserWarning, '^Left out: images:there, whose'):
+      self.assertEqual(evaluating._choose_tasks(saved, ()), ['mnist'])
+
+  @parameterized.parameters(
+      ({'split': 'all'}, 'split .*all'),
+      ({'weights': 'mean'}, 'weights .*mean'),
+      ({'statistics': 'new'}, 'statistics .*new'),
+      ({'statistics': 'reestimated'}, 'received none: give harden, edits or'))
+  def test_refuses_configurations(self, values, message):
+    with self.assertRaisesRegex(ValueError, message):
+      evaluating.EvaluationConfig(**values)
 
   @parameterized.parameters(
       ((), False, 'moved', ()), (('drop:1',), False, 'moved', ('drop:1',)),

@@ -4,6 +4,7 @@ A contender is a function of nothing that does one step, or one inference, and
 waits for its result.
 """
 
+import dataclasses
 import functools
 import types
 
@@ -11,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from launch.benchmarks import merged
 from launch.benchmarks import pytorch
 from launch.benchmarks import timed_networks
 from mixture_modules import signatures
@@ -46,9 +46,9 @@ def plain(config):
   Args:
     config: `RunConfig`.
   """
-  return config.replace(
-      signature=timed_networks.plain_signature(config.model),
-      shared_half=None, entropy=0.0, clustering=0.0)
+  model = config.model.replace(
+      signature=timed_networks.plain_signature(config.model), shared_half=None)
+  return dataclasses.replace(config, model=model, entropy=0.0, clustering=0.0)
 
 
 def training(config):
@@ -62,13 +62,14 @@ def training(config):
     and returns the loss. The time to build includes no data.
   """
   makers = {OURS: functools.partial(
-      ours_training, config.replace(clustering=0.0))}
+      ours_training, dataclasses.replace(config, clustering=0.0))}
   if config.model.signature in signatures.TRAINED:
     makers[PLAIN] = functools.partial(ours_training, plain(config))
   if config.model.signature == 'softmax':
     makers[CLUSTERING] = functools.partial(
         ours_training,
-        config.replace(clustering=config.clustering or _ALPHA))
+        dataclasses.replace(
+            config, clustering=config.clustering or _ALPHA))
   makers[STOCK] = functools.partial(_stock_training, config)
   if pytorch.is_compared():
     for name in TORCHES:
@@ -185,7 +186,7 @@ class Inference:
     if self._config.model.signature in signatures.TRAINED:
       model = self._make_model(plain(self._config))
       calls[PLAIN] = _call(_function(model, self._config.tasks), images)
-    calls[BY_HAND] = _call(merged.merged_network(
+    calls[BY_HAND] = _call(timed_networks.merged_network(
         self._config.model, self._values), images)
     calls[STOCK_FUNCTION] = _call(_function(self._stock), images)
     calls[STOCK_PREDICT] = functools.partial(

@@ -1,12 +1,13 @@
 """Tests that the contenders are one network, and that their steps train."""
 
+import dataclasses
 import functools
 
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from launch.benchmarks import contenders as contenders
+from launch.benchmarks import contenders
 from launch.benchmarks import pytorch
 from launch.benchmarks import timed_networks
 from mixture_modules.testing import toy_models
@@ -67,18 +68,20 @@ class ContendersTest(parameterized.TestCase, tf.test.TestCase):
       ('softmax', 0.0, 1e-3), ('softmax', 0.1, 0.1), ('tanh', 0.0, None),
       ('diagonal', 0.0, None))
   def test_contenders_in_training(self, signature, given, alpha):
-    config = _config(signature=signature, clustering=given)
+    config = dataclasses.replace(_config(signature=signature), clustering=given)
     makers = contenders.training(config)
     (ours,) = makers[contenders.OURS].args
-    self.assertEqual(ours, config.replace(clustering=0.0))
+    self.assertEqual(ours, dataclasses.replace(config, clustering=0.0))
     self.assertEqual(contenders.CLUSTERING in makers, alpha is not None)
     if alpha is not None:
       (clustered,) = makers[contenders.CLUSTERING].args
-      self.assertEqual(clustered, config.replace(clustering=alpha))
+      self.assertEqual(
+          clustered, dataclasses.replace(config, clustering=alpha))
     self.assertEqual(contenders.PLAIN in makers, signature != 'diagonal')
     if contenders.PLAIN in makers:
       (plain,) = makers[contenders.PLAIN].args
-      self.assertEqual(plain, config.replace(signature='1-2', clustering=0.0))
+      self.assertEqual(plain, dataclasses.replace(
+          config.replace(signature='1-2'), clustering=0.0))
     self.assertEqual(contenders.TORCH in makers,
                      pytorch.is_compared())
 

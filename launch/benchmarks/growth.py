@@ -7,11 +7,10 @@ them (section 4.1; how they are taken is our choice). Each part gives a `Part`.
 import dataclasses
 import statistics
 
-from launch.benchmarks import contenders as contenders
+from launch.benchmarks import contenders
 from launch.benchmarks import process
 from launch.benchmarks import pytorch
-from launch.benchmarks import timing as timing
-from launch.benchmarks import timing_tables as tables
+from launch.benchmarks import timing
 
 _MOST_TASKS = 3  # of the first step
 _FIELDS = {'num_templates': int, 'num_layers': int, 'num_tasks': int,
@@ -37,7 +36,7 @@ def first_step(config, turns):
            for name, runs in found.items()]
   lines, fits = _fit('num_tasks', counts, _process_series(
       list(found.values())[:_MOST_TASKS]))
-  return tables.Part(rows, lines, {'processes': found, 'fits': fits})
+  return timing.Part(rows, lines, {'processes': found, 'fits': fits})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +95,7 @@ def variation(varied, turns):
       value: [a / b for a, b in zip(mixed, seconds[_PLAIN][value])]
       for value, mixed in seconds[_MIXED].items()}
   rows = [(varied.field, *map(str, found))]
-  rows += [(f'{kind}, ms', *map(tables.milliseconds, each.values()))
+  rows += [(f'{kind}, ms', *map(timing.milliseconds, each.values()))
            for kind, each in seconds.items()]
   rows += [('mixed to plain, time', *map(
       timing.spread, mixed_to_plain.values())),
@@ -113,14 +112,14 @@ def variation(varied, turns):
                            for turn in each.values()]
            for kind, each in seconds.items()},
         **_process_series(found.values())})
-  return tables.Part(rows, lines, {
+  return timing.Part(rows, lines, {
       'seconds': seconds, 'mixed_to_plain': mixed_to_plain,
       'processes': found, 'fits': fits})
 
 
 def _make_calls(config):
   """{kind: contender} of a value; of several tasks, inference is of all."""
-  config = config.replace(clustering=0.0)
+  config = dataclasses.replace(config, clustering=0.0)
   images, _ = contenders.make_batch(config)
   infer = contenders.Inference(config).ours(images)
   return {_MIXED: contenders.ours_training(config),
@@ -135,7 +134,7 @@ def with_tasks(config, count):
 
 
 def _in_processes(asked, turns):
-  """{name: what `benchmark_process` found}, all in turn."""
+  """{name: what `process.measure` found}, all in turn."""
   found = {name: [] for name in asked}
   for _ in range(turns.processes):
     for name, (config, contender) in asked.items():

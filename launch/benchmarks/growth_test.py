@@ -5,11 +5,11 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from launch.benchmarks import contenders as contenders
+from launch.benchmarks import contenders
 from launch.benchmarks import growth
 from launch.benchmarks import process
 from launch.benchmarks import pytorch
-from launch.benchmarks import timing as timing
+from launch.benchmarks import timing
 from trainers.testing import toy
 
 _TURNS = timing.Turns(rounds=3, processes=2)
@@ -109,9 +109,9 @@ class GrowthTest(parameterized.TestCase):
   @parameterized.parameters(
       ('num_templates', 'FIELD:VALUE'), ('num_templates:', 'FIELD:VALUE'),
       ('num_templates:4,x', 'FIELD:VALUE'), ('dropout:.1', 'FIELD:VALUE'),
-      ('num_templates:0', 'num_templates must be'),
+      ('num_templates:0', 'num_templates to be'),
       ('num_tasks:0', 'at least one task'),
-      ('precision:float8', 'precision must be'))
+      ('precision:float8', 'precision to be'))
   def test_refuses(self, text, message):
     with self.assertRaisesRegex(ValueError, message):
       growth.Variation.parse(text, _config())

@@ -8,8 +8,8 @@ import tempfile
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from launch.benchmarks import contenders as contenders
-from launch.benchmarks import timing_tables as tables
+from launch.benchmarks import contenders
+from launch.benchmarks import timing
 
 _MOST_ROWS = 20
 _XLA_KERNEL = re.compile(r'[\w.\-]+fusion')
@@ -26,7 +26,7 @@ def profile(config, turns):
            for name, (calls, ms) in list(found.items())[:_MOST_ROWS]]
   line = (f'All: {total:.1f} ms, from begin to end of each: some run at once. '
           'Names that end in fusion are kernels compiled by XLA.')
-  return tables.Part(rows, [line], {'operations': found})
+  return timing.Part(rows, [line], {'operations': found})
 
 
 def operations(call, steps):

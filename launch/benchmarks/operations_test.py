@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from launch.benchmarks import operations
-from launch.benchmarks import timing as timing
+from launch.benchmarks import timing
 from trainers.testing import toy
 
 

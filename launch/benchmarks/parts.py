@@ -7,10 +7,9 @@ takes a `RunConfig` of one task and `Turns`, and gives a `Part`.
 import pathlib
 import tempfile
 
-from launch.benchmarks import contenders as contenders
+from launch.benchmarks import contenders
 from launch.benchmarks import cost_lines
-from launch.benchmarks import timing as timing
-from launch.benchmarks import timing_tables as tables
+from launch.benchmarks import timing
 from mixture_modules.isometric import task_files
 from trainers.data import catalog
 from trainers.data import made_up
@@ -31,16 +30,16 @@ def training(config, turns):
     call()  # traces it
   seconds = turns.take(calls)
   rows = [('training', 'ms a step', 'images/s')]
-  rows += [(name, *tables.speed(each, config.batch_size))
+  rows += [(name, *timing.speed(each, config.batch_size))
            for name, each in seconds.items()]
-  ratios = tables.ratios('training', seconds, {contenders.OURS: (
+  ratios = timing.ratios_of('training', seconds, {contenders.OURS: (
       contenders.STOCK, contenders.TORCH, contenders.TORCH_LAST,
       contenders.CLUSTERING)})
   if contenders.PLAIN in seconds:
     ratios['training, time of ours to that of plain signature'] = (
         timing.ratios(seconds, contenders.PLAIN, contenders.OURS))
-  return tables.Part(
-      rows, tables.ratio_lines(ratios),
+  return timing.Part(
+      rows, timing.ratio_lines(ratios),
       {'seconds': seconds, 'ratios': ratios})
 
 
@@ -51,20 +50,20 @@ def inference(config, turns):
   rows, ratios, numbers = [('inference', 'ms a call', 'images/s')], {}, {}
   for size in dict.fromkeys((config.batch_size, 1)):
     seconds = turns.take(networks.contenders(images[:size]))
-    rows += [(f'{name}: {size}', *tables.speed(each, size))
+    rows += [(f'{name}: {size}', *timing.speed(each, size))
              for name, each in seconds.items()]
-    ratios |= tables.ratios(f'inference of {size}', seconds, {
+    ratios |= timing.ratios_of(f'inference of {size}', seconds, {
         contenders.FOLDED: (
             contenders.OURS, contenders.STOCK_PREDICT,
             contenders.STOCK_FUNCTION, contenders.BY_HAND,
             *contenders.TORCHES),
         contenders.OURS: (contenders.PLAIN, contenders.STOCK_FUNCTION)})
     numbers[size] = seconds
-  lines = tables.ratio_lines(ratios)
+  lines = timing.ratio_lines(ratios)
   if config.precision != 'float32':
     lines.append(f'Folded networks compute in float32, ours in '
                  f'{config.precision}.')
-  return tables.Part(rows, lines, {'seconds': numbers, 'ratios': ratios})
+  return timing.Part(rows, lines, {'seconds': numbers, 'ratios': ratios})
 
 
 def pipeline(config, turns):
@@ -82,11 +81,11 @@ def pipeline(config, turns):
   seconds = turns.take({_PIPELINE: draw, **_ours(config)})
   seconds[_PIPELINE] = [each / _DRAWN_BATCHES for each in seconds[_PIPELINE]]
   rows = [('pipeline', 'ms a batch', 'images/s')]
-  rows += [(name, *tables.speed(each, config.batch_size))
+  rows += [(name, *timing.speed(each, config.batch_size))
            for name, each in seconds.items()]
-  ratios = tables.ratios(
+  ratios = timing.ratios_of(
       'training', seconds, {_PIPELINE: (contenders.OURS,)})
-  return tables.Part(rows, tables.ratio_lines(ratios),
+  return timing.Part(rows, timing.ratio_lines(ratios),
                      {'seconds': seconds, 'ratios': ratios})
 
 
@@ -106,9 +105,9 @@ def evaluation(config, turns):
       averaged: lambda: trainer.evaluate('validation', weights='ema'),
       'swapping them alone': swap})
   rows = [(f'evaluation of {data.num_examples("validation")} images', 'ms')]
-  rows += [(name, tables.milliseconds(each)) for name, each in seconds.items()]
-  ratios = tables.ratios('evaluation', seconds, {averaged: (raw,)})
-  return tables.Part(rows, tables.ratio_lines(ratios),
+  rows += [(name, timing.milliseconds(each)) for name, each in seconds.items()]
+  ratios = timing.ratios_of('evaluation', seconds, {averaged: (raw,)})
+  return timing.Part(rows, timing.ratio_lines(ratios),
                      {'seconds': seconds, 'ratios': ratios})
 
 
@@ -128,7 +127,7 @@ def sizes(config, turns):
   rows += [(name, f'{size:,}') for name, size in found.items()]
   line = (f'{parameters["total"]:,} trained parameters, '
           f'{parameters["statistics"]:,} moving statistics')
-  return tables.Part(rows, [line], {'bytes': found, 'parameters': parameters})
+  return timing.Part(rows, [line], {'bytes': found, 'parameters': parameters})
 
 
 def limit(config, turns):
@@ -151,10 +150,10 @@ def limit(config, turns):
     rows.append((
         name, f'{work[name] / 1e9:.3g} {unit}',
         timing.spread([rate / 1e9 for rate in rates], '.0f') + f' {unit}',
-        tables.milliseconds(least), timing.spread(percent, '.0f')))
+        timing.milliseconds(least), timing.spread(percent, '.0f')))
     numbers[name] = {'work': work[name], 'rates': rates, 'percent': percent}
-  step = tables.milliseconds(seconds[contenders.OURS])
-  return tables.Part(rows, [f'A step takes {step} ms.'],
+  step = timing.milliseconds(seconds[contenders.OURS])
+  return timing.Part(rows, [f'A step takes {step} ms.'],
                      {'seconds': seconds, **numbers})
 
 

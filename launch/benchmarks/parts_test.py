@@ -4,10 +4,10 @@ from unittest import mock
 
 import tensorflow as tf
 
-from launch.benchmarks import contenders as contenders
+from launch.benchmarks import contenders
 from launch.benchmarks import cost_lines
 from launch.benchmarks import parts
-from launch.benchmarks import timing as timing
+from launch.benchmarks import timing
 from trainers.testing import toy
 
 _TURNS = timing.Turns(rounds=2, seconds=0)

@@ -51,8 +51,8 @@ class ProcessTest(absltest.TestCase):
       process.measure(toy.make_config(), 'ours')
 
   def test_a_peak_is_the_process_s_own(self):
-    code = ('from launch import benchmark_process; '
-            'print(benchmark_process.peak_bytes())')
+    code = ('from launch.benchmarks import process; '
+            'print(process.peak_bytes())')
     root = process._ROOT
     child = int(subprocess.run(
         [sys.executable, '-c', code], cwd=root, check=True,

@@ -1,10 +1,12 @@
-"""A task's network in stock Keras layers, on any backend.
+"""A task's network in other forms, to measure ours against.
 
 Section 4.1 ("did not introduce a significant computational overhead") says
-nothing without a network to compare with: the same one without templates.
+nothing without a network to compare with: the same one without templates, in
+stock Keras layers on any backend, and by hand in plain TensorFlow.
 """
 
 import keras
+import numpy as np
 
 from mixture_modules import mixture_se
 from mixture_modules.isometric import task_norms
@@ -147,3 +149,66 @@ def resolved_values(model, task=None):
              norm('embedding'), [task.head.kernel, task.head.bias]]
   return [[keras.ops.convert_to_numpy(array) for array in layer]
           for layer in values]
+
+
+def merged_network(config, values):
+  """The network by hand: merged convolutions, in plain TensorFlow.
+
+  It is what folding should reach. A norm behind a convolution with kernel w
+  is the convolution with kernel `w s` and bias `beta - mean s`, where
+  `s = gamma / sqrt(variance + epsilon)`.
+
+  Args:
+    config: `IsometricConfig`.
+    values: As from `resolved_values`.
+
+  Returns:
+    `tf.function` from images `[batch, S, S, 3]` to logits `[batch, classes]`,
+    with the weights as constants.
+  """
+  import tensorflow as tf  # only here: other backends do without
+
+  values = iter(values)
+
+  def merged_weights(depthwise=False):
+    (kernel,), (gamma, beta, mean, variance) = next(values), next(values)
+    scale = gamma / np.sqrt(variance + config.norm_epsilon)
+    kernel = kernel * (scale[:, None] if depthwise else scale)
+    return tf.constant(kernel), tf.constant(beta - mean * scale)
+
+  def dense_weights():
+    return [tf.constant(array) for array in next(values)]
+
+  first = merged_weights()
+  blocks = [(merged_weights(), merged_weights(depthwise=True),
+             [dense_weights(), dense_weights()] if config.use_se else [],
+             merged_weights())
+            for _ in range(config.num_layers)]
+  hidden, (kernel, bias) = merged_weights(), merged_weights()
+  embedding, head = (kernel[0, 0], bias), dense_weights()
+
+  def conv(x, weights, stride=1):
+    return tf.nn.bias_add(
+        tf.nn.conv2d(x, weights[0], stride, 'VALID'), weights[1])
+
+  def dense(x, weights):
+    return tf.nn.bias_add(tf.matmul(x, weights[0]), weights[1])
+
+  def hard_swish(x):
+    return x * (tf.nn.relu6(x + 3) / 6)
+
+  @tf.function(autograph=False, jit_compile=False)
+  def infer(images):
+    x = hard_swish(conv(images, first, config.patch_size))
+    for expand, depthwise, gate, project in blocks:
+      y = hard_swish(conv(x, expand))
+      y = tf.nn.depthwise_conv2d(y, depthwise[0], [1] * 4, 'SAME')
+      y = hard_swish(tf.nn.bias_add(y, depthwise[1]))
+      if gate:
+        s = tf.nn.relu(dense(tf.reduce_mean(y, (1, 2)), gate[0]))
+        y *= (tf.nn.relu6(dense(s, gate[1]) + 3) / 6)[:, None, None]
+      x += conv(y, project)
+    x = tf.reduce_mean(hard_swish(conv(x, hidden)), (1, 2))
+    return dense(hard_swish(dense(x, embedding)), head)
+
+  return infer

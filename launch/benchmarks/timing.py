@@ -1,5 +1,7 @@
 """Times calls in turns, so that a machine whose speed drifts treats all alike.
 
+A part of the benchmark is a table, lines under it, and JSON.
+
 Ratios are taken turn by turn, between neighbours in time: of a drifting
 machine they are worth more than any absolute figure. Our choice.
 """
@@ -100,3 +102,52 @@ class Line:
     """Such as '12.1 + 3.2 num_layers, R2 0.998'."""
     return (f'{self.intercept:.4g} {"-" if self.slope < 0 else "+"} '
             f'{abs(self.slope):.4g} {x}, R2 {self.r2:.3f}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """What a part found.
+
+  Args:
+    rows: Of its table, strings; the first is the head.
+    lines: Under it.
+    numbers: For JSON.
+  """
+
+  rows: list
+  lines: list
+  numbers: dict
+
+
+def milliseconds(turns, form='.1f'):
+  """Seconds of a call, one number for each turn, as text."""
+  return spread([1e3 * seconds for seconds in turns], form)
+
+
+def speed(turns, images):
+  """Cells for the milliseconds of a call and for the images a second.
+
+  Args:
+    turns: Seconds of a call, one number for each turn.
+    images: Of a call.
+  """
+  return (milliseconds(turns, '.2f'),
+          spread([images / seconds for seconds in turns], '.0f'))
+
+
+def ratios_of(title, seconds, pairs):
+  """{'TITLE, ONE against OTHER': how many times as fast, by turn}.
+
+  Args:
+    title: Of the part.
+    seconds: As from `Turns.take`.
+    pairs: {one: others}; those that were not timed are left out.
+  """
+  return {f'{title}, {one} against {other}': ratios(seconds, one, other)
+          for one, others in pairs.items() for other in others
+          if other in seconds}
+
+
+def ratio_lines(values):
+  """Lines of `ratios_of`."""
+  return [f'{name}: {spread(turns)}' for name, turns in values.items()]

@@ -8,7 +8,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
-from launch.benchmarks import timing as timing
+from launch.benchmarks import timing
 
 
 class TurnsTest(parameterized.TestCase):

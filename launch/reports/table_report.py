@@ -6,8 +6,6 @@
 import dataclasses
 import functools
 import pathlib
-import re
-import shlex
 
 from launch.reports import html_page
 from launch.reports import run_plots
@@ -16,25 +14,27 @@ from launch.reports import signature_plots
 from launch.tables import table_jobs
 from launch.tables import table_lines
 from launch.tables import trained_rows
+from launch.tables import trained_tables
 from trainers.runs import records
 from trainers.runs import run_reader
 
 CELLS = f'ROW/seedN/{records.RUN}'
 _KINDS = ('cyclic', 'sequential', 'random', 'mixture')  # Table 5's order
 _FIGURE_4 = (5, 6, None)  # tables whose rows differ in K, L and signature alone
-_SEEN = ('num_templates', 'num_layers', 'signature')  # in columns of their own
+# In columns of their own.
+_SEEN = ('num_templates', 'num_layers', 'signature', 'seed')
 
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-  """Runs of one command, in a row of the table.
+  """Runs of one configuration, in a row of the table.
 
   Args:
-    directory: Its name, without that of the command.
+    directory: Name of the row, without the label.
     table: Number of the paper's table, or None.
     paper: The paper's figure in percent, or None.
-    flags: Those of the command that the paper's row does not decide.
-    label: What of them tells the command from others of the page.
+    fields: {field: value} that the paper's row does not declare.
+    label: Those fields that tell the configuration from others of the page.
     line: `table_lines.Line` of the finished runs, or None.
     runs: {directory's name, such as seed0: `run_reader.Run`}, finished or
       not.
@@ -43,14 +43,14 @@ class _Row:
   directory: str
   table: int | None
   paper: float | None
-  flags: tuple
+  fields: dict
   label: str
   line: table_lines.Line | None
   runs: dict
 
   @property
   def name(self):
-    """As the paper has it, else of the directory; and the command's label."""
+    """As the paper has it, else of the directory; and the label."""
     return self.directory + f' ({self.label})' * bool(self.label)
 
   @property
@@ -74,15 +74,14 @@ class _Row:
     """Percent of each run that is finished, ascending."""
     if not self.line:
       return []
-    task, = self.line.first['tasks']
+    task, = self.line.first.tasks
     return sorted(self.line.top1(task))
 
 
 def find_cells(workdir):
   """Directories of the runs of a table; none if `workdir` holds no table."""
-  return sorted(path.parent for path in
-                pathlib.Path(workdir).glob(f'*/seed*/{records.RUN}')
-                if re.fullmatch(r'seed\d+', path.parent.name))
+  return sorted(path for row in pathlib.Path(workdir).glob('*/')
+                for path in table_lines.find_runs(row).values())
 
 
 def make_page(name, cells):
@@ -110,8 +109,8 @@ def make_page(name, cells):
   _show_accuracy(page, rows)
   page.table(_rows(rows), (
       'Top-1 on the test split, averaged weights, over the runs that are '
-      'finished. Runs of another command stand in a row of their own; in '
-      'brackets what it has that not all commands of the page have.'))
+      'finished. Runs of another configuration stand in a row of their own; in '
+      'brackets what it has that not all rows of the page have.'))
   if strangers:
     page.paragraph(table_lines.left_out(strangers))
   _show_signatures(page, rows)
@@ -135,7 +134,7 @@ def make_page(name, cells):
 def _page_of_tasks(table, workdir):
   """The page of a table whose rows are of several tasks: Table 8."""
   page = html_page.Page(table.title)
-  header, rows, notes = table_lines.content(table, workdir)
+  header, rows, notes = trained_tables.content(table, workdir)
   page.table([header, *rows], (
       'Finished runs; launch.report with the directory of one shows it in '
       'full.'))
@@ -167,50 +166,61 @@ def _read(cells):
     rows += own
     strangers += foreign
   for number, row in enumerate(rows):
-    # Without what all have: the label says what makes it another command.
-    rows[number] = dataclasses.replace(row, label=shlex.join(
-        flag for flag in row.flags
-        if not all(flag in other.flags for other in rows)))
+    # Without what all have: the label says what makes it another row.
+    rows[number] = dataclasses.replace(row, label=', '.join(
+        f'{name}={_text(value)}' for name, value in row.fields.items()
+        if not all(other.fields.get(name) == value for other in rows)))
   return sorted(rows, key=lambda row: (
       row.model['num_templates'], row.model['num_layers'],
       _KINDS.index(row.kind) if row.kind in _KINDS else len(_KINDS),
       row.label)), strangers
 
 
+def _text(value):
+  return ','.join(map(str, value)) if isinstance(value, list) else f'{value}'
+
+
 def _read_row(directory, runs):
-  """A `_Row` for each command of a directory, and paths of strangers."""
-  name, number, paper, flags = _identify(directory.name, runs.values())
-  lines, foreign = table_lines.read_lines(directory, flags)
-  commands = {}  # {command: {directory's name: run}}
+  """A `_Row` for each configuration of a directory, and paths of strangers."""
+  name, number, paper, changes = _identify(directory.name, runs.values())
+  lines = {
+      table_jobs.identity(next(iter(line.runs.values()))['config']): line
+      for line in table_lines.read_lines(directory, changes)[0]}
+  groups, foreign = {}, []  # {configuration: {directory's name: run}}
   for seed, run in runs.items():
-    if set(flags) <= set(run.run['argv']):
-      commands.setdefault(
-          table_lines.command(run.run), {})[seed] = run
-    elif directory / seed not in foreign:
+    if table_lines.holds(run.run['config'], changes):
+      groups.setdefault(
+          table_jobs.identity(run.run['config']), {})[seed] = run
+    else:
       foreign.append(directory / seed)
-  lines = {table_lines.command(next(iter(line.runs.values()))): line
-           for line in lines}
-  rows = [_Row(
-      name, number, paper,
-      tuple(flag for flag in command if flag not in flags
-            and table_jobs.flag_name(flag) not in _SEEN),
-      '', lines.get(command), own) for command, own in commands.items()]
-  return rows, foreign
+  return [
+      _Row(name, number, paper, _undeclared(next(iter(own.values())), changes),
+           '', lines.get(key), own)
+      for key, own in groups.items()], foreign
+
+
+def _undeclared(run, changes):
+  """{field: value} that a run has, its seed apart, beside a row's changes."""
+  found = table_lines.fields(run.run['config'])
+  declared = table_lines.fields(trained_rows.make_config(
+      {'preset': found['preset'], **changes}).to_json())
+  return {name: value for name, value in found.items()
+          if value not in (None, declared.get(name)) and name not in _SEEN}
 
 
 def _identify(directory, runs):
-  """Name, number of the paper's table, its figure and the flags of a row."""
-  given = [set(run.run['argv']) for run in runs]
+  """Name, number of the paper's table, its figure and the changes of a row."""
   matches = [
-      (sum(set(row.flags) <= flags for flags in given), number, row)
+      (sum(table_lines.holds(run.run['config'], row.changes) for run in runs),
+       number, row)
       for number, table in trained_rows.TRAINED.items() for row in table.rows
       if row.name.replace('/', '_') == directory]
-  # Rows of Table 6 have all the flags of Table 5, and one more.
+  # Rows of Table 6 have all the changes of Table 5, and one more.
   count, number, row = max(
       matches, key=lambda match: match[:2], default=(0, None, None))
   if not count:
-    return directory, None, None, ()
-  return row.name, number, row.paper, row.flags
+    return directory, None, None, {}
+  return row.name, number, row.paper, row.changes
 
 
 def _runs(rows):
@@ -239,7 +249,7 @@ def _introduce(page, rows):
 
 
 def _show_accuracy(page, rows):
-  tasks = {task for row in rows if row.line for task in row.line.first['tasks']}
+  tasks = {task for row in rows if row.line for task in row.line.first.tasks}
   if ({row.table for row in rows} - set(_FIGURE_4) or len(tasks) > 1
       or len({row.point for row in rows}) < len(rows)
       or any(_has_source(run) for _, run in _runs(rows))):
@@ -254,15 +264,13 @@ def _show_accuracy(page, rows):
       'accuracy.png', functools.partial(run_plots.save_accuracy, kinds),
       'Accuracy over the number of layers L (Figure 4). A panel for each kind '
       'of signature, a colour for each number of templates K, a mark and a '
-      'style of line for each command. Filled: ours, the median of the seeds '
-      'with a bar from the least to the largest; hollow and dashed: the '
+      'style of line for each configuration. Filled: ours, the median of the '
+      'seeds with a bar from the least to the largest; hollow and dashed: the '
       'paper\'s figure.')
 
 
 def _has_source(run):
-  """Whether it began from another run's model."""
-  return any(table_jobs.flag_name(argument) == 'from'
-             for argument in run.run['argv'][1:])
+  return bool({'transfer', 'adaptation'} & set(run.run['config']))
 
 
 def _rows(rows):

@@ -1,5 +1,6 @@
 """Tests of the page of a table of runs."""
 
+import dataclasses
 import html
 import json
 import pathlib
@@ -17,6 +18,8 @@ from launch.reports import table_report
 from launch.tables import trained_rows
 from mixture_modules import fixed_sequences
 from trainers.runs import records
+from trainers.runs import results
+from trainers.testing import toy
 from trainers.testing import toy_records
 
 
@@ -28,19 +31,20 @@ class TableReportTest(parameterized.TestCase):
     self.addCleanup(directory.cleanup)
     self.workdir = pathlib.Path(directory.name)
 
-  def write_cell(self, number, name, seed, *flags, **changes):
-    """Writes a cell where `launch.reproduce` has it, with flags besides."""
+  def write_cell(self, number, name, seed, **values):
+    """Writes a cell where `launch.reproduce` has it, with changes besides."""
     row, = (row for row in trained_rows.TRAINED[number].rows
             if row.name == name)
     templates, layers, kind = name.split('/')
     sequence = fixed_sequences.make_sequence(
         'progressive' if kind == 'mixture' else kind, int(layers),
         int(templates))
+    changes = {key: value for key, value in row.changes.items()
+               if key not in ('num_layers', 'num_templates')}
     toy_records.write_run(
         self.workdir / name.replace('/', '_') / f'seed{seed}',
         {'cifar100': np.eye(int(templates))[list(sequence)]},
-        arguments=[*row.flags, f'--seed={seed}', *flags],
-        signature='softmax' if kind == 'mixture' else kind, **changes)
+        **changes, seed=seed, **values)
 
   def make_page(self):
     """Text of the page, and what its pictures were given."""
@@ -90,44 +94,46 @@ class TableReportTest(parameterized.TestCase):
     self.assertEqual(list(drawn['Trained signatures of 4/16/mixture']),
                      ['seed0', 'seed1', 'seed2'])
 
-  def test_commands_have_rows_of_their_own(self):
+  def test_configurations_have_rows_of_their_own(self):
     for seed, top1 in ((0, 0.66), (1, 0.64)):
       self.write_cell(5, '4/16/mixture', seed, top1=top1)
     for seed, top1 in ((2, 0.5), (3, 0.48)):
-      self.write_cell(5, '4/16/mixture', seed, '--clustering=0.001', top1=top1)
-    self.write_cell(5, '4/16/mixture', 4, '--clustering=0.001', finished=False)
-    self.write_cell(5, '4/16/mixture', 5, '--epochs=1', finished=False)
+      self.write_cell(5, '4/16/mixture', seed, clustering=0.001, top1=top1)
+    self.write_cell(5, '4/16/mixture', 4, clustering=0.001, finished=False)
+    self.write_cell(5, '4/16/mixture', 5, learning_rate=0.01, finished=False)
     for seed, finished in ((6, True), (7, False)):
       toy_records.write_run(
           self.workdir / '4_16_mixture' / f'seed{seed}', {'mine': np.eye(2)},
-          finished=finished, arguments=['--preset=small'])
+          finished=finished, preset='large')
     text, drawn = self.make_page()
     for expected in (
         '4/16/mixture|4|16|mixture|66.4|64.0 / 65.0 / 66.0|2 of 2|',
-        '4/16/mixture (--clustering=0.001)|4|16|mixture|66.4|'
+        '4/16/mixture (clustering=0.001)|4|16|mixture|66.4|'
         '48.0 / 49.0 / 50.0|2 of 3|',
-        '4/16/mixture (--epochs=1)|4|16|mixture|66.4|–|0 of 1|',
-        '4/16/mixture (--clustering=0.001), seed4|100|'):
+        '4/16/mixture (learning_rate=0.01)|4|16|mixture|66.4|–|0 of 1|',
+        '4/16/mixture (clustering=0.001), seed4|100|'):
       self.assertIn(expected, text)
-    self.assertRegex(text, 'Left out, as other.*mixture/seed6, .*/seed7')
+    self.assertRegex(text, 'Left out, as they.*mixture/seed6, .*/seed7')
     self.assertNotIn('seed6|', text)
     cells = drawn['accuracy']['mixture']
     self.assertEqual(
         [(cell['label'], cell['top1']) for cell in cells],
-        [('', [64, 66]), ('--clustering=0.001', [48, 50]), ('--epochs=1', [])])
+        [('', [64, 66]), ('clustering=0.001', [48, 50]),
+         ('learning_rate=0.01', [])])
     self.assertEqual(
         {title: list(runs) for title, runs in drawn.items()
          if title != 'accuracy'},
         {'Trained signatures of 4/16/mixture': ['seed0', 'seed1'],
-         'Trained signatures of 4/16/mixture (--clustering=0.001)': [
+         'Trained signatures of 4/16/mixture (clustering=0.001)': [
              'seed2', 'seed3', 'seed4'],
-         'Trained signatures of 4/16/mixture (--epochs=1)': ['seed5']})
+         'Trained signatures of 4/16/mixture (learning_rate=0.01)': ['seed5']})
 
   def test_no_figure_4_of_what_differs_otherwise(self):
     for seed, source in enumerate(('runs/a', 'runs/b')):
       toy_records.write_run(
-          self.workdir / 'mine' / f'seed{seed}', {'one': np.eye(2)},
-          arguments=[f'--from={source}/seed{seed}'])
+          self.workdir / 'mine' / f'seed{seed}', {'one': np.eye(2)}, config={
+              **toy.make_config(['one'], seed=seed).to_json(),
+              'transfer': {'source': f'{source}/seed{seed}'}})
     text, drawn = self.make_page()
     self.assertNotIn('accuracy', drawn)
     self.assertLen(drawn, 2)
@@ -136,11 +142,10 @@ class TableReportTest(parameterized.TestCase):
   def test_rows_of_several_data_sets_have_no_figure_4(self):
     for row in ('one', 'two'):
       toy_records.write_run(
-          self.workdir / row / 'seed0', {row: np.eye(2)},
-          arguments=[f'--tasks={row}'])
+          self.workdir / row / 'seed0', {row: np.eye(2)})
     text, drawn = self.make_page()
     self.assertNotIn('accuracy', drawn)
-    self.assertIn('two (--tasks=two)|2|2|mixture|–|50.0|1 of 1', text)
+    self.assertIn('two (tasks=two)|2|2|mixture|–|50.0|1 of 1', text)
 
   def test_table_6_is_not_table_5(self):
     self.write_cell(6, '4/16/sequential', 0)
@@ -153,7 +158,8 @@ class TableReportTest(parameterized.TestCase):
     row = trained_rows.TRAINED[8].rows[0]
     toy_records.write_run(
         self.workdir / 'simple' / 'seed0', {'a': np.eye(2), 'b': np.eye(2)},
-        arguments=[*row.flags, '--tasks=a,b'], top1=0.5)
+        config={**trained_rows.make_config(row.changes).to_json(),
+                'tasks': ['a', 'b']}, top1=0.5)
     text, drawn = self.make_page()
     self.assertEmpty(drawn)
     self.assertIn('simple|ours|50.0|50.0|-|0|120|', text)
@@ -175,9 +181,10 @@ class TableReportTest(parameterized.TestCase):
   def test_cells_without_accuracies_are_refused(self):
     path = self.workdir / 'mine' / 'seed0'
     toy_records.write_run(path, {'a': np.eye(2)})
-    found = records.read_json(path / records.RESULTS)
-    found['tasks']['a'].update(top1=None, loss=None)
-    records.write_json(path / records.RESULTS, found)
+    found = results.read(path / records.RESULTS)
+    task = dataclasses.replace(found.tasks['a'], top1=None, loss=None)
+    results.write(path / records.RESULTS,
+                  dataclasses.replace(found, tasks={'a': task}))
     with self.assertRaisesRegex(ValueError, 'seed0, whose images have no'):
       self.make_page()
     # As yet unfinished, its records tell, too.

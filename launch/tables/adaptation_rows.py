@@ -1,6 +1,6 @@
 """The paper's tables of domain adaptation (4.4, D): domains, rows, figures.
 
-A declarative file: `launch.reproduce` runs it, by way of `adaptation_tables`.
+A declarative file: `adaptation_tables` runs it.
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ class Column:
 
   Args:
     heading: The paper's.
-    preset: Of the compositional model; the baseline's has a suffix.
+    preset: Preset of the compositional model; the baseline's has a suffix.
     target: The target's data set.
-    oracle: --init of what the paper copied, the source that was best by the
-      target's labels.
+    oracle: `AdaptationConfig.init` of what the paper copied, the source that
+      was best by the target's labels.
   """
 
   heading: str
@@ -26,14 +26,12 @@ class Column:
   target: str
   oracle: str
 
-  def bank_preset(self, bank):
-    """The preset of one of `BANKS`."""
-    return self.preset + '_baseline' * (bank == 'isometric')
-
-  def bank_flags(self, bank):
-    """Flags of `launch.train` that make one of `BANKS`."""
-    half = ('--shared_half=first',) if bank == 'half-shared' else ()
-    return (f'--preset={self.bank_preset(bank)}', *half)
+  def bank_changes(self, bank):
+    """What makes one of `BANKS`, as for `trained_rows.make_config`."""
+    if bank == 'isometric':
+      return {'preset': f'{self.preset}_baseline'}
+    half = {'shared_half': 'first'} if bank == 'half-shared' else {}
+    return {'preset': self.preset, **half}
 
 
 COLUMNS = {
@@ -53,10 +51,10 @@ class Row:
   Args:
     title: The paper's; of our own rows, ours.
     bank: One of `BANKS`.
-    method: As --method of `launch.adapt`.
+    method: As `AdaptationConfig.method`.
     start: `ORACLE` (what the paper copied), `BEST` (chosen without labels),
       or None where the model has one task to copy.
-    statistics: As --target_statistics.
+    statistics: As `AdaptationConfig.target_statistics`.
     paper: The paper's figures, one for each of `COLUMNS`; None without.
   """
 
@@ -69,7 +67,7 @@ class Row:
 
   @property
   def name(self):
-    """What --rows calls it."""
+    """What tells the row from others, as BANK/METHOD/START."""
     parts = [self.bank, self.method, self.start]
     if self.statistics != 'copy':
       parts.append(self.statistics)
@@ -81,15 +79,14 @@ class Row:
     used = ['start'] * (self.start == ORACLE)
     return ', '.join(used + ['training'] * (self.method == 'supervised'))
 
-  def flags(self, column):
-    """Flags of `launch.adapt`, but for model, target and seed."""
-    flags = [f'--method={self.method}']
+  def changes(self, column):
+    """{field: value} of the `AdaptationConfig`, but for model and target."""
+    changes = {'method': self.method}
     if self.start:
-      init = column.oracle if self.start == ORACLE else BEST
-      flags.append(f'--init={init}')
+      changes['init'] = column.oracle if self.start == ORACLE else BEST
     if self.statistics != 'copy':
-      flags.append(f'--target_statistics={self.statistics}')
-    return tuple(flags)
+      changes['target_statistics'] = self.statistics
+    return changes
 
   def figure(self, column):
     """The paper's figure in a column, in percent, or None."""

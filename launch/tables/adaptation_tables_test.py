@@ -1,20 +1,22 @@
 """Tests of the tables of adaptation, with records in the place of runs."""
 
+import dataclasses
 import pathlib
 import tempfile
 
-from absl import flags
 from absl.testing import absltest
-from absl.testing import flagsaver
 from absl.testing import parameterized
 import numpy as np
 
 from launch.tables import adaptation_rows
 from launch.tables import adaptation_tables
-from trainers.adaptation import adaptation_config
+from launch.tables import table_jobs
+from launch.tables import table_options
+from trainers.adaptation import methods
 from trainers.data import catalog
 from trainers.data.datasets import groups
 from trainers.runs import records
+from trainers.runs import results
 from trainers.runs import run_config
 from trainers.testing import toy_records
 
@@ -23,32 +25,43 @@ class AdaptationTablesTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()
-    directory = tempfile.TemporaryDirectory()
-    self.addCleanup(directory.cleanup)
-    self.workdir = pathlib.Path(directory.name)
+    self.workdir = pathlib.Path(
+        self.enterContext(tempfile.TemporaryDirectory()))
 
   def rows(self, *patterns):
     return adaptation_tables.choose(adaptation_rows.ROWS, patterns)
 
+  def make_jobs(self, patterns, column='digits', banks=None, **options):
+    return adaptation_tables.make_jobs(
+        self.rows(*patterns), column, banks or {},
+        table_options.TableOptions(self.workdir, **options))
+
   def finish(self, job, top1, before=0.5, alarm=None, **members):
     """Writes the records that an adaptation would."""
-    values = dict(flag.removeprefix('--').split('=', 1) for flag in job.flags)
-    target = values['target']
-    toy_records.write_run(job.path, {'one': np.eye(2)}, arguments=job.flags)
+    asked = job.config['adaptation']
+    toy_records.write_run(
+        job.path, {asked['target']: np.eye(2), 'pool:x': np.eye(2)}, top1=top1,
+        config=job.config,
+        arguments=table_jobs.arguments(job.command, job.changes))
     path = job.path / records.RESULTS
-    results = records.read_json(path)
-    results['tasks'] = {
-        target: {'top1': top1}, 'pool:x': {'top1': 0.1, 'members': {
-            name: {'top1': value} for name, value in members.items()}}}
-    guard = {'alarm_step': alarm, 'best_step': 50}
-    records.write_json(path, {
-        **results, 'initial': {target: {'top1': before}}, 'adaptation': {
-            'target': target, 'from': values['from'],
-            'method': values['method'], 'init': 'copy:mnist',
-            'guard': guard if values['method'] != 'source_only' else None,
-            'tuned_parameters': 64}})
+    found = results.read(path)
+    pool = dataclasses.replace(found.tasks['pool:x'], members={
+        name: results.Score(top1=value, loss=1.0, examples=9)
+        for name, value in members.items()})
+    guard = results.Guard('information', 50, 0.5, alarm)
+    initial = results.TaskScore(top1=before, loss=1.0, examples=9)
+    results.write(path, dataclasses.replace(
+        found, tasks={**found.tasks, 'pool:x': pool},
+        initial={asked['target']: initial},
+        adaptation=results.AdaptationFacts(
+            source=asked['source'], origin=results.Origin(1, 'ema', 'x'),
+            target=asked['target'], method=asked['method'],
+            sources=('pool:x',), tune=('mixture',),
+            start=results.TargetStart('copy:mnist', 'given', {}),
+            statistics='copy', labels='', own_parameters=64,
+            tuned_parameters=64, moved=(), sources_unchanged=True,
+            result='last', states={},
+            guard=None if asked['method'] == 'source_only' else guard)))
 
   def make_rows(self, text):
     return [line.strip('| ').split(' | ') for line in text.splitlines()
@@ -79,7 +92,7 @@ class AdaptationTablesTest(parameterized.TestCase):
     self.assertEqual(
         figures, [95.75, 96.05, 98.12, 98.33, 96.93, 96.85, 98.25])
     for row in rows:
-      self.assertIn(row.method, adaptation_config.METHODS)
+      self.assertIn(row.method, methods.METHODS)
       # Of the compositional ones only an oracle, whose statistics were copied,
       # is what the paper did.
       if row.bank == 'compositional':
@@ -98,6 +111,11 @@ class AdaptationTablesTest(parameterized.TestCase):
     names = {name for _, cells in table.target for name, _ in cells.values()}
     self.assertLen(table.rows, len(names))
 
+  def find_banks(self, bank, path=None, *patterns):
+    return adaptation_tables.find_banks(
+        self.rows(*patterns or '*'), 'digits', table_options.TableOptions(
+            self.workdir, models=[f'{bank}={path or self.workdir / "mine"}']))
+
   def test_rows_are_chosen_by_patterns(self):
     self.assertEqual([row.name for row in self.rows('*/adda/best', 'iso*/im')],
                      ['compositional/adda/best', 'isometric/im'])
@@ -105,22 +123,28 @@ class AdaptationTablesTest(parameterized.TestCase):
       self.rows('*/im', 'adda')
 
   def test_a_model_stands_before_its_adaptations(self):
-    jobs = adaptation_tables.make_jobs(
-        self.rows('*/adda*'), 'digits', self.workdir, [0, 1],
-        targets=['usps', 'usps_unpadded'], flags=['--epochs=3'],
-        data_dir='here')
-    self.assertEqual([job.module for job in jobs], 2 * (
+    jobs = self.make_jobs(
+        ['*/adda*'], seeds=(0, 1), targets=('usps', 'usps_unpadded'),
+        changes={'epochs': 3.0}, data_dir='here')
+    self.assertEqual([job.command for job in jobs], 2 * (
         ['launch.train', *['launch.adapt'] * 2,
          'launch.train', *['launch.adapt'] * 4]))
     isometric, first = jobs[:2]
-    self.assertEqual(isometric.flags, ('--preset=digits_baseline', '--seed=0'))
+    self.assertEqual(
+        isometric.changes, {'preset': 'digits_baseline', 'seed': 0})
     self.assertEqual(isometric.datasets, ('pool:digits',))
     self.assertEqual(first.datasets, ('usps', 'pool:digits'))
-    self.assertEqual(first.flags, (
+    self.assertEqual(first.arguments, [
         f'--from={isometric.path}', '--target=usps', '--method=adda',
-        '--epochs=3', '--seed=0'))
-    self.assertEqual(jobs[4].flags[1:4], (
-        '--target=usps', '--method=adda', '--init=copy:mnist_corrupted/shear'))
+        '--epochs=3.0', '--seed=0', f'--workdir={first.path}',
+        '--data_dir=here'])
+    self.assertEqual(
+        (first.config['epochs'], first.config['model']['signature'],
+         first.config['adaptation']['sources'],
+         first.config['adaptation']['tune']),
+        (3, 'diagonal', ['pool:digits'], ['input_adapter']))
+    self.assertEqual(jobs[4].arguments[1:4], [
+        '--target=usps', '--method=adda', '--init=copy:mnist_corrupted/shear'])
     self.assertLen({job.path for job in jobs}, len(jobs))
     self.assertEqual({job.data_dir for job in jobs}, {'here'})
 
@@ -131,12 +155,12 @@ class AdaptationTablesTest(parameterized.TestCase):
 
   def test_models_of_one_s_own(self):
     self.write_model()
-    given = f'compositional={self.workdir}/mine'
-    banks = adaptation_tables.find_banks(given, ['digits'])
-    jobs = adaptation_tables.make_jobs(
-        self.rows('*/im*'), 'digits', self.workdir, [0, 1], banks)
+    banks = self.find_banks('compositional')
+    jobs = self.make_jobs(['*/im*'], banks=banks, seeds=(0, 1))
     self.assertLen(jobs, 2 * (2 + 2))
-    self.assertEqual(jobs[-1].flags[0], f'--from={self.workdir / "mine"}')
+    self.assertEqual(jobs[-1].arguments[0], f'--from={self.workdir / "mine"}')
+    # The adaptations' configuration is that of the model.
+    self.assertEqual(jobs[-1].config['model']['image_size'], 8)
 
   @parameterized.parameters(
       ('compositional', {'shared_half': 'first'}),
@@ -146,47 +170,42 @@ class AdaptationTablesTest(parameterized.TestCase):
   def test_models_of_another_kind_are_refused(self, bank, changes):
     self.write_model(**changes)
     with self.assertRaisesRegex(ValueError, f'Expected the {bank} model of'):
-      adaptation_tables.find_banks(f'{bank}={self.workdir}/mine', ['digits'])
+      self.find_banks(bank)
 
   @parameterized.parameters(
       [['pool:digits']], [None])  # or with statistics of each domain
   def test_a_baseline_is_pooled_or_not(self, tasks):
     self.write_model(tasks, signature='diagonal')
-    self.assertIn('isometric', adaptation_tables.find_banks(
-        f'isometric={self.workdir}/mine', ['digits']))
-
-  def test_a_model_that_no_row_needs_is_refused(self):
-    with self.assertRaisesRegex(ValueError, 'which no row of --rows needs'):
-      adaptation_tables.find_banks(
-          'compositional=x', ['digits'], {'isometric'})
+    self.assertIn('isometric', self.find_banks('isometric'))
 
   @parameterized.parameters(
-      ('compositional=nowhere', ['digits'], 'nowhere'),
-      ('runs/digits', ['digits'], 'must be BANK=DIR'),
-      ('other=x', ['digits'], 'must be BANK=DIR'),
-      ('compositional=x', ['digits', 'office'], 'give one'))
-  def test_bad_models_are_refused(self, given, columns, message):
+      ('compositional', 'nowhere', '*', 'nowhere'),
+      ('', 'runs/digits', '*', 'must be BANK=DIR'),
+      ('other', 'x', '*', 'must be BANK=DIR'),
+      ('compositional', 'x', 'isometric/*', 'which no row of --rows needs'))
+  def test_bad_models_are_refused(self, bank, path, pattern, message):
     with self.assertRaisesRegex(ValueError, message):
-      adaptation_tables.find_banks(given, columns)
+      self.find_banks(bank, path, pattern)
 
   @parameterized.parameters(
       (['mnist'], {}, 'another domain than the sources'),
       (['uspss'], {}, 'did you mean usps'),
-      (None, {'num_layers': '3'}, '--num_layers cannot be given'))
-  def test_bad_targets_and_flags_are_refused(self, targets, given, message):
-    with (flagsaver.as_parsed(**given),
-          self.assertRaisesRegex(ValueError, message)):
-      adaptation_tables.check(self.rows('*/im*'), 'digits', targets)
+      (None, {'num_layers': 3}, '--num_layers cannot be given'),
+      (None, {'clustering': 0.1}, '--clustering cannot be given'))
+  def test_bad_targets_and_changes_are_refused(self, targets, changes, message):
+    with self.assertRaisesRegex(ValueError, message):
+      self.make_jobs(['*/im*'], targets=targets, changes=changes)
 
   def test_table_3_has_what_is_finished_and_the_paper_s(self):
-    jobs = adaptation_tables.make_jobs(
-        self.rows('isometric/adda', '*/im/best'), 'digits', self.workdir,
-        [0, 1], targets=['usps', 'usps_unpadded'])
-    adapted = [job for job in jobs if job.module == 'launch.adapt']
-    for job in adapted:
-      second = '--seed=1' in job.flags
-      self.finish(job, 0.9 + 0.02 * second, before=0.6 + 0.1 * second,
-                  alarm=70 if second and '--method=adda' in job.flags else None)
+    jobs = self.make_jobs(
+        ['isometric/adda', '*/im/best'], seeds=(0, 1),
+        targets=('usps', 'usps_unpadded'))
+    for job in jobs:
+      if job.command == 'launch.adapt':
+        second = job.changes['seed'] == 1
+        is_ended = second and job.changes['method'] == 'adda'
+        self.finish(job, 0.9 + 0.02 * second, before=0.6 + 0.1 * second,
+                    alarm=70 if is_ended else None)
     text = adaptation_tables.table_3(self.workdir)
     rows = {(row[0], row[1], row[2]): row[3:] for row in self.make_rows(text)}
     self.assertLen(rows, 7 + 1 + 2 + 2 * 7)
@@ -205,11 +224,8 @@ class AdaptationTablesTest(parameterized.TestCase):
 
   def test_domains_stand_beside_the_paper_s(self):
     table = adaptation_rows.DOMAIN_TABLES[12]
-    jobs = adaptation_tables.make_jobs(
-        self.rows('isometric/source_only', 'half-shared/*/best'), 'digits',
-        self.workdir, [0])
-    for job in jobs:
-      if job.module == 'launch.adapt':
+    for job in self.make_jobs(['isometric/source_only', 'half-shared/*/best']):
+      if job.command == 'launch.adapt':
         self.finish(job, 0.75, mnist=0.99, svhn_cropped=0.5)
     text = adaptation_tables.domains(table, self.workdir)
     rows = {row[0]: row[1:] for row in self.make_rows(text)}
@@ -223,11 +239,10 @@ class AdaptationTablesTest(parameterized.TestCase):
                      ['-', '-', '-', '75.00', '-', '-'])
     self.assertIn('isometric/source_only: 5,678 parameters, seeds 0', text)
 
-  def test_domains_have_the_seeds_of_all_commands(self):
-    for seed, flags_of_run in ((0, ['--batch_size=8']), (1, [])):
-      jobs = adaptation_tables.make_jobs(
-          self.rows('isometric/source_only'), 'digits', self.workdir, [seed],
-          flags=flags_of_run)
+  def test_domains_have_the_seeds_of_all_configurations(self):
+    for seed, changes in ((0, {'batch_size': 8}), (1, {})):
+      jobs = self.make_jobs(
+          ['isometric/source_only'], seeds=(seed,), changes=changes)
       self.finish(jobs[-1], 0.7 + 0.1 * seed, mnist=0.9)
     text = adaptation_tables.domains(
         adaptation_rows.DOMAIN_TABLES[12], self.workdir)

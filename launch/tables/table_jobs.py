@@ -1,26 +1,22 @@
 """The runs of a table: which are done, how long the others take, running them.
 
 Each is a command of its own in a directory of its own, so that a table can be
-stopped at any time and gone on with.
+stopped at any time and gone on with. A run is known by its configuration, as
+run.json has it.
 """
 
 import dataclasses
+import importlib
+import json
 import pathlib
-import re
 import shlex
 import signal
 import statistics
 import subprocess
 import sys
 
-from absl import flags
-
+from launch import dataclass_flags
 from trainers.runs import records
-from trainers.runs import run_config
-
-# Where a run is and what it reads; the rest decides its numbers.
-_PLACES = ('workdir', 'data_dir')
-_SEED = re.compile(r'/seed\d+$')  # of a directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,61 +25,63 @@ class Job:
 
   Args:
     name: What it is, for people.
-    flags: Of the command, but for those that say where things are.
+    command: Module of the command.
+    changes: {field: value} that the command is given, by its own flags.
     path: Its directory, the command's --workdir.
-    module: The command.
+    config: What 'config' of its run.json must be, as JSON; None: the command
+      begins no run, but reads one.
+    smoke: Whether it goes through the motions on made-up images.
     makes: Name of the file in `path` that is there when all is done.
-    data_dir: TFDS's data directory, or None for its own.
+    data_dir: TFDS's data directory. Default: TFDS's own.
     datasets: Names of the data sets that it reads, where they are to be
       checked before anything runs.
   """
 
   name: str
-  flags: tuple
+  command: str
+  changes: dict
   path: pathlib.Path
-  module: str = 'launch.train'
+  config: dict | None = None
+  smoke: bool = False
   makes: str = records.RESULTS
   data_dir: str | None = None
   datasets: tuple = ()
 
   @property
-  def command(self):
-    """The command, as a list; of a run that has begun, how to go on."""
+  def arguments(self):
+    """Of the command; of a run that has begun, how to go on."""
     place = [f'--workdir={self.path}']
     if self.data_dir:
       place.append(f'--data_dir={self.data_dir}')
-    arguments = self.flags
+    if self.smoke and self.begins_run:
+      place.append('--smoke')
     if self.begins_run and (self.path / records.RUN).exists():
-      # As it was begun: --from may be the same path in other words.
-      arguments = self._made_by()
-      place.append('--resume')
-    return [sys.executable, '-m', self.module, *arguments, *place]
+      return [*place, '--resume']
+    return [*arguments(self.command, self.changes), *place]
 
   @property
   def begins_run(self):
-    """Whether it writes run.json, and can be resumed; others read a run."""
-    return self.makes == records.RESULTS
+    """Whether it writes run.json, and can be resumed."""
+    return self.config is not None
 
   def is_done(self):
-    """Whether all is there; an error if it is another command's.
+    """Whether all is there.
 
     Raises:
-      ValueError: If the directory holds the run of another command.
+      ValueError: If the directory holds another run.
     """
     if not self.begins_run:
       return is_evaluated(self.path, self.makes)
     if not (self.path / records.RUN).exists():
       return False
-    made_by = self._made_by()
-    if comparable(made_by) != comparable(self.flags):
-      raise ValueError(
-          f'{self.path} holds the run of another command, '
-          f'{shlex.join(made_by)}; expected {shlex.join(self.flags)}: choose '
-          'another --workdir.')
+    run = records.read_run(self.path)
+    differences = records.differences(
+        {'smoke': self.smoke, **comparable(self.config)},
+        {'smoke': run['kind'] == 'smoke', **comparable(run['config'])})
+    if differences:
+      raise ValueError(f'{self.path} holds another run ({differences}): choose '
+                       'another --workdir.')
     return (self.path / self.makes).exists()
-
-  def _made_by(self):
-    return deciding(records.read_run(self.path)['argv'][1:])
 
   def run(self):
     """Runs or resumes it; passes signals on and lets it save.
@@ -91,22 +89,9 @@ class Job:
     Raises:
       ValueError: If it fails or is stopped.
     """
-    command = self.command
-    print(f'{self.name}: {shlex.join(command[1:])}', file=sys.stderr,
-          flush=True)
-    # In a session of its own: a terminal would send Ctrl-C to both.
-    with subprocess.Popen(command, start_new_session=True) as process:
-      def pass_on(number, frame):
-        del frame
-        process.send_signal(number)
-
-      previous = {number: signal.signal(number, pass_on)
-                  for number in (signal.SIGINT, signal.SIGTERM)}
-      try:
-        status = process.wait()
-      finally:
-        for number, handler in previous.items():
-          signal.signal(number, handler)
+    command = ['-m', self.command, *self.arguments]
+    print(f'{self.name}: {shlex.join(command)}', file=sys.stderr, flush=True)
+    status = _wait_for([sys.executable, *command])
     if status > 128 or status < 0:
       raise ValueError(f'{self.name} was stopped: call the same command again '
                        'to go on.')
@@ -115,23 +100,85 @@ class Job:
                        f'{self.path}.')
 
 
-def flag_name(argument):
-  """The flag of an argument such as --seed=1, --pool or --nopool."""
-  name = argument.lstrip('-').partition('=')[0]
-  return name.removeprefix('no') if name not in flags.FLAGS else name
+def _wait_for(command):
+  """Exit status of a process, which signals are passed on to."""
+  # In a session of its own: a terminal would send Ctrl-C to both.
+  with subprocess.Popen(command, start_new_session=True) as process:
+    def pass_on(number, frame):
+      del frame
+      process.send_signal(number)
+
+    previous = {number: signal.signal(number, pass_on)
+                for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+      return process.wait()
+    finally:
+      for number, handler in previous.items():
+        signal.signal(number, handler)
 
 
-def deciding(arguments):
-  """The arguments that decide a run's numbers."""
-  return [argument for argument in arguments
-          if flag_name(argument) not in (*_PLACES, 'resume')]
+def command_flags(command):
+  """The `DataclassFlags` of a command.
+
+  Args:
+    command: Name of its module.
+  """
+  module = importlib.import_module(command)
+  return [value for value in vars(module).values()
+          if isinstance(value, dataclass_flags.DataclassFlags)]
 
 
-def comparable(arguments):
-  """Arguments with --from written out: one path can be given in many ways."""
-  return [f'--from={pathlib.Path(argument.partition("=")[2]).resolve()}'
-          if argument.startswith('--from=') else argument
-          for argument in arguments]
+def check_changes(command, changes):
+  """Checks that a command has a flag for all that is changed.
+
+  Args:
+    command: Name of its module.
+    changes: {field: value}.
+
+  Raises:
+    ValueError: If it has none.
+  """
+  known = [name for group in command_flags(command) for name in group.fields]
+  for name in set(changes) - set(known):
+    remedy = '; the data set is --task or --target' if name == 'tasks' else ''
+    raise ValueError(f'--{name} cannot be given: the model that is there '
+                     f'decides it. Leave it out{remedy}.')
+
+
+def arguments(command, changes):
+  """The arguments that give a command some values, by its own flags.
+
+  Args:
+    command: Name of its module.
+    changes: {field: value}, of fields that it has flags for.
+  """
+  groups = {name: group for group in command_flags(command)
+            for name in group.fields}
+  return [text for name, value in changes.items()
+          for text in groups[name].arguments({name: value})]
+
+
+def comparable(config):
+  """'config' of run.json, as runs are compared.
+
+  The origin follows from the source, whose path may be given in many ways.
+  """
+  config = {name: value for name, value in config.items() if name != 'origin'}
+  for part in {'transfer', 'adaptation'} & set(config):
+    source = str(pathlib.Path(config[part]['source']).resolve())
+    config[part] = {**config[part], 'source': source}
+  return config
+
+
+def identity(config):
+  """Text that all seeds of a row share, of 'config' of run.json."""
+  config = comparable(config)
+  seed = config.pop('seed')
+  # 2 and 2.0 are one number.
+  config = json.loads(json.dumps(config), parse_int=float)
+  text = json.dumps(config, sort_keys=True)
+  # Each seed may have its own model, in a directory of that seed.
+  return text.replace(f'/seed{seed}"', '/seed"')
 
 
 def is_evaluated(path, name):
@@ -158,8 +205,8 @@ def run_all(jobs, workdir, is_smoke=False):
     is_smoke: Whether the runs are too short for a budget.
 
   Raises:
-    ValueError: If a directory holds another command's run, before anything
-      runs; or if a run fails or is stopped.
+    ValueError: If a directory holds another run, before anything runs; or if
+      a run fails or is stopped.
   """
   left = [job for job in jobs if not job.is_done()]
   runs = [job for job in left if job.begins_run]
@@ -194,69 +241,46 @@ def hours(seconds):
 def estimate(jobs, workdir):
   """Seconds of training that jobs will take, by the table's finished runs.
 
-  A finished run of the same flags but for the seed is the measure; if there
-  is none, all whose length is given in the same unit (epochs or steps), in
-  proportion to length and layers. What a run that was stopped has done is
-  taken off.
+  A finished run of the same configuration but for the seed is the measure; if
+  there is none, all of the same kind whose length is given in the same unit
+  (epochs or steps), in proportion to length and layers. What a run that was
+  stopped has done is taken off.
 
   Args:
-    jobs: `Job`s to do.
+    jobs: `Job`s to do, which begin runs.
     workdir: Directory of the table.
 
   Returns:
     Seconds, or None if there is no measure of one of them.
   """
-  measured = []
+  measured = []  # (configuration, kind, seconds for each unit of work)
   for path in pathlib.Path(workdir).rglob(records.RESULTS):
     if (path.parent / records.RUN).exists():
-      made_by = deciding(records.read_run(path.parent)['argv'][1:])
-      measured.append((comparable(without_seed(made_by)), *_work(made_by),
-                       _seconds(path.parent)))
+      config = records.read_run(path.parent)['config']
+      kind, work = _work(config)
+      measured.append(
+          (identity(config), kind, _seconds(path.parent) / work))
   total = 0
   for job in jobs:
-    unit, work = _work(job.flags)
-    flags_but_seed = comparable(without_seed(job.flags))
-    same = [m for m in measured if m[0] == flags_but_seed]
-    like = same or [m for m in measured if m[1] == unit]
+    kind, work = _work(job.config)
+    same = [m for m in measured if m[0] == identity(job.config)]
+    like = same or [m for m in measured if m[1] == kind]
     if not like:
       return None
-    share = statistics.median(m[3] / m[2] for m in like)
+    share = statistics.median(m[2] for m in like)
     total += max(0, work * share - _seconds(job.path))
   return total
 
 
-def _work(arguments):
-  """(unit, number of them times layers) of a run, from its flags."""
-  values = {flag_name(argument): argument.partition('=')[2]
-            for argument in arguments}
-  if 'from' in values:  # of a trained bank: its layers are not in the flags
-    unit = 'steps' if 'steps' in values else 'epochs'
-    kind = 'a transfer'
-    if 'method' in values:  # of an adaptation; each has its own pace
-      kind = f'{values["method"]} from {_SEED.sub("", values["from"])}'
-    return f'{unit} of {kind}', float(values.get(unit, 1))
-  base = run_config.recipe(values.get('preset', 'default'))
-  unit = 'steps' if base.steps else 'epochs'
-  unit = next((u for u in ('steps', 'epochs') if u in values), unit)
-  layers = int(values.get('num_layers', base.model.num_layers))
-  return unit, layers * float(values.get(unit) or getattr(base, unit))
-
-
-def without_seed(arguments):
-  """The arguments that all seeds of a row have.
-
-  Each seed may have its own model, in a directory of that seed.
-  """
-  seeds = [argument.partition('=')[2] for argument in arguments
-           if flag_name(argument) == 'seed']
-  kept = [argument for argument in arguments if flag_name(argument) != 'seed']
-  if not seeds:
-    return kept
-  own = f'/seed{seeds[0]}'
-  return [f'{argument.rstrip("/").removesuffix(own)}/seed'
-          if argument.startswith('--from=')
-          and argument.rstrip('/').endswith(own) else argument
-          for argument in kept]
+def _work(config):
+  """(kind of run with its unit, number of these times layers)."""
+  unit = 'epochs' if config['steps'] is None else 'steps'
+  kind = (unit, 'transfer' in config)
+  if 'adaptation' in config:  # each method and model has its own pace
+    asked = comparable(config)['adaptation']
+    kind += (asked['method'],
+             asked['source'].removesuffix(f'/seed{config["seed"]}'))
+  return kind, config['model']['num_layers'] * config[unit]
 
 
 def _seconds(path):

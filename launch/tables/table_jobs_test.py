@@ -8,40 +8,40 @@ import sys
 import tempfile
 from unittest import mock
 
-from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
 from launch.tables import table_jobs
+from launch.tables import trained_rows
 from trainers.runs import records
+from trainers.runs import results
 from trainers.testing import toy_records
 
-_FLAGS = ('--preset=small', '--num_layers=8', '--epochs=2.0')
+_CHANGES = {'preset': 'small', 'num_layers': 8, 'epochs': 2.0}
 
 
-class TableRunsTest(parameterized.TestCase):
+class TableJobsTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()
-    directory = tempfile.TemporaryDirectory()
-    self.addCleanup(directory.cleanup)
-    self.workdir = pathlib.Path(directory.name)
+    self.workdir = pathlib.Path(
+        self.enterContext(tempfile.TemporaryDirectory()))
 
-  def make_job(self, seed=0, arguments=_FLAGS, row='row'):
+  def make_job(self, seed=0, changes=None, row='row', **parts):
+    changes = {**(changes or _CHANGES), 'seed': seed}
+    config = trained_rows.make_config(changes).to_json()
     return table_jobs.Job(
-        f'{row}, seed {seed}', (*arguments, f'--seed={seed}'),
-        self.workdir / row / f'seed{seed}')
+        f'{row}, seed {seed}', 'launch.train', changes,
+        self.workdir / row / f'seed{seed}', {**config, **parts})
 
-  def finish(self, job, finished=True):
+  def finish(self, job, finished=True, **values):
     """Writes the records that its command would: a minute of training."""
     toy_records.write_run(
-        job.path, {'one': np.eye(2)}, finished=finished,
-        arguments=[*job.flags, f'--workdir={job.path}', '--data_dir=here'])
+        job.path, {'one': np.eye(2)}, finished=finished, config=job.config,
+        **values)
 
-  def test_done_is_what_has_results_of_the_same_command(self):
+  def test_done_is_what_has_results_of_the_same_configuration(self):
     job = self.make_job()
     self.assertFalse(job.is_done())
     self.finish(job, finished=False)
@@ -49,46 +49,65 @@ class TableRunsTest(parameterized.TestCase):
     job = self.make_job(1)
     self.finish(job)
     self.assertTrue(job.is_done())
-    other = self.make_job(1, ('--preset=large',))
+    other = self.make_job(1, {'preset': 'small', 'num_layers': 4,
+                              'epochs': 2.0})
     with self.assertRaisesRegex(
-        ValueError, 'the run of another command, --preset=small .*--seed=1; '
-        'expected --preset=large --seed=1: choose another --workdir'):
+        ValueError, r'seed1 holds another run \(model.num_layers: 8 -> 4\): '
+        'choose another --workdir'):
       other.is_done()
+    with self.assertRaisesRegex(ValueError, 'smoke: False -> True'):
+      dataclasses.replace(job, smoke=True).is_done()
+
+  def test_done_whatever_the_arguments_were(self):
+    job = self.make_job()
+    self.finish(job, arguments=['--epochs=2', '--preset', 'small', '--seed=0',
+                                '--num_layers=8', '--augmentation=shift_flip'])
+    again = self.make_job(changes={
+        'epochs': 2, 'num_layers': 8, 'preset': 'small', 'dropout': 0.2})
+    self.assertTrue(again.is_done())
 
   def test_one_path_may_be_given_in_many_ways(self):
     bank = self.workdir / 'bank'
     bank.mkdir()
-    began = self.make_job(0, (f'--from={bank}/../bank', '--task=usps'))
+    began = self.make_job(transfer={'source': f'{bank}/../bank', 'name': 'a'})
     self.finish(began, finished=False)
-    again = self.make_job(0, (f'--from={bank}', '--task=usps'))
+    run = records.read_run(began.path)
+    run['config']['origin'] = {'step': 1}
+    records.write_json(began.path / records.RUN, run)
+    again = self.make_job(transfer={'source': str(bank), 'name': 'a'})
     self.assertFalse(again.is_done())
-    # As it was begun, for launch.transfer compares them, too.
-    self.assertIn(began.flags[0], again.command)
-    self.assertEqual(again.command[-1], '--resume')
-    with self.assertRaisesRegex(ValueError, 'run of another command'):
-      self.make_job(0, (f'--from={bank}2', '--task=usps')).is_done()
-    self.assertNotIn('--resume', self.make_job(1).command)
+    with self.assertRaisesRegex(ValueError, r'transfer.source: .*bank2'):
+      self.make_job(transfer={'source': f'{bank}2', 'name': 'a'}).is_done()
+
+  def test_command(self):
+    job = self.make_job()
+    place = f'--workdir={job.path}'
+    self.assertEqual(job.arguments, [
+        '--preset=small', '--num_layers=8', '--epochs=2.0', '--seed=0', place])
+    self.assertEqual(
+        dataclasses.replace(job, smoke=True, data_dir='x').arguments[-3:],
+        [place, '--data_dir=x', '--smoke'])
+    self.finish(job, finished=False)
+    self.assertEqual(job.arguments, [place, '--resume'])
+
+  def test_changes_that_a_command_has_no_flag_for(self):
+    table_jobs.check_changes('launch.train', _CHANGES)
+    with self.assertRaisesRegex(ValueError, '--source cannot be given'):
+      table_jobs.check_changes('launch.train', {'source': 'x'})
 
   def test_an_evaluation_is_done_where_it_has_all_tasks(self):
     job = self.make_job()
     evaluation = dataclasses.replace(
-        job, module='launch.evaluate', makes='evaluation.json')
+        job, command='launch.evaluate', config=None, makes='evaluation.json')
     path = job.path / evaluation.makes
     self.assertFalse(evaluation.is_done())
     self.finish(job)
     self.assertFalse(evaluation.is_done())
-    results = records.read_json(job.path / records.RESULTS)
+    found = results.read(job.path / records.RESULTS)
     for changes, is_done in (
         ({}, True), ({'tasks': {}}, False), ({'steps': 1}, False)):
-      records.write_json(path, {**results, **changes})
+      results.write(path, dataclasses.replace(found, **changes))
       self.assertEqual(evaluation.is_done(), is_done)
-
-  @parameterized.parameters(
-      ('--seed=1', 'seed'), ('--nopool', 'pool'), ('--norm=mixed', 'norm'),
-      ('--norm_momentum=0', 'norm_momentum'), ('--use_se', 'use_se'))
-  def test_flag_names(self, argument, name):
-    with mock.patch.object(flags, 'FLAGS', ['norm', 'norm_momentum']):
-      self.assertEqual(table_jobs.flag_name(argument), name)
 
   def test_budget(self):
     def estimate(*jobs):
@@ -97,16 +116,27 @@ class TableRunsTest(parameterized.TestCase):
     self.assertIsNone(estimate(self.make_job()))
     self.finish(self.make_job(0))  # 60 s
     self.assertEqual(estimate(self.make_job(1), self.make_job(2)), 120)
-    twice = ('--preset=small', '--num_layers=16', '--epochs=2.0')
-    half = ('--preset=small', '--num_layers=8', '--epochs=1')
+    twice = {**_CHANGES, 'num_layers': 16}
+    half = {**_CHANGES, 'epochs': 1}
     self.assertEqual(estimate(self.make_job(0, twice, 'other')), 120)
     self.assertEqual(estimate(self.make_job(0, half, 'other')), 30)
-    preset = self.make_job(0, ('--preset=small',), 'other')  # 60 epochs, L=16
+    preset = self.make_job(0, {'preset': 'small'}, 'other')  # 60 epochs, L=16
     self.assertEqual(estimate(preset), 3600)
-    steps = self.make_job(0, ('--preset=small', '--steps=9'), 'other')
+    steps = self.make_job(0, {'preset': 'small', 'steps': 9}, 'other')
     self.assertIsNone(estimate(steps))
     self.finish(self.make_job(3), finished=False)  # stopped after 50 s
     self.assertEqual(estimate(self.make_job(3)), 10)
+
+  def test_each_method_has_its_own_pace(self):
+    def make_job(seed, method):
+      return self.make_job(seed, row=method, adaptation={
+          'source': f'bank/seed{seed}', 'method': method})
+
+    self.finish(make_job(0, 'adda'))
+    self.assertEqual(
+        table_jobs.estimate([make_job(1, 'adda')], self.workdir), 60)
+    for job in (make_job(0, 'im'), self.make_job()):
+      self.assertIsNone(table_jobs.estimate([job], self.workdir))
 
   @parameterized.parameters(
       (1, '1 min'), (90, '2 min'), (3599, '60 min'), (4700, '1.3 h'))
@@ -135,30 +165,33 @@ class TableRunsTest(parameterized.TestCase):
         '1 to do: about 1 min of training left',
         f'4 runs under {self.workdir}, 0 to do: no training left'])
 
-  def test_nothing_runs_beside_another_command_s_run(self):
-    jobs = [self.make_job(0), self.make_job(1, ('--preset=large',))]
+  def test_nothing_runs_beside_another_run(self):
+    jobs = [self.make_job(0), self.make_job(1, {'preset': 'large'})]
     self.finish(self.make_job(1))
     with (mock.patch.object(table_jobs.Job, 'run') as run,
-          self.assertRaisesRegex(ValueError, 'run of another command')):
+          self.assertRaisesRegex(ValueError, 'holds another run')):
       table_jobs.run_all(jobs, self.workdir)
     run.assert_not_called()
 
   @parameterized.parameters((3, 'failed, see above'), (143, 'was stopped'))
   def test_failures(self, status, message):
     job = self.make_job()
-    command = [sys.executable, '-c', f'raise SystemExit({status})']
-    with (mock.patch.object(table_jobs.Job, 'command', command),
+    program = self.workdir / 'python'
+    program.write_text(f'#!/bin/sh\nexit {status}\n')
+    program.chmod(0o700)
+    with (mock.patch.object(sys, 'executable', str(program)),
           self.assertRaisesRegex(ValueError, f'row, seed 0 {message}')):
       job.run()
 
   def test_a_seed_may_have_its_own_model(self):
-    of_seed = [table_jobs.without_seed(
-        (f'--from=runs/x/seed{seed}', '--steps=2', f'--seed={seed}'))
-               for seed in (0, 1)]
-    self.assertEqual(of_seed[0], of_seed[1])
-    of_one = [table_jobs.without_seed(
-        ('--from=runs/x/seed0', f'--seed={seed}')) for seed in (1, 2)]
-    self.assertEqual(of_one, [['--from=runs/x/seed0']] * 2)
+    def configure(seed, source):
+      return table_jobs.identity(self.make_job(
+          seed, transfer={'source': source}).config)
+
+    self.assertEqual(configure(1, 'runs/x/seed1'), configure(2, 'runs/x/seed2'))
+    self.assertEqual(configure(1, 'runs/x/seed0'), configure(2, 'runs/x/seed0'))
+    self.assertNotEqual(
+        configure(1, 'runs/x/seed0'), configure(1, 'runs/x/seed1'))
 
 
 if __name__ == '__main__':

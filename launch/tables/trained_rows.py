@@ -1,9 +1,11 @@
-"""The paper's tables: their rows, figures, and the commands that make ours.
+"""The paper's tables of training: their rows, figures, and what ours are.
 
-A declarative file: `launch.reproduce` runs it.
+A declarative file: `trained_tables` runs it.
 """
 
 import dataclasses
+
+from trainers.runs import run_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,16 +14,27 @@ class Row:
 
   Args:
     name: As the paper names the row, or a short form of that.
-    paper: The paper's figure, top-1 in percent; None where it has none. Of a
+    paper: The paper's figure, top-1 in percent; None where it has none. In a
       table with columns: {heading: text}.
-    flags: Flags of `launch.train` that make the run.
+    changes: {field: value} that makes the run, as for `make_config`.
     task: Whose top-1 is the figure; None in a table with columns.
   """
 
   name: str
   paper: float | dict | None
-  flags: tuple
+  changes: dict
   task: str | None = None
+
+
+def make_config(changes):
+  """The `RunConfig` of changes to a preset's recipe.
+
+  Args:
+    changes: {field: value}, as for `RunConfig.replace`; 'preset' is the name
+      of the recipe. Default of that: 'default'.
+  """
+  recipe = run_config.recipe(changes.get('preset', 'default'))
+  return recipe.replace(**changes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,39 +56,45 @@ class Table:
 
 
 def _imagenet(name, paper, preset):
-  return Row(name, paper, (f'--preset={preset}',), 'imagenet2012')
+  return Row(name, paper, {'preset': preset}, 'imagenet2012')
 
 
-def _cifar100(num_templates, num_layers, *flags, **papers):
-  """Rows of the small preset, one for each signature and its figure."""
+def _cifar100(num_templates, num_layers, papers, **changes):
+  """Rows of the small preset, one for each {signature: the paper's figure}."""
   return [
-      Row(f'{num_templates}/{num_layers}/{signature}', paper,
-          ('--preset=small', f'--num_templates={num_templates}',
-           f'--num_layers={num_layers}', f'--signature={kind}', *flags),
+      Row(f'{num_templates}/{num_layers}/{name}', paper,
+          {'preset': 'small', 'num_templates': num_templates,
+           'num_layers': num_layers,
+           'signature': 'softmax' if name == 'mixture' else name, **changes},
           'cifar100')
-      for signature, paper in papers.items()
-      for kind in ['softmax' if signature == 'mixture' else signature]]
+      for name, paper in papers.items()]
 
 
-def _original_input(num_layers, **papers):
-  return _cifar100(4, num_layers, '--original_input', **papers)
+def _table_5(num_templates, num_layers, *papers):
+  return _cifar100(num_templates, num_layers, dict(zip(_SIGNATURES, papers)))
 
 
-def _natural5(name, num_templates, flags, *papers):
+def _table_6(num_layers, **papers):
+  return _cifar100(4, num_layers, papers, original_input=True)
+
+
+def _natural5(name, num_templates, changes, *papers):
   """A row of Table 8; `papers` as its columns, then L_CE."""
   return Row(name, dict(zip((*_NATURAL5.values(), CROSS_ENTROPY), papers)),
-             ('--preset=natural5', '--num_layers=16',
-              f'--num_templates={num_templates}', *flags))
+             {'preset': 'natural5', 'num_layers': 16,
+              'num_templates': num_templates, **changes})
 
 
 CROSS_ENTROPY = 'L_CE'
 _NATURAL5 = {'cifar100': 'CIFAR', 'food101': 'FOOD',
              'imagenet2012': 'IMAGENET', 'places365_small': 'PLACES',
              'sun397': 'SUN'}
-_PLAIN = '--signature=diagonal'
-_MIXTURE = ('--signature=softmax', '--signature_init=random')
-_DIAGONAL = ('--signature=softmax', '--signature_init=diagonal')
-_PATCHES = '--norm=private'
+_SIGNATURES = ('cyclic', 'sequential', 'random', 'mixture')
+_SIMPLE = {'signature': 'diagonal', 'norm': 'shared'}
+_PATCHES = {'signature': 'diagonal', 'norm': 'private'}
+_MIXED = {'signature': 'softmax', 'signature_init': 'random', 'norm': 'mixed'}
+_MIXED_PATCHES = {**_MIXED, 'norm': 'private'}
+_NEARLY_ONE_HOT = {**_MIXED_PATCHES, 'signature_init': 'diagonal'}
 
 _SMALL_NOTE = (
     'Rows are K/L/signature. The optimiser\'s schedule, epochs, batch size and '
@@ -97,24 +116,15 @@ TRAINED = {
          '90 epochs here.')),
     5: Table(
         'Table 5: fixed and trained signatures on CIFAR-100 (top-1, %)',
-        (*_cifar100(2, 4, cyclic=60.6, sequential=61.0, random=60.5,
-                    mixture=61.1),
-         *_cifar100(2, 8, cyclic=61.6, sequential=63.2, random=61.7,
-                    mixture=62.5),
-         *_cifar100(2, 16, cyclic=62.4, sequential=64.1, random=64.1,
-                    mixture=63.4),
-         *_cifar100(2, 32, cyclic=63.7, sequential=65.2, random=64.2,
-                    mixture=64.9),
-         *_cifar100(4, 8, cyclic=64.0, sequential=65.1, random=65.5,
-                    mixture=64.1),
-         *_cifar100(4, 16, cyclic=63.3, sequential=66.7, random=65.1,
-                    mixture=66.4),
-         *_cifar100(4, 32, cyclic=64.9, sequential=65.5, random=63.7,
-                    mixture=66.2),
-         *_cifar100(8, 16, cyclic=65.3, sequential=67.3, random=66.5,
-                    mixture=67.0),
-         *_cifar100(8, 32, cyclic=66.2, sequential=67.4, random=66.6,
-                    mixture=66.4)),
+        (*_table_5(2, 4, 60.6, 61.0, 60.5, 61.1),
+         *_table_5(2, 8, 61.6, 63.2, 61.7, 62.5),
+         *_table_5(2, 16, 62.4, 64.1, 64.1, 63.4),
+         *_table_5(2, 32, 63.7, 65.2, 64.2, 64.9),
+         *_table_5(4, 8, 64.0, 65.1, 65.5, 64.1),
+         *_table_5(4, 16, 63.3, 66.7, 65.1, 66.4),
+         *_table_5(4, 32, 64.9, 65.5, 63.7, 66.2),
+         *_table_5(8, 16, 65.3, 67.3, 66.5, 67.0),
+         *_table_5(8, 32, 66.2, 67.4, 66.6, 66.4)),
         (_SMALL_NOTE,
          'The paper reports validation accuracy, with a standard deviation of '
          'about 0.5 between runs; its text says that accuracy grows with K and '
@@ -122,26 +132,26 @@ TRAINED = {
     6: Table(
         'Table 6: blocks that also get the original input, CIFAR-100 '
         '(top-1, %)',
-        (*_original_input(12, cyclic=65.7, sequential=67.0, mixture=67.3),
-         *_original_input(16, cyclic=64.9, sequential=67.6, mixture=67.6)),
+        (*_table_6(12, cyclic=65.7, sequential=67.0, mixture=67.3),
+         *_table_6(16, cyclic=64.9, sequential=67.6, mixture=67.6)),
         (_SMALL_NOTE,
          'How the original input enters a block is not in the paper: here its '
          'channels are appended before the expansion.')),
     8: Table(
         'Table 8: one network for five data sets (top-1, %; L_CE in nats)',
-        (_natural5('simple', 16, (_PLAIN, '--norm=shared'), '77.0', '70.4',
+        (_natural5('simple', 16, _SIMPLE, '77.0', '70.4',
                    '61.1 (70.4)', '48.6 (56.5)', '61.3', '4.59'),
-         _natural5('patches', 16, (_PLAIN, _PATCHES), '76.8', '71.3',
+         _natural5('patches', 16, _PATCHES, '76.8', '71.3',
                    '61.8 (71.8)', '49.2 (56.4)', '60.0', '4.48'),
-         _natural5('mw/32', 32, (*_MIXTURE, '--norm=mixed'), '76.6', '71.9',
+         _natural5('mw/32', 32, _MIXED, '76.6', '71.9',
                    '63.1 (73.5)', '48.7 (60.0)', '58.8', '4.29'),
-         _natural5('mw-patches/16', 16, (*_MIXTURE, _PATCHES), '74.9', '70.3',
+         _natural5('mw-patches/16', 16, _MIXED_PATCHES, '74.9', '70.3',
                    '60.9 (71.0)', '48.3 (56.2)', '58.8', '4.6'),
-         _natural5('mw-patches/32', 32, (*_MIXTURE, _PATCHES), '74.9', '70.3',
+         _natural5('mw-patches/32', 32, _MIXED_PATCHES, '74.9', '70.3',
                    '62.7 (72.7)', '48.8 (57.8)', '58.0', '4.4'),
-         _natural5('mw-patches-diag/16', 16, (*_DIAGONAL, _PATCHES), '77.3',
+         _natural5('mw-patches-diag/16', 16, _NEARLY_ONE_HOT, '77.3',
                    '71.1', '62.1 (71.6)', '48.9 (57.1)', '59.9', '4.48'),
-         _natural5('mw-patches-diag/32', 32, (*_DIAGONAL, _PATCHES), '77.7',
+         _natural5('mw-patches-diag/32', 32, _NEARLY_ONE_HOT, '77.7',
                    '71.7', '62.3 (72.6)', '49.3 (57.9)', '60.0', '4.4')),
         ('The paper\'s text cites Table 10 where it means this one.',
          'simple: "simple baseline", body and gamma and beta shared by all '
@@ -163,19 +173,3 @@ TRAINED = {
          'of the preset `natural5` are ours.'),
         _NATURAL5),
 }
-
-# Table 7: (column, what `count_parts` calls it, paper rho = 0.6, paper rho = 1)
-PARTS = (
-    ('Input adapter', 'input_adapter', '1200', '2000'),
-    ('Block with SE', 'block_with_se', '20000', '52000'),
-    ('Block without SE', 'block_without_se', '9000', '22000'),
-    ('Output adapter', 'output_adapter', '37000', '1.27e6'),
-    ('Logits', 'logits', '256C', '1280C'),
-)
-PARTS_NOTES = (
-    'Counted from the models\' variables: patch 4; batch norm\'s gamma and '
-    'beta included, moving statistics not; no convolution biases under batch '
-    'norm; squeeze-and-excite with biases.',
-    'The paper\'s figures are rounded ("approximate"); no convention gives '
-    'all four block figures exactly, and this one is within 2.7 %.',
-)

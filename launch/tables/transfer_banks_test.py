@@ -2,14 +2,12 @@
 
 import pathlib
 import tempfile
-from unittest import mock
 
-from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
-from launch.tables import table_jobs
+from launch.tables import table_options
 from launch.tables import transfer_banks
 from launch.tables import transfer_rows
 from trainers.data import catalog
@@ -27,8 +25,6 @@ class TransferBanksTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()
     self.workdir = pathlib.Path(
         self.enterContext(tempfile.TemporaryDirectory()))
 
@@ -47,17 +43,18 @@ class TransferBanksTest(parameterized.TestCase):
               {'name': name, 'head': head} for name, head in heads.items()]}})
     return path
 
-  def find(self, *args, number=9):
+  def find(self, *models, rows=None, number=9):
     return transfer_banks.find_banks(
-        transfer_rows.TABLES[number], self.workdir, *args)
+        transfer_rows.TABLES[number], table_options.TableOptions(
+            self.workdir, models=models, rows=rows))
 
   def test_banks_to_be_trained(self):
     digits, domainnet = self.find()
-    self.assertEqual((digits.flags, digits.tasks),
-                     (('--preset=digits',), _DIGITS))
+    self.assertEqual((digits.config, digits.tasks, digits.is_given),
+                     (_RECIPE, _DIGITS, False))
     self.assertEqual(domainnet.path, self.workdir / 'domainnet' / 'bank')
-    self.assertEqual(self.find(None, ['domainnet']), [domainnet])
-    mixture, = self.find(None, ['mw/16'], number=2)
+    self.assertEqual(self.find(rows=['domainnet']), [domainnet])
+    mixture, = self.find(rows=['mw/16'], number=2)
     model = mixture.config.model
     self.assertEqual((model.num_templates, model.num_layers, model.norm,
                       model.signature), (16, 16, 'mixed', 'softmax'))
@@ -65,14 +62,15 @@ class TransferBanksTest(parameterized.TestCase):
   def test_a_bank_of_one_s_own(self):
     path = self.make_bank('mine', ['a', 'b'])
     bank, = self.find(str(path))
-    self.assertEqual((bank.label, bank.key, bank.path, bank.tasks, bank.flags),
-                     ('from_mine', 'digits', path, ('a', 'b'), None))
+    self.assertEqual(
+        (bank.label, bank.key, bank.path, bank.tasks, bank.is_given),
+        ('from_mine', 'digits', path, ('a', 'b'), True))
 
   def test_the_paper_s_bank(self):
     path = self.make_bank('other')
     for given in (str(path), f'digits={path}'):
       bank, = self.find(given)
-      self.assertEqual((bank.label, bank.flags), ('digits', None))
+      self.assertEqual((bank.label, bank.is_given), ('digits', True))
 
   @parameterized.parameters(
       {'size': (8, 4)}, {'size': (16, 3)}, {'norm': 'private'},
@@ -83,13 +81,13 @@ class TransferBanksTest(parameterized.TestCase):
     self.assertEqual(bank.label, 'from_other')
 
   @parameterized.named_parameters(
-      ('rows', 9, None, ['digit'], r'--rows must be banks of .*digit'),
-      ('from', 9, 'mw/16=runs/a', None, "received 'mw/16=runs/a'"),
-      ('unnamed', 10, 'runs/a', None, r"BANK=DIR .*'patches'.*'runs/a'"),
-      ('no_run', 9, 'missing', None, 'missing, which has no run.json'))
-  def test_errors(self, number, given, names, message):
+      ('rows', 9, (), ['digit'], r'--rows must be of .*digit'),
+      ('from', 9, ['mw/16=runs/a'], None, "received 'mw/16=runs/a'"),
+      ('unnamed', 10, ['runs/a'], None, r"BANK=DIR .*'patches'.*'runs/a'"),
+      ('no_run', 9, ['missing'], None, 'missing, which has no run.json'))
+  def test_errors(self, number, models, rows, message):
     with self.assertRaisesRegex(ValueError, message):
-      self.find(given, names, number=number)
+      self.find(*models, rows=rows, number=number)
 
   def test_what_cannot_be_begun_from(self):
     path = self.make_bank('mine', ['a'])
@@ -101,17 +99,21 @@ class TransferBanksTest(parameterized.TestCase):
     records.write_json(path / records.RUN, run)
     self.assertLen(self.find(str(path)), 1)
     with self.assertRaisesRegex(ValueError, 'directories whose names differ'):
-      self.find(f'digits={path},domainnet={path}')
+      self.find(f'digits={path}', f'domainnet={path}')
 
-  def check(self, path, tasks=('usps',), number=9, **options):
+  def check(self, path, new_tasks=('usps',), number=9, **options):
+    self.check_banks(
+        self.find(str(path), number=number), number, new_tasks=new_tasks,
+        **options)
+
+  def check_banks(self, banks, number, **options):
     transfer_banks.check(
-        transfer_rows.TABLES[number], self.find(str(path), number=number),
-        tasks, **options)
+        transfer_rows.TABLES[number], banks,
+        table_options.TableOptions(self.workdir, **options))
 
   def test_check(self):
-    for banks in (self.find(), self.find(None, ['patches'], number=10)):
-      transfer_banks.check(
-          transfer_rows.TABLES[9 if len(banks) == 2 else 10], banks)
+    self.check_banks(self.find(), 9)
+    self.check_banks(self.find(rows=['patches'], number=10), 10)
     path = self.make_bank('mine', shared_head=True)
     self.check(path)
     with self.assertRaisesRegex(ValueError, "received 'usp': did you mean"):
@@ -138,25 +140,6 @@ class TransferBanksTest(parameterized.TestCase):
                           heads=dict(zip(_DIGITS, _DIGITS)))
     with self.assertRaisesRegex(ValueError, 'tunes no head'):
       self.check(path)
-
-  def test_missing_data(self):
-    def make_job(row, *datasets):
-      return table_jobs.Job(
-          row, (), self.workdir / row, data_dir=str(self.workdir),
-          datasets=datasets)
-
-    done = make_job('done', 'kmnist')
-    with mock.patch.object(
-        table_jobs.Job, 'is_done', lambda job: job is done):
-      transfer_banks.check_data({'digits': [done]})
-      with self.assertRaisesRegex(
-          ValueError, r'(?s)nothing was run\.\nusps: .*--tasks=usps --prepare.*'
-          r'\nThen call .*: give --rows=digits\.$'):
-        transfer_banks.check_data({
-            'digits': [done, make_job('a', 'optdigits')],
-            'domainnet': [make_job('b', 'optdigits', 'usps')]})
-      with self.assertRaisesRegex(ValueError, 'trained banks with --from'):
-        transfer_banks.check_data({'digits': [make_job('c', 'usps')]})
 
 
 if __name__ == '__main__':

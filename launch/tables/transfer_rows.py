@@ -1,6 +1,6 @@
 """The paper's tables of transfer (4.3, C.1): banks, methods and figures.
 
-A declarative file: `launch.reproduce` runs it, by way of `transfer_tables`.
+A declarative file: `transfer_tables` runs it.
 """
 
 import dataclasses
@@ -16,15 +16,16 @@ class Method:
 
   Args:
     bank: Name of the bank, one of `BANKS`.
-    init: As --init of `launch.transfer`, or `COPY`.
-    tune: As --tune.
-    flags: Further flags of `launch.transfer`.
+    init: As `TransferConfig.init`, or `COPY`.
+    tune: As `TransferConfig.tune`.
+    changes: {field: value} of further fields, of `TransferConfig` or as for
+      `RunConfig.replace`.
   """
 
   bank: str
   init: str
-  tune: str
-  flags: tuple = ()
+  tune: tuple
+  changes: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +34,13 @@ class TransferTable:
 
   Args:
     title: What it shows.
-    main: Bank whose place a trained model of one's own takes, where --from
-      does not name one.
+    main: Bank whose place a trained model of one's own takes by default; None:
+      its place is always named.
     tasks: {bank: its new tasks}.
     methods: `Method`s, in the order of the lines.
-    paper: {(bank, new task, --init): (top-1 before, top-1 after tuning)}, in
-      percent or None; it is of the method of this --init that tunes the most.
+    paper: {(bank, new task, init): (top-1 before, top-1 after tuning)}, in
+      percent or None; the figures belong to the method of this init that tunes
+      the most.
     notes: What the paper leaves open or says twice; one footnote each.
   """
 
@@ -58,23 +60,22 @@ class TransferTable:
         None, None)
 
 
-_TABLE_8 = {row.name: row.flags for row in trained_rows.TRAINED[8].rows}
+_TABLE_8 = {row.name: row.changes for row in trained_rows.TRAINED[8].rows}
 
-# {bank: flags of `launch.train`}
+# {bank: changes, as for `trained_rows.make_config`}
 BANKS = {
-    'digits': ('--preset=digits',),
-    'domainnet': ('--preset=domainnet',),
+    'digits': {'preset': 'digits'},
+    'domainnet': {'preset': 'domainnet'},
     'patches': _TABLE_8['patches'],
-    # Which Table 8 has with 32 templates only.
-    'mw/16': tuple('--num_templates=16' if flag == '--num_templates=32' else
-                   flag for flag in _TABLE_8['mw/32']),
+    # Table 8 has it with 32 templates only.
+    'mw/16': {**_TABLE_8['mw/32'], 'num_templates': 16},
     'mw/32': _TABLE_8['mw/32'],
 }
 
-_OWN = ('--head=own',)
-# Where names of classes, which TFDS lacks, cannot tell.
-_SHARED = ('--head=shared',)
-_HEAD_NORM, _ALL = 'head,norm', 'head,norm,mixture'
+_OWN = {'head': 'own'}
+# TFDS lacks the names of classes, which would tell.
+_SHARED = {'head': 'shared'}
+_HEAD_NORM, _ALL = ('head', 'norm'), ('head', 'norm', 'mixture')
 _TABLE_2 = {  # baseline, then Xi of ImageNet, CIFAR-100, Food101
     'aircraft': (43.3, 43.9, 42.6, 39.4),
     'cars196': (49.2, 51.0, 46.7, 42.2),
@@ -119,8 +120,8 @@ TABLES = {
     9: TransferTable(
         'Table 9: first signatures of a new task (top-1, %)', 'digits',
         {bank: (task,) for bank, (task, _, _) in _TABLE_9.items()},
-        tuple(Method(bank, init, 'mixture', flags)
-              for bank, flags in (('digits', ()), ('domainnet', _SHARED))
+        tuple(Method(bank, init, ('mixture',), changes)
+              for bank, changes in (('digits', {}), ('domainnet', _SHARED))
               for init in _INITS),
         {(bank, task, init): figures
          for bank, (task, *parts) in _TABLE_9.items()

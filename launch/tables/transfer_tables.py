@@ -5,14 +5,21 @@ BANK/bank; each transfer is a run of `launch.transfer` in
 BANK/TASK/INIT-TUNE/seedN.
 """
 
+import functools
 import pathlib
 
 from launch.tables import table_jobs
 from launch.tables import table_lines
+from launch.tables import table_making
+from launch.tables import trained_tables
 from launch.tables import transfer_banks
 from launch.tables import transfer_rows
 from trainers.runs import records
+from trainers.transfer import transfer_config
+from trainers.transfer import transferring
 
+USES = ('rows', 'seeds', 'models', 'new_tasks', 'changes')
+_COMMAND = 'launch.transfer'
 _HEADER = ('bank', 'new task', 'starts from', 'tuned', 'paper, initial',
            'ours, initial', 'paper', 'ours, min / median / max',
            'own parameters', 'of them tuned')
@@ -21,38 +28,39 @@ _UNTRAINED = ('Ours, initial: a dash where the new task\'s head is its own, '
               'which nothing has trained yet.')
 
 
-def make_jobs(table, workdir, banks, seeds, tasks=None, flags=(), smoke=False,
-              data_dir=None):
-  """What is to be run for a table.
+def make(number, options):
+  """Makes the table of a number; see `table_making.make`."""
+  table = transfer_rows.TABLES[number]
+  banks = transfer_banks.find_banks(table, options)
+  jobs = {bank.key: make_jobs(table, bank, options) for bank in banks}
+  transfer_banks.check(table, banks, options)
+  return table_making.make(
+      jobs, options, 'table.md',
+      functools.partial(markdown, table, options.workdir))
+
+
+def make_jobs(table, bank, options):
+  """What is to be run for a bank of a table.
 
   Args:
     table: `transfer_rows.TransferTable`.
-    workdir: Its directory.
-    banks: List of `transfer_banks.Bank`.
-    seeds: Of the transfers; each bank is one.
-    tasks: Names of the new tasks. Default: the paper's.
-    flags: Of a run, handed to all transfers.
-    smoke: Whether to go through the motions on made-up images.
-    data_dir: TFDS's data directory, or None for its own.
+    bank: `transfer_banks.Bank`.
+    options: `table_options.TableOptions`; its seeds are those of the transfers.
 
   Returns:
     List of `table_jobs.Job`; a bank stands before its transfers.
   """
+  table_jobs.check_changes(_COMMAND, options.changes)
   jobs = []
-  if smoke:
-    flags = (*flags, '--smoke')
-  for bank in banks:
-    if bank.flags is not None:
-      jobs.append(table_jobs.Job(
-          f'bank {bank.label}', (*bank.flags, *['--smoke'] * smoke),
-          bank.path, data_dir=data_dir, datasets=bank.tasks))
-    for task in dict.fromkeys(tasks or table.tasks[bank.key]):
-      for method in table.methods:
-        if method.bank == bank.key:
-          jobs += [
-              _transfer(workdir, bank, task, init, method, seed, flags,
-                        data_dir)
-              for init in _inits(method, bank) for seed in seeds]
+  if not bank.is_given:
+    jobs.append(trained_tables.train_job(
+        f'bank {bank.label}', transfer_rows.BANKS[bank.key], bank.path,
+        options, bank.tasks))
+  for task in dict.fromkeys(options.new_tasks or table.tasks[bank.key]):
+    for method in table.methods:
+      if method.bank == bank.key:
+        jobs += [_transfer(bank, task, init, method, seed, options)
+                 for init in _inits(method, bank) for seed in options.seeds]
   return jobs
 
 
@@ -62,15 +70,20 @@ def _inits(method, bank):
   return [f'copy:{task}' for task in bank.tasks]
 
 
-def _transfer(workdir, bank, task, init, method, seed, flags, data_dir):
-  start = f'{init}-{method.tune.replace(",", "-")}'
+def _transfer(bank, task, init, method, seed, options):
+  asked = {'source': str(bank.path), 'dataset': task, 'init': init,
+           'tune': method.tune, **method.changes}
+  changes = {**options.changes, 'seed': seed}
+  tune = ','.join(method.tune)
+  config = transferring.describe(
+      bank.config, transfer_config.TransferConfig(**asked), options.smoke,
+      **changes)
   return table_jobs.Job(
-      f'{bank.label}, {task} from {init}, tuning {method.tune}, seed {seed}',
-      (f'--from={bank.path}', f'--task={task}', f'--init={init}',
-       f'--tune={method.tune}', *method.flags, *flags, f'--seed={seed}'),
-      transfer_banks.directory(
-          workdir, bank.label, task, start, f'seed{seed}'),
-      module='launch.transfer', data_dir=data_dir, datasets=(task,))
+      f'{bank.label}, {task} from {init}, tuning {tune}, seed {seed}',
+      _COMMAND, {**asked, **changes}, table_lines.directory(
+          options.workdir, bank.label, task,
+          f'{init}-{"-".join(method.tune)}', f'seed{seed}'),
+      config, options.smoke, data_dir=options.data_dir, datasets=(task,))
 
 
 def markdown(table, workdir):
@@ -79,20 +92,19 @@ def markdown(table, workdir):
       f'*/*/*/seed*/{records.RESULTS}')})
   found = [(path.relative_to(workdir).parts[0], line) for path in paths
            for line in table_lines.read_lines(path)[0]]
-  keys = [key for key in table.tasks]  # the paper's first
-  labels = {key.replace('/', '_'): key for key in keys}
+  labels = {key.replace('/', '_'): key for key in table.tasks}
   rows, seen = {}, set()
   for directory, line in found:
     label = labels.get(directory, directory)
-    facts = line.first['transfer']
-    bank = label if label in keys else table.main
-    key = label, facts['task'], facts['init']
+    facts = line.first.transfer
+    bank = label if label in table.tasks else table.main
+    key = label, facts.dataset, facts.start.init
     seen.add(key)
     order = [method.tune for method in table.methods if method.bank == bank]
-    tune = ','.join(facts['tune'])
-    figures = table.figures(label, facts['task'], facts['init'], tune)
+    tune = facts.start.tune
     place = (*_place(table, key), order.index(tune) if tune in order else 9)
-    rows.setdefault(place, []).append(_row(label, line, tune, figures))
+    rows.setdefault(place, []).append(
+        _row(label, line, table.figures(*key, tune)))
   for key, figures in table.paper.items():
     if key not in seen:
       rows.setdefault((*_place(table, key), 0), []).append(_not_run(
@@ -113,37 +125,31 @@ def _place(table, key):
 
 def _starts_untrained(line):
   """Whether the new task began with a head that nothing had trained."""
-  facts = line.first['transfer']
-  head = facts.get('initial_head')
-  if head is None:  # of an earlier version
-    return not facts.get('head_shared_with') and facts['init'] != 'learned'
-  return head == 'untrained'
+  return line.first.transfer.start.initial_head == 'untrained'
 
 
-def _row(label, line, tune, figures):
-  facts = line.first['transfer']
-  name, start = facts['name'], facts['init']
+def _row(label, line, figures):
+  facts = line.first.transfer
+  start = facts.start.init
   if start == 'best':
-    copied = dict.fromkeys(str(results['transfer']['copied'])
-                           for results in line.results.values())
+    copied = dict.fromkeys(str(found.transfer.start.copied)
+                           for found in line.results.values())
     start = f'best ({", ".join(copied)})'
   before, after = (
-      table_lines.spread([100 * task[name]['top1'] for task in tasks])
-      for tasks in ([results['initial'] for results in line.results.values()],
-                    [results['tasks'] for results in line.results.values()]))
+      table_lines.spread([100 * tasks[facts.name].top1 for tasks in found])
+      for found in ([each.initial for each in line.results.values()],
+                    [each.tasks for each in line.results.values()]))
   if _starts_untrained(line):
     before = table_lines.NOT_RUN
-  how = dict(zip(table_lines.HOW, table_lines.how(line, 'launch.transfer')))
-  return [label, facts['task'], start, tune or 'nothing', _text(figures[0]),
-          before, _text(figures[1]), after, f'{facts["own_parameters"]:,}',
-          f'{facts["tuned_parameters"]:,}', *(how[name] for name in _HOW)]
+  return [label, facts.dataset, start, ','.join(facts.start.tune) or 'nothing',
+          table_lines.figure(figures[0], 'g'), before,
+          table_lines.figure(figures[1], 'g'), after,
+          f'{facts.own_parameters:,}', f'{facts.tuned_parameters:,}',
+          *table_lines.how(line, _COMMAND, _HOW)]
 
 
 def _not_run(key, figures):
   dash = table_lines.NOT_RUN
-  return [*key, dash, _text(figures[0]), dash, _text(figures[1]),
-          *[dash] * (3 + len(_HOW))]
-
-
-def _text(figure):
-  return table_lines.NOT_RUN if figure is None else f'{figure:g}'
+  return [*key, dash, table_lines.figure(figures[0], 'g'), dash,
+          table_lines.figure(figures[1], 'g'),
+          *table_lines.dashes(3 + len(_HOW))]

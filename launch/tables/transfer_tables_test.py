@@ -1,19 +1,22 @@
 """Tests of the tables of transfer, with records in the place of runs."""
 
+import dataclasses
 import pathlib
 import tempfile
 
-from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
+from launch.tables import table_jobs
+from launch.tables import table_options
 from launch.tables import transfer_banks
 from launch.tables import transfer_rows
 from launch.tables import transfer_tables
 from mixture_modules.isometric import tune_scopes
 from trainers.data import catalog
 from trainers.runs import records
+from trainers.runs import results
 from trainers.testing import toy_records
 from trainers.transfer import transfer_config
 
@@ -22,31 +25,40 @@ class TransferTablesTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    if not flags.FLAGS.is_parsed():
-      flags.FLAGS.mark_as_parsed()
-    directory = tempfile.TemporaryDirectory()
-    self.addCleanup(directory.cleanup)
-    self.workdir = pathlib.Path(directory.name)
+    self.workdir = pathlib.Path(
+        self.enterContext(tempfile.TemporaryDirectory()))
 
   def make_bank(self, name, tasks):
     toy_records.write_run(self.workdir / name, dict.fromkeys(tasks, np.eye(2)))
     return self.workdir / name
 
+  def make_jobs(self, table, rows=None, **options):
+    """All jobs of some banks, in the directory table."""
+    options = table_options.TableOptions(
+        self.workdir / 'table', rows=rows, **options)
+    return [job for bank in transfer_banks.find_banks(table, options)
+            for job in transfer_tables.make_jobs(table, bank, options)]
+
   def finish(self, job, before=0.5, after=0.75, copied='mnist',
-             head='shared'):
+             head='shared', shared_with=()):
     """Writes the records that a transfer would."""
-    values = dict(flag.removeprefix('--').split('=', 1) for flag in job.flags)
-    name = values['task']
-    toy_records.write_run(job.path, {name: np.eye(2)}, arguments=job.flags,
-                          top1=after)
+    asked = transfer_config.TransferConfig.from_json(job.config['transfer'])
+    toy_records.write_run(
+        job.path, {asked.name: np.eye(2)}, top1=after, config=job.config,
+        arguments=table_jobs.arguments(job.command, job.changes))
     path = job.path / records.RESULTS
-    results = records.read_json(path)
-    records.write_json(path, {
-        **results, 'initial': {name: {'top1': before}}, 'transfer': {
-            'from': values['from'], 'task': name, 'name': name,
-            'init': values['init'], 'tune': values['tune'].split(','),
-            'copied': copied, 'initial_head': head, 'own_parameters': 2634,
-            'tuned_parameters': 64}})
+    start = results.TransferStart(
+        init=asked.init, scored_by=None, scores=None, score_images=None,
+        coefficients=None, copied=copied, statistics='copy', tune=asked.tune,
+        head='head', head_shared_with=tuple(shared_with), initial_head=head)
+    results.write(path, dataclasses.replace(
+        results.read(path),
+        initial={asked.name: results.TaskScore(
+            top1=before, loss=1.0, examples=9)},
+        transfer=results.TransferFacts(
+            source=asked.source, origin=results.Origin(1, 'ema', 'x'),
+            dataset=asked.dataset, name=asked.name, start=start,
+            tuned_parameters=64, own_parameters=2634, train_examples=99)))
 
   def make_rows(self, table):
     text = transfer_tables.markdown(table, self.workdir / 'table')
@@ -58,7 +70,7 @@ class TransferTablesTest(parameterized.TestCase):
     table = transfer_rows.TABLES[number]
     for method in table.methods:
       self.assertIn(method.bank, transfer_rows.BANKS)
-      self.assertContainsSubset(method.tune.split(','), tune_scopes.SCOPES)
+      self.assertContainsSubset(method.tune, tune_scopes.SCOPES)
       self.assertIn(method.init, ('copy', *transfer_config.INITS))
     for (bank, task, init), figures in table.paper.items():
       catalog.get_task(task)
@@ -70,46 +82,54 @@ class TransferTablesTest(parameterized.TestCase):
     self.assertLen(table.paper, {2: 16, 9: 8, 10: 15}[number])
 
   def test_jobs_of_table_9(self):
-    table = transfer_rows.TABLES[9]
-    banks = transfer_banks.find_banks(table, self.workdir, None, ['digits'])
-    bank, *transfers = transfer_tables.make_jobs(
-        table, self.workdir, banks, [0, 1], flags=['--steps=9'], smoke=True,
-        data_dir='here')
-    self.assertEqual((bank.module, bank.flags, bank.data_dir),
-                     ('launch.train', ('--preset=digits', '--smoke'), 'here'))
+    bank, *transfers = self.make_jobs(
+        transfer_rows.TABLES[9], ['digits'], seeds=(0, 1),
+        changes={'steps': 9}, data_dir='here')
+    self.assertEqual((bank.command, bank.changes, bank.data_dir),
+                     ('launch.train', {'preset': 'digits'}, 'here'))
     self.assertLen(bank.datasets, 5)
     self.assertLen({job.path for job in transfers}, 4 * 2)
     self.assertEqual({job.datasets for job in transfers}, {('usps',)})
-    self.assertEqual(transfers[1].module, 'launch.transfer')
-    self.assertEqual(transfers[1].flags, (
+    self.assertEqual(transfers[1].command, 'launch.transfer')
+    self.assertEqual(transfers[1].arguments, [
         f'--from={bank.path}', '--task=usps', '--init=random',
-        '--tune=mixture', '--steps=9', '--smoke', '--seed=1'))
+        '--tune=mixture', '--steps=9', '--seed=1',
+        f'--workdir={transfers[1].path}', '--data_dir=here'])
+    config = transfers[1].config
+    self.assertEqual((config['steps'], config['seed'], config['tasks']),
+                     (9, 1, ['usps']))
+    self.assertEqual(config['transfer']['source'], str(bank.path))
+
+  def test_smoke_takes_three_steps(self):
+    jobs = self.make_jobs(
+        transfer_rows.TABLES[9], ['digits'], smoke=True, changes={'steps': 9})
+    for job in jobs:
+      self.assertEqual((job.config['steps'], job.smoke), (3, True))
+      self.assertIn('--smoke', job.arguments)
 
   def test_jobs_of_table_2_on_a_bank_of_one_s_own(self):
-    table = transfer_rows.TABLES[2]
     own = self.make_bank('mine', ['a', 'b'])
-    jobs = transfer_tables.make_jobs(
-        table, self.workdir, transfer_banks.find_banks(
-            table, self.workdir, str(own)), [0],
-        ['emnist/letters', 'kmnist', 'kmnist'])
+    jobs = self.make_jobs(
+        transfer_rows.TABLES[2], models=(str(own),),
+        new_tasks=('emnist/letters', 'kmnist', 'kmnist'))
     self.assertLen(jobs, 2 * 3 * 2)
     self.assertLen({job.path for job in jobs}, 2 * 3 * 2)
-    starts = [tuple(flag.partition('=')[2] for flag in job.flags[1:4])
+    starts = [tuple(job.changes[name] for name in ('dataset', 'init', 'tune'))
               for job in jobs[:6]]
     self.assertEqual(starts, [
         ('emnist/letters', init, tune)
         for inits in (('copy:a', 'copy:b'), ('random',))
-        for tune in ('head,norm', 'head,norm,mixture') for init in inits])
+        for tune in (('head', 'norm'), ('head', 'norm', 'mixture'))
+        for init in inits])
+    # The transfers' configuration is that of the bank.
+    self.assertEqual(jobs[0].config['model']['image_size'], 8)
 
   def test_text_has_all_that_is_finished_and_the_paper_s(self):
     table = transfer_rows.TABLES[9]
-    directory = self.workdir / 'table'
     own = self.make_bank('mine', ['a', 'b'])
-    banks = [
-        *transfer_banks.find_banks(table, directory, None, ['digits']),
-        *transfer_banks.find_banks(table, directory, str(own))]
-    jobs = transfer_tables.make_jobs(table, directory, banks, [0, 1])
-    done = [job for job in jobs if '--init=best' in job.flags]
+    jobs = [*self.make_jobs(table, ['digits'], seeds=(0, 1)),
+            *self.make_jobs(table, models=(str(own),), seeds=(0, 1))]
+    done = [job for job in jobs if job.changes.get('init') == 'best']
     for job, before, copied in zip(
         done, (0.9, 0.92, 0.1, 0.2), ('mnist', 'svhn_cropped', 'a', 'a')):
       self.finish(job, before, before + 0.05, copied)
@@ -128,11 +148,8 @@ class TransferTablesTest(parameterized.TestCase):
 
   def test_paper_s_figures_stand_beside_the_tuned_signature(self):
     table = transfer_rows.TABLES[2]
-    directory = self.workdir / 'table'
-    banks = transfer_banks.find_banks(table, directory, None, ['mw/16'])
-    for job in transfer_tables.make_jobs(
-        table, directory, banks, [0], ['aircraft']):
-      if '--init=copy:cifar100' in job.flags:
+    for job in self.make_jobs(table, ['mw/16'], new_tasks=('aircraft',)):
+      if job.changes.get('init') == 'copy:cifar100':
         self.finish(job, head='untrained')
     rows = {tuple(row[:4]): row for row in self.make_rows(table)}
     start = ('mw/16', 'aircraft', 'copy:cifar100')
@@ -142,25 +159,14 @@ class TransferTablesTest(parameterized.TestCase):
     self.assertEqual(rows['patches', 'aircraft', 'best', '-'][6], '43.3')
 
   @parameterized.parameters(
-      ('random', None, [], True), ('random', None, ['mnist'], False),
-      ('learned', None, [], False), ('learned', 'untrained', [], True),
-      ('random', 'shared', [], False), ('best', 'learned', [], False))
+      ('random', 'shared', False), ('learned', 'untrained', True),
+      ('best', 'learned', False))
   def test_an_untrained_head_has_no_initial_accuracy(
-      self, init, head, shared_with, is_dash):
+      self, init, head, is_dash):
     table = transfer_rows.TABLES[9]
-    banks = transfer_banks.find_banks(
-        table, self.workdir / 'table', None, ['digits'])
-    job, = [job for job in transfer_tables.make_jobs(
-        table, self.workdir / 'table', banks, [0])
-            if f'--init={init}' in job.flags]
-    self.finish(job)
-    path = job.path / records.RESULTS
-    results = records.read_json(path)
-    results['transfer']['head_shared_with'] = shared_with
-    results['transfer']['initial_head'] = head
-    if head is None:  # as before it was recorded
-      del results['transfer']['initial_head']
-    records.write_json(path, results)
+    job, = [job for job in self.make_jobs(table, ['digits'])
+            if job.changes.get('init') == init]
+    self.finish(job, head=head)
     row, = [row for row in self.make_rows(table) if row[7] == '75.0']
     self.assertEqual(row[5], '-' if is_dash else '50.0')
     text = transfer_tables.markdown(table, self.workdir / 'table')

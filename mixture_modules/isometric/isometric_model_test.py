@@ -530,8 +530,8 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
        "Head 'a' has 4 classes, received a task of 5"),
       ('head_kind', {'name': 'c', 'head': 5}, 'name of a head .*received 5'),
       ('head_name', {'name': 'digits'}, "There is a head 'digits' already"),
-      ('classes', {'name': 'c', 'num_classes': 0}, "classes of task 'c' must"),
-      ('floats', {'name': 'c', 'num_classes': 2.}, "classes of task 'c' must"))
+      ('classes', {'name': 'c', 'num_classes': 0}, "classes of task 'c' to be"),
+      ('floats', {'name': 'c', 'num_classes': 2.}, "classes of task 'c' to be"))
   def test_add_task_errors_leave_the_model_alone(self, options, message):
     model = _model({'a': 4})
     model.add_task('b', 4, head='digits')

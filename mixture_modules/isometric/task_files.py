@@ -14,9 +14,9 @@ import warnings
 from keras import ops
 import numpy as np
 
-import mixture_modules
 from mixture_modules import files
 from mixture_modules import tensor_files
+from mixture_modules import version
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_fit
 
@@ -105,7 +105,7 @@ def encode_task(model, task_name=None, metadata=None):
     _check_header(header)
     _check_values(tensors)
   return tensor_files.encode(tensors, {
-      'format': FORMAT, 'version': mixture_modules.__version__,
+      'format': FORMAT, 'version': version.__version__,
       'task': tensor_files.format_json(header)})
 
 

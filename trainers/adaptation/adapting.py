@@ -150,18 +150,19 @@ def default_run(trained, config):
       optimizer=method.optimizer)
 
 
-def describe(trained, config, smoke=False, **changes):
+def describe(trained, config, smoke=False, datasets=None, **changes):
   """What run.json has as 'config' of an adaptation, but for its 'origin'.
 
   Args:
-    trained: `RunConfig` of the model, whose tasks are called as their data
-      sets.
+    trained: `RunConfig` of the model.
     config: `AdaptationConfig`.
     smoke: Whether `RunOptions` ask for a smoke run.
+    datasets: {task of the model: its data set}. Default: the tasks of
+      `trained`, called as their data sets.
     **changes: As for `adapt`.
   """
   config, run = _decide(
-      default_run(trained, config), trained, config, smoke, changes)
+      default_run(trained, config), trained, config, smoke, changes, datasets)
   return {**run.to_json(), 'adaptation': config.to_json()}
 
 

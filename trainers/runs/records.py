@@ -99,7 +99,7 @@ def check_data(workdir, data):
     ValueError: If the run began with other data.
   """
   began = read_run(workdir).get('data')
-  changed = began and _changes(data, began, _flat(data))
+  changed = began and differences(data, began, _flat(data))
   if changed:
     raise ValueError(
         f'{workdir} holds a run that began with other data ({changed}): bring '
@@ -162,15 +162,21 @@ def _check_same_run(workdir, run, config, kind):
   if run['kind'] != kind:
     raise ValueError(f'{workdir} holds a run of kind {run["kind"]!r}, '
                      f'expected {kind!r}: choose another work directory.')
-  changed = _changes(config, run['config'])
+  changed = differences(config, run['config'])
   if changed:
     raise ValueError(
         f'{workdir} holds a run with other settings ({changed}): resume it '
         'as it was started, or choose another work directory.')
 
 
-def _changes(ours, theirs, keys=None):
-  """What differs between two JSON values, as text; empty if nothing does."""
+def differences(ours, theirs, keys=None):
+  """What differs between two dictionaries, as text; empty if nothing does.
+
+  Args:
+    ours: Values that JSON can hold.
+    theirs: What JSON gave.
+    keys: Keys to compare, inner ones as 'outer.inner'. Default: all.
+  """
   ours, theirs = _flat(json.loads(json.dumps(ours))), _flat(theirs)
   return '; '.join(f'{key}: {theirs.get(key)!r} -> {ours.get(key)!r}'
                    for key in sorted(keys or {*ours, *theirs})

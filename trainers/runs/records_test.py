@@ -150,7 +150,7 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
       records.check(self.workdir, _CONFIG, 'train', resume=True)
 
   def test_no_run(self):
-    with self.assertRaisesRegex(ValueError, 'no run.json: name the work directory'):
+    with self.assertRaisesRegex(ValueError, 'no run.json: name the work dir'):
       records.read_run(self.workdir)
 
   def test_writes_whole_or_not_at_all(self):

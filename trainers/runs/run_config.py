@@ -53,7 +53,7 @@ class RunConfig:
     precision: Precision of activations.
     augmentation: How all tasks' images are varied in training. Default: as
       each data set declares.
-    preset: Name of the recipe that the run started from.
+    preset: Experiment whose recipe all other fields default to.
     seed: Seed of initialisation, order, augmentation and dropout.
     deterministic: Run operations in a fixed order: the same weights, bit for
       bit, in every run and after resuming.

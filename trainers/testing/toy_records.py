@@ -17,7 +17,7 @@ _STEPS = (0, 50, 100, 120)
 
 
 def write_run(workdir, mixtures, finished=True, arguments=(), top1=0.5,
-              kind='train', **changes):
+              kind='train', config=None, **changes):
   """Writes run.json, metrics.jsonl, signatures.jsonl and results.json.
 
   Args:
@@ -27,15 +27,17 @@ def write_run(workdir, mixtures, finished=True, arguments=(), top1=0.5,
     arguments: Flags of the command.
     top1: Accuracy at the end, from 0 to 1.
     kind: Kind of run.
-    **changes: Of the configuration, as for `RunConfig.replace`.
+    config: 'config' of run.json. Default: that of a small run.
+    **changes: Of the small run, as for `RunConfig.replace`.
   """
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True)
   layers, templates = np.shape(next(iter(mixtures.values())))
-  config = toy.make_config(
-      list(mixtures), num_layers=layers, num_templates=templates, **changes)
+  config = config or toy.make_config(
+      list(mixtures), num_layers=layers, num_templates=templates,
+      **changes).to_json()
   records.write_json(workdir / records.RUN, {
-      'kind': kind, 'config': config.to_json(),
+      'kind': kind, 'config': config,
       'argv': ['/somewhere/launch/train.py', *arguments],
       'time': '2021-10-20T12:34:56', 'commit': 'c0ffee' * 6, 'dirty': True,
       'versions': {'python': '3.11.7', 'keras': '3.15.1'},

@@ -233,7 +233,7 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
       ('trained on made-up images: use smoke', {}, {}, {'smoke': False}),
       ('received num_layers, which the model', {}, {'num_layers': 3}, {}),
       ('received tasks, which', {}, {'tasks': ('usps',)}, {}),
-      ('warmup_steps` to be below', {}, {'warmup_steps': 3}, {}),
+      ('warmup_steps to be below', {}, {'warmup_steps': 3}, {}),
       ('Expected a workdir, which a run that is resumed', {}, {},
        {'resume': True, 'workdir': None}),
       ('in SOURCE, received a run of kind .smoke.: resume it', {}, {},

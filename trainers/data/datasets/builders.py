@@ -1,6 +1,7 @@
 """Opens and prepares TFDS data sets, ours among them."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import shutil
@@ -121,6 +122,59 @@ def check_prepared(task, data_dir=None):
     raise ValueError(missing_message(task, builder))
   if task.class_list:
     class_lists.read(task.class_list, data_dir)
+
+
+def make_ready(tasks, data_dir=None, is_asked=False):
+  """Checks that all data is there; prepares it first where that is asked for.
+
+  Args:
+    tasks: `ImageTask`s, also of folders.
+    data_dir: TFDS's data directory. Default None: TFDS's own default.
+    is_asked: Whether to prepare what is missing.
+
+  Raises:
+    ValueError: If data is missing or cannot be prepared; the message names all
+      of it.
+  """
+  faults = []
+  for task in tasks:
+    try:
+      if is_asked and not task.folder:
+        prepare(task, data_dir)
+      check_prepared(task, data_dir)
+    except ValueError as error:
+      faults.append(str(error))
+  if faults:
+    raise ValueError('\n'.join(faults))
+
+
+def class_names(task, data_dir=None):
+  """Returns names of a task's classes: as declared, else those of TFDS.
+
+  Args:
+    task: `ImageTask` whose data is there.
+    data_dir: TFDS's data directory. Default None: TFDS's own default.
+  """
+  if task.class_names:
+    return task.class_names
+  names = with_all_classes(task, data_dir).class_names
+  if task.class_list:
+    return [names[label]
+            for label in class_lists.read(task.class_list, data_dir)]
+  return names
+
+
+def with_all_classes(task, data_dir=None):
+  """Returns a task with all the classes that its TFDS data set has.
+
+  Args:
+    task: `ImageTask` of a TFDS data set, prepared or not.
+    data_dir: TFDS's data directory. Default None: TFDS's own default.
+  """
+  label = open_builder(task, data_dir).info.features['label']
+  return dataclasses.replace(
+      task, class_list=None, num_classes=label.num_classes,
+      class_names=label.names)
 
 
 def missing_message(task, builder):

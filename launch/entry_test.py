@@ -1,0 +1,175 @@
+"""Tests of how commands start and end, and of the flags of each."""
+
+import ast
+import contextlib
+import importlib
+import io
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from unittest import mock
+import warnings
+
+from absl import app
+from absl import flags
+from absl import logging
+from absl.testing import absltest
+from absl.testing import flagsaver
+from absl.testing import parameterized
+
+from launch import entry
+from trainers import loop
+
+_LAUNCH = pathlib.Path(entry.__file__).parent
+COMMANDS = sorted(
+    path.stem for path in _LAUNCH.glob('*.py')
+    if "\nif __name__ == '__main__':" in path.read_text('utf-8')
+    and not path.stem.endswith('_test'))
+
+
+def _import(name):
+  return importlib.import_module(f'launch.{name}')
+
+
+class CommandsTest(parameterized.TestCase):
+
+  def test_are_all_seen(self):
+    self.assertContainsSubset(
+        ['adapt', 'benchmark', 'benchmark_backend', 'data', 'evaluate', 'fold',
+         'report', 'reproduce', 'tasks', 'train', 'transfer'], COMMANDS)
+
+  @parameterized.parameters(COMMANDS)
+  def test_has_flags_of_its_own_with_help(self, name):
+    command = _import(name)
+    self.assertNotEmpty(list(command.FLAGS))
+    for flag in map(command.FLAGS.__getitem__, command.FLAGS):
+      self.assertGreater(len(flag.help), 10, flag.name)
+      self.assertNotIn(flag.name, flags.FLAGS)
+
+  @parameterized.parameters(COMMANDS)
+  def test_uses_each_of_its_flags(self, name):
+    tree = ast.parse((_LAUNCH / f'{name}.py').read_text('utf-8'))
+    defined = {target.id for node in tree.body if isinstance(node, ast.Assign)
+               for target in node.targets if isinstance(target, ast.Name)}
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)
+            and isinstance(node.ctx, ast.Load)}
+    self.assertEmpty(defined - used)
+
+  @parameterized.parameters(COMMANDS)
+  def test_refuses_flags_of_others(self, name):
+    command = _import(name)
+    command.FLAGS.unparse_flags()
+    with self.assertRaises(flags.UnrecognizedFlagError):
+      command.FLAGS([name, '--not_a_flag_of_any=1'])
+    command.FLAGS.unparse_flags()
+
+
+class ProcessTest(absltest.TestCase):
+  """One command as a shell starts it."""
+
+  def run_command(self, *arguments):
+    return subprocess.run(
+        [sys.executable, '-m', 'launch.benchmark_backend', *arguments],
+        cwd=_LAUNCH.parent, env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'},
+        capture_output=True, text=True, check=False)
+
+  def test_help_shows_its_flags_alone(self):
+    found = self.run_command('--help')
+    self.assertStartsWith(
+        found.stdout.strip(), "Times training on any of Keras' backends")
+    for name in _import('benchmark_backend').FLAGS:
+      self.assertIn(f'--{name}: ', found.stdout.replace('[no]', ''))
+    self.assertNotIn('--workdir', found.stdout)
+
+  def test_suggests_another_flag(self):
+    found = self.run_command('--batchsize=3')
+    self.assertEqual(found.returncode, 1)
+    self.assertIn('Did you mean: batch_size', found.stderr)
+    self.assertNotIn('Traceback', found.stderr)
+
+
+class RunTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.enterContext(warnings.catch_warnings())
+    warnings.simplefilter('always')
+    self.enterContext(flagsaver.flagsaver())
+    self.addCleanup(logging.set_verbosity, logging.get_verbosity())
+
+  def run_main(self, main, *arguments, argv=('command',)):
+    """(exit status, standard error) of a command with a flag --size."""
+    own = flags.FlagValues()
+    flags.DEFINE_integer('entry_test_size', 1, 'How large.', flag_values=own)
+    self.addCleanup(flags.FLAGS.remove_flag_values, own)
+
+    def run_app(guarded):
+      flags.FLAGS([*argv, *arguments])
+      guarded(list(argv))
+
+    with (mock.patch.object(app, 'run', run_app),
+          contextlib.redirect_stderr(io.StringIO()) as error):
+      try:
+        entry.run(lambda: main(own), own)
+      except SystemExit as stop:
+        return stop.code, error.getvalue()
+    return 0, error.getvalue()
+
+  def test_reads_the_command_s_flags(self):
+    sizes = []
+    self.assertEqual(
+        self.run_main(lambda own: sizes.append(own.entry_test_size),
+                      '--entry_test_size=3'), (0, ''))
+    self.assertEqual(sizes, [3])
+
+  def test_refuses_words(self):
+    ran = []
+    status, error = self.run_main(ran.append, argv=('command', 'mnist'))
+    self.assertEqual((status, ran), (1, []))
+    self.assertRegex(error, r"^error: Expected flags only.*\['mnist'\].*\n$")
+
+  def test_warning_is_one_line(self):
+    self.assertEqual(
+        self.run_main(lambda own: warnings.warn('Beware.', stacklevel=1)),
+        (0, 'warning: Beware.\n'))
+
+  def test_warning_of_another_kind_stays_as_it_is(self):
+    others = []
+    warnings.showwarning = lambda _, kind, *__: others.append(kind)
+    self.assertEqual(
+        self.run_main(
+            lambda own: warnings.warn('Old.', FutureWarning, stacklevel=1)),
+        (0, ''))
+    self.assertEqual(others, [FutureWarning])
+
+  @parameterized.parameters(
+      (ValueError('Bad.'), 1, 'error: Bad.\n'),
+      (FileNotFoundError(2, 'No such file', 'x'), 1,
+       "error: [Errno 2] No such file: 'x'\n"),
+      (KeyboardInterrupt(), 128 + signal.SIGINT,
+       'Stopped by SIGINT; what is not in a checkpoint is lost.\n'),
+      (loop.Interrupted('Stopped at 3.', signal.SIGTERM),
+       128 + signal.SIGTERM, 'Stopped at 3.\n'))
+  def test_ends(self, raised, status, text):
+    def fail(own):
+      del own
+      raise raised
+
+    self.assertEqual(self.run_main(fail), (status, text))
+
+  def test_shows_a_traceback_if_asked(self):
+    def fail(own):
+      raise ValueError(f'Bad {own.entry_test_size}.')
+
+    _, error = self.run_main(fail, '--traceback')
+    self.assertRegex(error, r'(?s)^Traceback .*in fail.*\nerror: Bad 1\.\n$')
+
+  def test_hides_no_fault_of_the_code(self):
+    with self.assertRaises(ZeroDivisionError):
+      self.run_main(lambda own: 1 / 0)
+
+
+if __name__ == '__main__':
+  absltest.main()
