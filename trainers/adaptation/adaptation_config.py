@@ -35,7 +35,7 @@ class AdaptationConfig:
     source: Work directory of the trained model. It is only read.
     target: Data set of the target, new to the model; images:PATH, a folder of
       images without labels.
-    method: Name of a method, of `methods.METHODS`.
+    method: Name of the method.
     sources: Tasks of the model to adapt from; all share a head. Default: all
       whose images have labels; where the model was adapted, its sources.
     tune: What is trained of the target: mixture, norm, input_adapter,
@@ -50,7 +50,7 @@ class AdaptationConfig:
     move_statistics: Whether the target is normalised in training by its
       batches, which move its statistics, or by its statistics, which stay.
     source_batch_size: Images of each source in a step, in a pool of each of
-      its data sets. Default of adda: their share of batch_size; of m3sda:
+      its data sets. Default: by the method, such as their share of
       batch_size.
     source_free: Read no image of a source, for the records neither.
     score: The label-free score that choices go by. information is the entropy
@@ -58,7 +58,7 @@ class AdaptationConfig:
     choose: Which state of the target is the result: the last, or the best by
       the label-free score.
     watch_every: Steps between measurements of the label-free score; 0: never.
-      Default: 50; of supervised 0.
+      Default: 50; of the upper bound 0.
     collapse_drop: By how much the score may be worse than its best before the
       adaptation ends and goes back.
     collapse_patience: For so many measurements in a row; 0: the score never

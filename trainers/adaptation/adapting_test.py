@@ -225,6 +225,11 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
         np.max(tf.nn.softmax(logits), -1), atol=1e-3)
     self.assertEqual(saved.tasks[target]['class_names'],
                      saved.tasks['mnist']['class_names'])
+    # What has labels can be evaluated.
+    with self.assertWarnsRegex(UserWarning, f'Left out: {target}, whose'):
+      evaluated = evaluating.evaluate(workdir, options=run_options.RunOptions(
+          progress=False)).results.tasks
+    self.assertEqual(list(evaluated), ['optdigits', 'mnist'])
     # Resumed, it is the same; with other files it does not go on.
     (workdir / 'predictions.csv').unlink()
     adapting.adapt(workdir=workdir, options=_RESUME)

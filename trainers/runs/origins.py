@@ -22,10 +22,10 @@ def load(workdir, weights='ema'):
   saved = saved_models.load(workdir, weights)
   for name in saved.heads:
     warnings.warn(
-        f'{workdir} predicts {name} by the mean of two heads of its '
-        'adaptation, which only its evaluation uses: here it has the head of '
-        'the sources, whose accuracy is another (of images with labels, '
-        f'own_head in {records.RESULTS}).', stacklevel=2)
+        f'{workdir} predicts {name} by more than its model, which only its '
+        'evaluation uses: here it has the head of the sources, whose accuracy '
+        f'is another (of images with labels, own_head in {records.RESULTS}).',
+        stacklevel=2)
   return saved
 
 
