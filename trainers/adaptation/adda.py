@@ -39,9 +39,10 @@ class AdversarialAdaptation(method.Method):
 
     Args:
       network_learning_rate: First learning rate of the discriminator (D.3).
-      network_final_learning_rate: Its last.
-      label_smoothing: How far its labels are from 0 and 1.
-      pretraining_steps: Steps before all others, in which it learns alone.
+      network_final_learning_rate: Last learning rate of the discriminator.
+      label_smoothing: How far the discriminator's labels are from 0 and 1.
+      pretraining_steps: Steps before all others, in which the discriminator
+        learns alone.
 
     Raises:
       ValueError: If a value is out of range.

@@ -50,7 +50,7 @@ class MomentMatching(method.Method):
 
     Args:
       network_learning_rate: First learning rate of the two heads (D.4).
-      network_final_learning_rate: Their last.
+      network_final_learning_rate: Last learning rate of the two heads.
       pretraining_steps: Steps before all others, in which the second head
         learns alone.
       moment_weight: Lambda, the weight of the moment distance beside the
