@@ -62,14 +62,12 @@ def training(config):
     and returns the loss. The time to build includes no data.
   """
   makers = {OURS: functools.partial(
-      ours_training, dataclasses.replace(config, clustering=0.0))}
+      ours_training, config.replace(clustering=0.0))}
   if config.model.signature in signatures.TRAINED:
     makers[PLAIN] = functools.partial(ours_training, plain(config))
   if config.model.signature == 'softmax':
     makers[CLUSTERING] = functools.partial(
-        ours_training,
-        dataclasses.replace(
-            config, clustering=config.clustering or _ALPHA))
+        ours_training, config.replace(clustering=config.clustering or _ALPHA))
   makers[STOCK] = functools.partial(_stock_training, config)
   if pytorch.is_compared():
     for name in TORCHES:

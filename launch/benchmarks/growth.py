@@ -119,7 +119,7 @@ def variation(varied, turns):
 
 def _make_calls(config):
   """{kind: contender} of a value; of several tasks, inference is of all."""
-  config = dataclasses.replace(config, clustering=0.0)
+  config = config.replace(clustering=0.0)
   images, _ = contenders.make_batch(config)
   infer = contenders.Inference(config).ours(images)
   return {_MIXED: contenders.ours_training(config),

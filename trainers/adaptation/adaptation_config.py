@@ -26,7 +26,7 @@ _OF_SOURCES = ('source_batch_size',)
 
 
 @dataclasses.dataclass(frozen=True)
-class AdaptationConfig:
+class AdaptationConfig(strict_json.Json):
   """Everything that decides an adaptation, besides its `RunConfig`.
 
   Fields that are None depend on others: `resolve` fills them in.
@@ -197,23 +197,11 @@ class AdaptationConfig:
       used.append('start chosen by labels')
     return ', '.join(used)
 
-  def to_json(self):
-    """A dictionary that JSON can hold; `from_json` takes it back."""
-    return strict_json.encode(self)
-
   @classmethod
   def from_json(cls, values, where='run.json'):
-    """The configuration of a dictionary made by `to_json`.
-
-    Args:
-      values: The dictionary.
-      where: Where it is from, for the error.
-
-    Raises:
-      ValueError: If it was made by another version, or damaged.
-    """
-    config = strict_json.decode(cls, values, where)
-    strict_json.decode(  # the types of these
+    """As of `strict_json.Json`; the types of the options are checked, too."""
+    config = super().from_json(values, where)
+    strict_json.decode(
         config.method_class.Options, config.to_json()['options'], where)
     return config
 

@@ -24,7 +24,7 @@ DECIDED_BY_MODEL = ('model', 'tasks', 'shared_head', 'precision', 'preset',
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
+class RunConfig(strict_json.Json):
   """Everything that decides what a training run computes.
 
   Args:
@@ -193,8 +193,10 @@ class RunConfig:
         raise ValueError(
             f'Expected {one} or {other}, received both: give one of them.')
     signature = changes.get('signature', self.model.signature)
+    present = {**vars(self), **vars(self.model), **vars(self.optimizer)}
     useless = useless_for(signature) & {
-        name for name, value in changes.items() if value is not None}
+        name for name, value in changes.items()
+        if value is not None and value != present.get(name)}
     if useless:
       name = sorted(useless)[0]
       raise ValueError(
@@ -213,23 +215,6 @@ class RunConfig:
     sizes = self.task_batch_sizes()
     epoch = max(-(-count // sizes[name]) for name, count in examples.items())
     return max(1, round(self.epochs * epoch))
-
-  def to_json(self):
-    """A dictionary that JSON can hold; `from_json` takes it back."""
-    return strict_json.encode(self)
-
-  @classmethod
-  def from_json(cls, values, where='run.json'):
-    """The configuration of a dictionary made by `to_json`.
-
-    Args:
-      values: The dictionary.
-      where: Where it is from, for the error.
-
-    Raises:
-      ValueError: If it is damaged, or of another version.
-    """
-    return strict_json.decode(cls, values, where)
 
 
 def useless_for(signature):

@@ -127,6 +127,15 @@ class RunConfigTest(parameterized.TestCase):
     self.assertEqual((changed.seed, changed.tasks), (7, ('one',)))
     self.assertEqual(toy.make_config(), config)  # which is as it was
 
+  def test_replace_takes_what_is_so_already(self):
+    config = toy.make_config(signature='cyclic')
+    same = {'clustering': config.clustering,
+            'signature_spread': config.model.signature_spread,
+            'mixture_lr_multiplier': config.optimizer.mixture_lr_multiplier}
+    self.assertEqual(config.replace(**same), config)
+    with self.assertRaisesRegex(ValueError, 'Expected no clustering, .*cyclic'):
+      config.replace(clustering=0.5)
+
   def test_replace_takes_the_last_word(self):
     config = toy.make_config(steps=10).replace(epochs=3.0)
     self.assertEqual((config.epochs, config.steps), (3.0, None))

@@ -46,6 +46,27 @@ def decode(kind, values, where):
         'version of the package that wrote it.') from error
 
 
+class Json:
+  """Gives a dataclass its way to JSON and back."""
+
+  def to_json(self):
+    """A dictionary that JSON can hold; `from_json` takes it back."""
+    return encode(self)
+
+  @classmethod
+  def from_json(cls, values, where='run.json'):
+    """The instance of a dictionary made by `to_json`.
+
+    Args:
+      values: The dictionary.
+      where: Where it is from, for the error.
+
+    Raises:
+      ValueError: If it is damaged, or of another version.
+    """
+    return decode(cls, values, where)
+
+
 def _explain(error):
   if isinstance(error, RecursionError):
     return 'it is too deep'

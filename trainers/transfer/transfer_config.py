@@ -14,7 +14,7 @@ SCORES = ('auto', 'path', 'probe')
 
 
 @dataclasses.dataclass(frozen=True)
-class TransferConfig:
+class TransferConfig(strict_json.Json):
   """What decides how a new task starts on a trained model.
 
   Args:
@@ -109,20 +109,3 @@ class TransferConfig:
     if not self.init.startswith('copy:'):
       return None
     return self.init.removeprefix('copy:') or None
-
-  def to_json(self):
-    """A dictionary that JSON can hold; `from_json` takes it back."""
-    return strict_json.encode(self)
-
-  @classmethod
-  def from_json(cls, values, where='run.json'):
-    """The configuration of a dictionary made by `to_json`.
-
-    Args:
-      values: The dictionary.
-      where: Where it is from, for the error.
-
-    Raises:
-      ValueError: If it is damaged, or of another version.
-    """
-    return strict_json.decode(cls, values, where)
