@@ -120,37 +120,39 @@ def evaluate(workdir, config=EvaluationConfig(),
           (f'edits-{name}-{config.statistics}', results.Edits, edits),
           (f'between-{name}-{config.statistics}', results.Between,
            config.between)))
-  found = results.EvaluationResults(results.collect(
-      network, config.split, config.weights, saved.step, saved.seconds))
-  results.write(whole.path, results.merge(whole.former, found.results))
+  found = results.collect(
+      network, config.split, config.weights, saved.step, saved.seconds)
+  found_edits = found_between = None
+  whole.write(found)
   if edits:
-    found = dataclasses.replace(found, edits=results.describe_edits(
-        found.results, perturbation.evaluate(
+    found_edits = results.describe_edits(
+        found, perturbation.evaluate(
             network, saved.config, edits, config.split, config.statistics),
-        config.statistics))
-    edited.write(results.merge_edits(edited.former, found.edits))
+        config.statistics)
+    edited.write(found_edits, process=records.describe_process())
   if config.between:
-    found = dataclasses.replace(found, between=results.describe_between(
-        found.results, perturbation.evaluate_between(
+    found_between = results.describe_between(
+        found, perturbation.evaluate_between(
             network, saved.config, config.between, config.points, config.split,
-            config.statistics), config.statistics))
-    between.write(results.merge_between(between.former, found.between))
-  return found
+            config.statistics), config.statistics)
+    between.write(found_between, process=records.describe_process())
+  return results.EvaluationResults(found, found_edits, found_between)
 
 
 class _File:
   """A file of results, and what it held of the same checkpoint, or None."""
 
   def __init__(self, saved, name, kind, is_needed):
-    self.path, self.former = saved.workdir / name, None
-    if is_needed and self.path.exists():
-      former = results.read(self.path, kind)
-      self.former = former if former.steps == saved.step else None
+    self._path, self._former = saved.workdir / name, None
+    if is_needed and self._path.exists():
+      former = results.read(self._path, kind)
+      self._former = former if former.steps == saved.step else None
 
-  def write(self, found):
-    """Writes results, and what made them."""
-    results.write(self.path, dataclasses.replace(
-        found, process=records.describe_process()))
+  def write(self, found, **changes):
+    """Writes results, beside the former ones, and what made them."""
+    if self._former:
+      found = found.merge(self._former)
+    results.write(self._path, dataclasses.replace(found, **changes))
 
 
 def _check_edits(edits, config):

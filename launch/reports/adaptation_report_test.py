@@ -50,7 +50,7 @@ def write_adaptation(workdir, finished=True, alarm=None, labels='',
       method='adda', sources=('mnist',), tune=('mixture',),
       start=results.TargetStart(
           'copy:mnist', 'information', {'mnist': _LABEL_FREE}),
-      statistics='copy', labels=labels, own_parameters=5, tuned_parameters=4,
+      statistics='copy', labels=labels, tuned_parameters=4,
       moved=(), sources_unchanged=True, result='best',
       states={'last': _score(0.7, labelled), 'best': scores},
       guard=results.Guard('information', 50, 2.0, alarm))

@@ -69,7 +69,7 @@ class ResultsTest(tf.test.TestCase):
     edits = results.Edits(
         network((1, 2, 3), a=(0.5, '1-2-2'), b=(0.9, '1-1-1')),
         {'drop:1': network((2, 3), a=(0.4525, '2-2'), b=(0.91, '1-1'))},
-        'moved', 'test', 'ema', 7)
+        statistics='moved', split='test', weights='ema', steps=7)
     self.assertEqual(results_text.edit_rows(edits), [
         ('edit', 'task', 'top-1', 'change', 'layers', 'signature'),
         ('trained', 'a', '50.00%', '+0.00', '1-2-3', '1-2-2'),

@@ -144,8 +144,8 @@ class RunReportTest(absltest.TestCase):
                   'coefficients': {'mnist': 1.0}, 'statistics': 'reestimate',
                   'head': 'shared', 'head_shared_with': ['mnist'],
                   'initial_head': 'shared', 'tune': ['mixture']},
-              'tuned_parameters': 4, 'own_parameters': 77,
-              'train_examples': 1_000, 'examples_per_class': None})
+              'tuned_parameters': 4, 'train_examples': 1_000,
+              'examples_per_class': None})
 
     text, drawn, _ = self.make_page(
         {'mnist': np.eye(2), 'usps': np.eye(2)}, results_change=tune,
@@ -224,8 +224,8 @@ class RunReportTest(absltest.TestCase):
 
     def add(run):
       run.edits = [results.Edits(
-          task(0.5, '1-2'), {'reverse': task(0.4, '2-1')}, 'moved', 'test',
-          'ema', 1_200)]
+          task(0.5, '1-2'), {'reverse': task(0.4, '2-1')}, statistics='moved',
+          split='test', weights='ema', steps=1_200)]
 
     text, _, _ = self.make_page({'one': np.eye(2)}, add)
     for expected in (
@@ -242,8 +242,8 @@ class RunReportTest(absltest.TestCase):
 
     def add(run):
       run.between = [results.Between(
-          {'one to two': results.Line(('one', 'two'), points)}, 'moved',
-          'test', 'ema', 1_200)]
+          {'one to two': results.Line(('one', 'two'), points)},
+          statistics='moved', split='test', weights='ema', steps=1_200)]
 
     text, drawn, page = self.make_page(
         {'one': np.eye(2), 'two': np.eye(2)}, add)

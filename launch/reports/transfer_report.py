@@ -93,5 +93,5 @@ def format_results(found):
                  *results_text.score_cells(final[facts.name])))
   return (f'{results_text.align(rows)}\nafter {found.steps:,} steps on '
           f'{facts.train_examples:,} images; the task added '
-          f'{facts.own_parameters:,} parameters of its own; '
+          f'{found.tasks[facts.name].own_parameters:,} parameters of its own; '
           f'{facts.tuned_parameters:,} were tuned')

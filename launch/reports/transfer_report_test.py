@@ -17,7 +17,7 @@ def _show(**start):
   facts = results.TransferFacts(
       'bank', results.Origin(1, 'ema', 'f'), 'usps', 'usps',
       results.TransferStart(**start), tuned_parameters=1_234,
-      own_parameters=5_678, train_examples=9)
+      train_examples=9)
   transfer_report.show(page, types.SimpleNamespace(
       results=types.SimpleNamespace(transfer=facts)))
   text = re.sub('</t[dh]><t[dh]>', '|', page.html())

@@ -58,9 +58,8 @@ class AdaptationTablesTest(parameterized.TestCase):
             target=asked['target'], method=asked['method'],
             sources=('pool:x',), tune=('mixture',),
             start=results.TargetStart('copy:mnist', 'given', {}),
-            statistics='copy', labels='', own_parameters=64,
-            tuned_parameters=64, moved=(), sources_unchanged=True,
-            result='last', states={},
+            statistics='copy', labels='', tuned_parameters=64, moved=(),
+            sources_unchanged=True, result='last', states={},
             guard=None if asked['method'] == 'source_only' else guard)))
 
   def make_rows(self, text):

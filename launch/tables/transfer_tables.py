@@ -144,7 +144,8 @@ def _row(label, line, figures):
   return [label, facts.dataset, start, ','.join(facts.start.tune) or 'nothing',
           table_lines.figure(figures[0], 'g'), before,
           table_lines.figure(figures[1], 'g'), after,
-          f'{facts.own_parameters:,}', f'{facts.tuned_parameters:,}',
+          f'{line.first.tasks[facts.name].own_parameters:,}',
+          f'{facts.tuned_parameters:,}',
           *table_lines.how(line, _COMMAND, _HOW)]
 
 

@@ -58,7 +58,7 @@ class TransferTablesTest(parameterized.TestCase):
         transfer=results.TransferFacts(
             source=asked.source, origin=results.Origin(1, 'ema', 'x'),
             dataset=asked.dataset, name=asked.name, start=start,
-            tuned_parameters=64, own_parameters=2634, train_examples=99)))
+            tuned_parameters=64, train_examples=99)))
 
   def make_rows(self, table):
     text = transfer_tables.markdown(table, self.workdir / 'table')
@@ -138,7 +138,7 @@ class TransferTablesTest(parameterized.TestCase):
         'digits', 'usps', 'random', '-', '93.76', '-', '96.05', '-'])
     self.assertEqual(rows[3][:12], [
         'digits', 'usps', 'best (mnist, svhn_cropped)', 'mixture', '95.81',
-        '90.0 / 91.0 / 92.0', '-', '95.0 / 96.0 / 97.0', '2,634', '64',
+        '90.0 / 91.0 / 92.0', '-', '95.0 / 96.0 / 97.0', '77', '64',
         '0, 1', '120'])
     self.assertIn('`python -m launch.transfer --from=', rows[3][-1])
     self.assertEqual([row[0] for row in rows[4:]],

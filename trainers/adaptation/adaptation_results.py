@@ -62,7 +62,6 @@ def collect(trainer, evaluation, config, origin, seconds, initial):
       source=config.source, origin=origin, target=target, method=config.method,
       sources=config.sources, tune=config.tune or (), start=initial.start,
       statistics=config.target_statistics, labels=config.uses_labels,
-      own_parameters=model.own_parameters(target),
       tuned_parameters=sum(int(ops.size(v)) for v in variables.values()),
       moved=tuple(variables),
       sources_unchanged=others_digest(model, target) == initial.others,
@@ -76,10 +75,7 @@ def collect(trainer, evaluation, config, origin, seconds, initial):
 
 def _states(trainer, evaluation, target, found):
   """{'result', 'states', 'guard'}: the last state and the best one."""
-  result = found.tasks[target]
-  score = results.TaskScore(**{
-      field.name: getattr(result, field.name)
-      for field in dataclasses.fields(results.TaskScore)})
+  score = found.tasks[target].plain(results.TaskScore)
   if not trainer:
     return {'result': 'last', 'states': {'last': score}, 'guard': None}
   guard = trainer.guard

@@ -31,9 +31,11 @@ class Score:
     return {name: number for name, number in numbers.items()
             if number is not None}
 
-  def plain(self):
-    """The `Score` alone, of a subclass, too."""
-    return Score(top1=self.top1, loss=self.loss, examples=self.examples)
+  def plain(self, kind=None):
+    """What another kind of score has of this one; by default a `Score`."""
+    kind = kind or Score
+    return kind(**{field.name: getattr(self, field.name)
+                   for field in dataclasses.fields(kind)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,51 +124,6 @@ class Validation:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunResults:
-  """What a run found.
-
-  Args:
-    tasks: {task: `TaskResult`}.
-    distances: Of each pair of these tasks.
-    parameters: {part of the model: number of trained parameters}, with
-      'total'.
-    steps: Steps trained.
-    seconds: Seconds of training.
-    split: The split that `tasks` are of.
-    weights: 'ema' or 'raw'.
-    initial: {task: score on `split`} as a new task or a target began.
-    validation: Scores of a new task or a target on the validation split.
-    transfer: What a transfer did; None of other runs.
-    adaptation: What an adaptation did; None of other runs.
-
-  Raises:
-    ValueError: If the total of the parameters is missing, or signatures have
-      several shapes.
-  """
-
-  tasks: dict[str, TaskResult]
-  distances: tuple[Distance, ...]
-  parameters: dict[str, int]
-  steps: int
-  seconds: float
-  split: str
-  weights: str
-  initial: dict[str, TaskScore] = dataclasses.field(default_factory=dict)
-  validation: Validation | None = None
-  transfer: 'TransferFacts | None' = None
-  adaptation: 'AdaptationFacts | None' = None
-
-  def __post_init__(self):
-    if 'total' not in self.parameters:
-      raise ValueError('Expected the total of the parameters, received '
-                       f'{sorted(self.parameters)}.')
-    shapes = {np.shape(task.mixtures) for task in self.tasks.values()}
-    if len(shapes) > 1:
-      raise ValueError('Expected signatures of one shape, received '
-                       f'{sorted(shapes)}.')
-
-
-@dataclasses.dataclass(frozen=True)
 class TransferStart:
   """How a new task began on a trained bank.
 
@@ -208,7 +165,6 @@ class TransferFacts:
     name: Name of the new task.
     start: How the task began.
     tuned_parameters: Number of parameters that were tuned.
-    own_parameters: Number of parameters that are the task's own.
     train_examples: Number of training images.
     examples_per_class: Of each class, where only so many were used.
   """
@@ -219,7 +175,6 @@ class TransferFacts:
   name: str
   start: TransferStart
   tuned_parameters: int
-  own_parameters: int
   train_examples: int
   examples_per_class: int | None = None
 
@@ -270,7 +225,6 @@ class AdaptationFacts:
     start: How the target began.
     statistics: Its first moving statistics: 'copy' or 'reestimate'.
     labels: How labels of the target were used; '' where they were not.
-    own_parameters: Number of parameters that are the target's own.
     tuned_parameters: Number of parameters that were tuned.
     moved: Names of the variables that were trained.
     sources_unchanged: Whether all other variables are as before, bit for bit.
@@ -288,13 +242,63 @@ class AdaptationFacts:
   start: TargetStart
   statistics: str
   labels: str
-  own_parameters: int
   tuned_parameters: int
   moved: tuple[str, ...]
   sources_unchanged: bool
   result: str
   states: dict[str, TaskScore]
   guard: Guard | None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResults:
+  """What a run found.
+
+  Args:
+    tasks: {task: `TaskResult`}.
+    distances: Of each pair of these tasks.
+    parameters: {part of the model: number of trained parameters}, with
+      'total'.
+    steps: Steps trained.
+    seconds: Seconds of training.
+    split: The split that `tasks` are of.
+    weights: 'ema' or 'raw'.
+    initial: {task: score on `split`} as a new task or a target began.
+    validation: Scores of a new task or a target on the validation split.
+    transfer: What a transfer did; None of other runs.
+    adaptation: What an adaptation did; None of other runs.
+
+  Raises:
+    ValueError: If the total of the parameters is missing, or signatures have
+      several shapes.
+  """
+
+  tasks: dict[str, TaskResult]
+  distances: tuple[Distance, ...]
+  parameters: dict[str, int]
+  steps: int
+  seconds: float
+  split: str
+  weights: str
+  initial: dict[str, TaskScore] = dataclasses.field(default_factory=dict)
+  validation: Validation | None = None
+  transfer: TransferFacts | None = None
+  adaptation: AdaptationFacts | None = None
+
+  def __post_init__(self):
+    if 'total' not in self.parameters:
+      raise ValueError('Expected the total of the parameters, received '
+                       f'{sorted(self.parameters)}.')
+    shapes = {np.shape(task.mixtures) for task in self.tasks.values()}
+    if len(shapes) > 1:
+      raise ValueError('Expected signatures of one shape, received '
+                       f'{sorted(shapes)}.')
+
+  def merge(self, former):
+    """With the tasks of `former`, of the same checkpoint, that are not here."""
+    tasks = {**former.tasks, **self.tasks}
+    return dataclasses.replace(self, tasks=tasks, distances=measure_distances(
+        {name: task.mixtures for name, task in tasks.items()}))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -320,19 +324,38 @@ class EditedNetwork:
   layers: tuple[int, ...]
   tasks: dict[str, SignedScore]
 
+  def merge(self, former):
+    """With the scores of `former` that are not here."""
+    return dataclasses.replace(self, tasks={**former.tasks, **self.tasks})
 
-@dataclasses.dataclass(frozen=True)
-class Edits:
-  """Edited copies of a trained network; edits-*.json.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Perturbed:
+  """How copies of a trained network, with other layers, were evaluated.
 
   Args:
-    trained: The network itself.
-    edits: {edit: its copy}.
     statistics: Of `perturbation.STATISTICS`.
     split: The split that all scores are of.
     weights: 'ema' or 'raw'.
     steps: Steps that the network was trained.
     process: As of `records.describe_process`.
+  """
+
+  statistics: str
+  split: str
+  weights: str
+  steps: int
+  process: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Edits(Perturbed):
+  """Edited copies of a trained network; edits-*.json.
+
+  Args:
+    trained: The network itself.
+    edits: {edit: its copy}.
+    **kwargs: As of `Perturbed`.
 
   Raises:
     ValueError: If the network itself lacks the score of a task.
@@ -340,11 +363,6 @@ class Edits:
 
   trained: EditedNetwork
   edits: dict[str, EditedNetwork]
-  statistics: str
-  split: str
-  weights: str
-  steps: int
-  process: dict = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     for edit, network in self.edits.items():
@@ -353,6 +371,13 @@ class Edits:
         raise ValueError(
             f'Expected scores of the trained network for the tasks of {edit}, '
             f'received none for {", ".join(sorted(missing))}.')
+
+  def merge(self, former):
+    """With the copies and tasks of `former` that are not here."""
+    edits = {edit: network.merge(former.edits.get(edit, network))
+             for edit, network in self.edits.items()}
+    return dataclasses.replace(self, trained=self.trained.merge(former.trained),
+                               edits={**former.edits, **edits})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -392,24 +417,19 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
-class Between:
+class Between(Perturbed):
   """Lines between signatures; between-*.json.
 
   Args:
     lines: {'A to B': `Line`}.
-    statistics: Of `perturbation.STATISTICS`.
-    split: The split that all scores are of.
-    weights: 'ema' or 'raw'.
-    steps: Steps that the network was trained.
-    process: As of `records.describe_process`.
+    **kwargs: As of `Perturbed`.
   """
 
   lines: dict[str, Line]
-  statistics: str
-  split: str
-  weights: str
-  steps: int
-  process: dict = dataclasses.field(default_factory=dict)
+
+  def merge(self, former):
+    """With the lines of `former` that are not here."""
+    return dataclasses.replace(self, lines={**former.lines, **self.lines})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -465,87 +485,36 @@ def measure_distances(mixtures):
                for pair, values in found.items())
 
 
-def merge(former, found):
-  """Results of some tasks, and of others that were evaluated before.
-
-  Args:
-    former: `RunResults` of the same checkpoint, or None.
-    found: `RunResults`; of tasks that are in both, these stay.
-  """
-  if former is None:
-    return found
-  tasks = {**former.tasks, **found.tasks}
-  return dataclasses.replace(found, tasks=tasks, distances=measure_distances(
-      {name: task.mixtures for name, task in tasks.items()}))
-
-
 def describe_edits(found, edits, statistics):
-  """What is written of edited networks.
+  """`Edits`, beside the network itself.
 
   Args:
-    found: `RunResults` of the trained network.
+    found: `RunResults` of the network.
     edits: As from `perturbation.evaluate`.
     statistics: Its argument.
-
-  Returns:
-    `Edits`.
   """
-  tasks = {
-      name: SignedScore(
-          **{field.name: getattr(task, field.name)
-             for field in dataclasses.fields(SignedScore)})
-      for name, task in found.tasks.items()}
+  tasks = {name: task.plain(SignedScore) for name, task in found.tasks.items()}
   num_layers = len(next(iter(found.tasks.values())).mixtures)
   return Edits(
-      EditedNetwork(tuple(range(1, num_layers + 1)), tasks), edits, statistics,
-      found.split, found.weights, found.steps)
-
-
-def merge_edits(former, found):
-  """Edited networks, with those and those tasks that were evaluated before.
-
-  Args:
-    former: `Edits` of the same checkpoint, or None.
-    found: `Edits`; what is in both is as it is here.
-  """
-  if former is None:
-    return found
-
-  def merge_network(one, other):
-    return dataclasses.replace(other, tasks={**one.tasks, **other.tasks})
-
-  edits = {**former.edits, **{
-      edit: merge_network(former.edits.get(edit, network), network)
-      for edit, network in found.edits.items()}}
-  return dataclasses.replace(
-      found, trained=merge_network(former.trained, found.trained), edits=edits)
+      EditedNetwork(tuple(range(1, num_layers + 1)), tasks), edits,
+      **_describe_perturbed(found, statistics))
 
 
 def describe_between(found, line, statistics):
-  """What is written of the line between two signatures.
+  """`Between` of one line.
 
   Args:
-    found: `RunResults` of the trained network.
+    found: `RunResults` of the network.
     line: As from `perturbation.evaluate_between`.
     statistics: Its argument.
-
-  Returns:
-    `Between`.
   """
-  return Between({' to '.join(line.between): line}, statistics, found.split,
-                 found.weights, found.steps)
+  return Between({' to '.join(line.between): line},
+                 **_describe_perturbed(found, statistics))
 
 
-def merge_between(former, found):
-  """Lines between signatures, with those that were evaluated before.
-
-  Args:
-    former: `Between` of the same checkpoint, or None.
-    found: `Between`; what is in both is as it is here.
-  """
-  if former is None:
-    return found
-  return dataclasses.replace(found, lines={**former.lines, **found.lines})
+def _describe_perturbed(found, statistics):
+  return {'statistics': statistics, 'split': found.split,
+          'weights': found.weights, 'steps': found.steps}
 
 
 def write(path, results):

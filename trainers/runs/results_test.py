@@ -13,6 +13,9 @@ from trainers.runs import records
 from trainers.runs import results
 from trainers.testing import toy
 
+_PERTURBED = {
+    'statistics': 'moved', 'split': 'test', 'weights': 'ema', 'steps': 1}
+
 
 def network(layers=(1,), **top1):
   """An edited network of tasks with these accuracies."""
@@ -81,11 +84,10 @@ class ResultsTest(tf.test.TestCase):
     one, other = (
         dataclasses.replace(self.found, tasks={name: task}, distances=())
         for name, task in self.found.tasks.items())
-    self.assertEqual(results.merge(one, other), self.found)
-    self.assertEqual(results.merge(None, other), other)
+    self.assertEqual(other.merge(one), self.found)
     task = dataclasses.replace(self.found.tasks['two+blur'], top1=-1.0)
-    merged = results.merge(
-        self.found, dataclasses.replace(other, tasks={'two+blur': task}))
+    merged = dataclasses.replace(other, tasks={'two+blur': task}).merge(
+        self.found)
     self.assertEqual(merged.tasks, {**one.tasks, 'two+blur': task})
 
   def test_edits(self):
@@ -104,20 +106,19 @@ class ResultsTest(tf.test.TestCase):
 
   def test_merges_edits(self):
     def edits(trained, **edits):
-      return results.Edits(trained, edits, 'moved', 'test', 'ema', 1)
+      return results.Edits(trained, edits, **_PERTURBED)
 
     former = edits(network(a=1.0, b=2.0), reverse=network(a=3.0, b=4.0),
                    harden=network(a=5.0, b=6.0))
     found = edits(network(b=7.0), reverse=network(b=8.0), none=network(b=9.0))
-    self.assertEqual(results.merge_edits(former, found), edits(
+    self.assertEqual(found.merge(former), edits(
         network(a=1.0, b=7.0), reverse=network(a=3.0, b=8.0),
         harden=network(a=5.0, b=6.0), none=network(b=9.0)))
-    self.assertEqual(results.merge_edits(None, found), found)
 
   def test_edits_need_the_trained_network(self):
     with self.assertRaisesRegex(ValueError, 'tasks of reverse, .* for b'):
-      results.Edits(network(a=1.0), {'reverse': network(b=1.0)}, 'moved',
-                    'test', 'ema', 1)
+      results.Edits(
+          network(a=1.0), {'reverse': network(b=1.0)}, **_PERTURBED)
 
   def test_lines_between(self):
     lines = [results.Line(pair, tuple(
@@ -126,10 +127,9 @@ class ResultsTest(tf.test.TestCase):
     former, found = (results.describe_between(self.found, line, 'moved')
                      for line in lines)
     self.assertEqual(found, results.Between(
-        {'b to c': lines[1]}, 'moved', 'test', 'ema', 12_345))
-    self.assertEqual(results.merge_between(former, found).lines,
+        {'b to c': lines[1]}, **{**_PERTURBED, 'steps': 12_345}))
+    self.assertEqual(found.merge(former).lines,
                      {'b to a': lines[0], 'b to c': lines[1]})
-    self.assertEqual(results.merge_between(None, found), found)
     with self.assertRaisesRegex(ValueError, r"a and b at t=0.0, .*\['a'\]"):
       results.Line(('a', 'b'), (results.Point(0.0, network(a=1.0).tasks),))
 

@@ -137,7 +137,8 @@ class RunRecordsTest(parameterized.TestCase):
     toy_records.write_run(self.workdir, _MIXTURES)
     path = self.workdir / 'edits-test-ema-moved.json'
     expected = results.Edits(
-        results.EditedNetwork((1,), {}), {}, 'moved', 'test', 'ema', 120)
+        results.EditedNetwork((1,), {}), {}, statistics='moved', split='test',
+        weights='ema', steps=120)
     results.write(path, expected)
     self.assertEqual(run_reader.Run(self.workdir).edits, [expected])
     edits = records.read_json(path)
@@ -160,7 +161,7 @@ class RunRecordsTest(parameterized.TestCase):
     expected = results.Between(
         {'one to two': results.Line(('one', 'two'), (
             results.Point(0.0, {'one': score, 'two': score}),))},
-        'moved', 'test', 'ema', 120)
+        statistics='moved', split='test', weights='ema', steps=120)
     results.write(path, expected)
     self.assertEqual(run_reader.Run(self.workdir).between, [expected])
     found = records.read_json(path)

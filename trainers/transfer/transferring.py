@@ -130,7 +130,6 @@ def _tune(config, run, saved, data, workdir, options, decides):
           source=config.source, origin=results.Origin(**decides['origin']),
           dataset=config.dataset, name=name, start=initial.start,
           tuned_parameters=tuning.num_parameters,
-          own_parameters=model.own_parameters(name),
           train_examples=data.num_examples('train'),
           examples_per_class=config.examples_per_class))
 

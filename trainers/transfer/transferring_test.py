@@ -126,8 +126,9 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
         ((), 'shared'))
     self.assertEqual(facts.start.tune, ('head', 'mixture'))
     own = 2 * 2 + 16 * 10 + 10
-    self.assertEqual((facts.own_parameters, facts.tuned_parameters),
-                     (own, own))
+    self.assertEqual(
+        (found.tasks['usps'].own_parameters, facts.tuned_parameters),
+        (own, own))
     self.assertEqual((facts.source, facts.dataset, facts.name),
                      (str(self.source), 'usps', 'usps'))
     self.assertEqual(vars(facts.origin), run['config']['origin'])
