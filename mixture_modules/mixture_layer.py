@@ -3,8 +3,11 @@
 import keras
 from keras import ops
 
+from mixture_modules import checks
 from mixture_modules import signatures
 from mixture_modules import template_bank
+
+_LORA = ('lora_rank', 'lora_alpha')
 
 
 class MixtureLayer(keras.layers.Layer):
@@ -31,14 +34,16 @@ class MixtureLayer(keras.layers.Layer):
     row: theta(xi), one of `bank.resolve(...)`, in the place of `mixture`.
 
   Raises:
-    ValueError: If `bank` is not a `TemplateBank`, `signature` does not have
-      one row over its K templates, or a call has both `mixture` and `row`, or
-      neither where the layer has no signature.
+    ValueError: If `bank` is not a `TemplateBank`, LoRA is asked for,
+      `signature` does not have one row over its K templates, or a call has
+      both `mixture` and `row`, or neither where the layer has no signature.
 
   Source: section 3.2.
   """
 
   def __init__(self, *, bank, slot=None, signature=None, **kwargs):
+    for name in _LORA:
+      refuse_all_but(None, name, kwargs.pop(name, None))
     # Keras would cast the mixture to the compute dtype before it is used;
     # mixing is float32, so inputs are cast in `call` instead.
     super().__init__(autocast=False, **kwargs)
@@ -78,9 +83,11 @@ class MixtureLayer(keras.layers.Layer):
     """Name of the slot when the user gave none; after the shapes are known."""
     raise NotImplementedError
 
-  def _add_parameter(self, name, shape, initializer, regularizer=None):
+  def _add_parameter(self, name, shape, initializer, regularizer=None,
+                     constraint=None):
     """Makes sure that the bank has templates for a parameter."""
-    self.bank.add_slot(self._slot_of(name), shape, initializer, regularizer)
+    self.bank.add_slot(
+        self._slot_of(name), shape, initializer, regularizer, constraint)
     self._parameter_names += (name,)
 
   def _slot_of(self, name):
@@ -135,6 +142,36 @@ def _check_signature(signature, bank):
                      f'{bank.num_templates}], received {shape}.')
 
 
+def initializer(value, default):
+  """The Keras initialiser; None is the default one, as Keras documents it."""
+  return keras.initializers.get(default if value is None else value)
+
+
+def refuse_all_but(default, name, value):
+  """Refuses an argument of Keras' layer that mixtures have no use for."""
+  checks.require(
+      value == default, name, default, value,
+      'mixture layers do without, leave it out or use the layer of Keras')
+
+
+def refuse_empty(layer, shape):
+  """Refuses inputs smaller than the kernel, in the words of Keras' layer.
+
+  Keras looks when it builds; of outputs without size, of sizes that it learns
+  later, TensorFlow returns whatever the memory holds.
+
+  Args:
+    layer: Convolution whose `compute_output_shape` refuses such inputs.
+    shape: Shape of the inputs, None where it is not known.
+  """
+  first = 1 if layer.data_format == 'channels_last' else 2
+  for size, kernel, rate in zip(
+      shape[first:], layer.kernel_size, layer.dilation_rate):
+    window = 1 if layer.padding == 'same' else (kernel - 1) * rate + 1
+    if size is not None and size < window:
+      layer.compute_output_shape(tuple(shape))
+
+
 def serialize(layer, names):
   """Config entries of initialisers, regularisers, activations and the rest.
 
@@ -142,8 +179,8 @@ def serialize(layer, names):
     layer: The layer.
     names: Names of its attributes that are constructor arguments.
   """
-  kinds = {'initializer': keras.initializers, 'regularizer':
-           keras.regularizers, 'activation': keras.activations}
+  kinds = {'initializer': keras.initializers, 'constraint': keras.constraints,
+           'regularizer': keras.regularizers, 'activation': keras.activations}
   config = {}
   for name in names:
     module = kinds.get(name.rsplit('_', 1)[-1])

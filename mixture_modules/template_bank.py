@@ -79,7 +79,7 @@ class TemplateBank(keras.layers.Layer):
     return self._templates[slot]
 
   def add_slot(self, slot, shape, initializer='glorot_uniform',
-               regularizer=None):
+               regularizer=None, constraint=None):
     """Makes sure that `slot` exists with these properties.
 
     Every template is initialised on its own shape (an initialiser that saw
@@ -93,10 +93,12 @@ class TemplateBank(keras.layers.Layer):
       initializer: Keras initialiser of one template.
       regularizer: Keras regulariser of the variable `[K, *shape]`. It acts on
         the templates, once, however many layers use them.
+      constraint: Keras constraint of one template. The optimiser applies it to
+        each template after a step, as it does to the kernels of plain layers.
 
     Raises:
-      ValueError: If the slot exists with another shape, initialiser or
-        regulariser, or its name has a colon.
+      ValueError: If the slot exists with another shape, initialiser,
+        regulariser or constraint, or its name has a colon.
     """
     if ':' in slot:
       raise ValueError(f'Expected a name of a slot without a colon, received '
@@ -106,6 +108,7 @@ class TemplateBank(keras.layers.Layer):
         'shape': [int(n) for n in shape],
         'initializer': _serialize(keras.initializers.get(initializer)),
         'regularizer': _serialize(keras.regularizers.get(regularizer)),
+        'constraint': _serialize(keras.constraints.get(constraint)),
     }
     if slot in self._slot_configs:
       _check_same_slot(self._slot_configs[slot], config)
@@ -121,7 +124,8 @@ class TemplateBank(keras.layers.Layer):
           name=slot.replace('/', '_'),
           shape=(self.num_templates, *config['shape']),
           initializer=initializer, autocast=False,  # mixing is float32
-          regularizer=keras.regularizers.get(config['regularizer']))
+          regularizer=keras.regularizers.get(config['regularizer']),
+          constraint=_each_template(config['constraint']))
     self._templates[slot].trainable = self.trainable
 
   def draw(self, num_templates, seed=None):
@@ -230,7 +234,7 @@ class TemplateBank(keras.layers.Layer):
     return {**super().get_config(), 'num_templates': self.num_templates}
 
   def get_build_config(self):
-    """The slots: name, shape, initialiser, regulariser."""
+    """The slots: name, shape, initialiser, regulariser, constraint."""
     return {'slots': list(self._slot_configs.values())}
 
   def build_from_config(self, config):
@@ -238,7 +242,8 @@ class TemplateBank(keras.layers.Layer):
     for slot in config['slots']:
       self.add_slot(slot['slot'], slot['shape'],
                     keras.initializers.get(slot['initializer']),
-                    keras.regularizers.get(slot['regularizer']))
+                    keras.regularizers.get(slot['regularizer']),
+                    keras.constraints.get(slot['constraint']))
 
   def save_own_variables(self, store):
     """Saves each slot under its name, so that order does not matter."""
@@ -278,7 +283,7 @@ class TemplateBank(keras.layers.Layer):
 
 
 def _serialize(value):
-  """The Keras config of an initialiser or regulariser, to be compared."""
+  """The Keras config of an initialiser or the like, to be compared."""
   if value is None:
     return None
   return _without_ids(keras.saving.serialize_keras_object(value))
@@ -297,7 +302,7 @@ def _store_key(slot):
 
 
 def _check_same_slot(existing, config):
-  for key in ('shape', 'initializer', 'regularizer'):
+  for key in ('shape', 'initializer', 'regularizer', 'constraint'):
     if existing[key] != config[key]:
       here, received = (_describe(c[key]) for c in (existing, config))
       raise ValueError(
@@ -312,6 +317,19 @@ def _describe(config):
     return config
   # A plain function has its name in place of arguments.
   return f'{config["class_name"]}({config["config"]})'
+
+
+def _each_template(constraint):
+  """A constraint of `[K, *shape]`, that of one template or None for each."""
+  constraint = keras.constraints.get(constraint)
+  if constraint is None:
+    return None
+
+  def constrain(templates):
+    templates = ops.unstack(ops.convert_to_tensor(templates))
+    return ops.stack([constraint(template) for template in templates])
+
+  return constrain
 
 
 def _per_template(initializer, slot, seed=None):
