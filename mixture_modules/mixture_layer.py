@@ -55,10 +55,10 @@ class MixtureLayer(keras.layers.Layer):
           f'TemplateBank(num_templates=4), received {bank!r}.')
     self._owns_signature = signature is None
     if signature is None:
-      signature = signatures.Signature(
-          1, bank.num_templates, trainable=self._trainable)
+      signature = signatures.Signature(1, bank.num_templates)
     if signature is not False:
       _check_signature(signature, bank)
+      signature.join(self)
     self.bank = bank
     self.slot = slot
     self.signature = signature or None
@@ -66,18 +66,19 @@ class MixtureLayer(keras.layers.Layer):
 
   @property
   def trainable(self):
-    """Whether the layer's own signature trains.
+    """Whether the layer takes part in training.
 
-    Neither the bank nor a signature that was handed in is touched: other
-    layers may be training them.
+    A frozen layer passes no gradient to the bank nor to its signature. Other
+    layers may be training them; what no layer trains is frozen.
     """
     return self._trainable
 
   @trainable.setter
   def trainable(self, value):
     self._trainable = bool(value)
-    if self._owns_signature:
-      self.signature.trainable = bool(value)
+    self.bank.follow(self.slots)
+    if self.signature:
+      self.signature.follow()
 
   def _default_slot(self):
     """Name of the slot when the user gave none; after the shapes are known."""
@@ -89,6 +90,7 @@ class MixtureLayer(keras.layers.Layer):
     self.bank.add_slot(
         self._slot_of(name), shape, initializer, regularizer, constraint)
     self._parameter_names += (name,)
+    self.bank.join(self, self._slot_of(name))
 
   def _slot_of(self, name):
     return f'{self.slot or self._default_slot()}/{name}'
@@ -117,7 +119,10 @@ class MixtureLayer(keras.layers.Layer):
 
   def _parameter(self, name, row, dtype=None):
     """theta(xi) of one parameter; `dtype` defaults to the compute dtype."""
-    return ops.cast(row[self._slot_of(name)], dtype or self.compute_dtype)
+    value = row[self._slot_of(name)]
+    if not self.trainable:
+      value = ops.stop_gradient(value)
+    return ops.cast(value, dtype or self.compute_dtype)
 
   def get_config(self):
     """Constructor arguments; the bank is passed as the object itself.

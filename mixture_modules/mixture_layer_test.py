@@ -207,23 +207,40 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     layer.bank.trainable = True
     self._assert_trained(layer, bank=True, signature=True)
 
-  @parameterized.product(name=tuple(_LAYERS), early=(True, False))
-  def test_frozen_layer_freezes_its_signature_alone(self, name, early):
-    layer = _built(name, trainable=not early)
+  @parameterized.product(
+      name=tuple(_LAYERS), early=(True, False), owned=(True, False))
+  def test_frozen_layer_takes_no_part_in_training(self, name, early, owned):
+    signature = None if owned else signatures.Signature(1, 3)
+    layer = _built(name, trainable=not early, signature=signature)
     if not early:
       layer.trainable = False
-    self._assert_trained(layer, bank=True, signature=False)
+    self._assert_trained(layer, bank=False, signature=False)
     layer.trainable = True
     self._assert_trained(layer, bank=True, signature=True)
 
   @_each_layer
-  def test_frozen_layer_leaves_handed_in_signature_alone(self, name):
+  def test_layers_that_train_go_on_beside_frozen_ones(self, name):
     signature = signatures.Signature(1, 3)
-    layer = _built(name, signature=signature, trainable=False)
-    self._assert_trained(layer, bank=True, signature=True)
-    layer.trainable = True
-    layer.trainable = False
-    self._assert_trained(layer, bank=True, signature=True)
+    frozen = _built(name, signature=signature)
+    trained = _make(name, frozen.bank, signature=signature)
+    variables = [*frozen.bank.variables, signature.logits]
+    trained(_images())
+
+    def gradients(between):
+      with tf.GradientTape() as tape:
+        outputs = trained(between(frozen(_images())))
+        loss = ops.sum(outputs * _images(seed=3))
+      received = tape.gradient(loss, [v.value for v in variables])
+      return [ops.convert_to_numpy(gradient) for gradient in received]
+
+    both = gradients(lambda x: x)
+    second = gradients(ops.stop_gradient)
+    frozen.trainable = False
+    self.assertAllEqual([v.path for v in variables],
+                        [v.path for v in trained.trainable_variables])
+    for part in gradients(lambda x: x), gradients(ops.stop_gradient):
+      self.assertAllClose(second, part, 1e-5, 1e-5)
+    self.assertNotAllClose(both, second)
 
   @_each_layer
   def test_bank_frozen_before_the_layers_stays_frozen(self, name):
@@ -233,13 +250,57 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLen(model.trainable_variables, 2)  # two signatures' logits
 
   @_each_layer
-  def test_frozen_functional_model_leaves_bank_alone(self, name):
+  def test_frozen_model_leaves_the_slots_that_others_train(self, name):
     bank = template_bank.TemplateBank(3)
     model = _functional(name, bank)
+    other = _make(name, bank)
+    apart = _make(name, bank, slot='apart')
+    for layer in (other, apart):
+      layer.build((None, None, None, 4))
     model.trainable = False
     self.assertEmpty(model.trainable_variables)
     self.assertTrue(bank.trainable)
     self.assertLen(bank.trainable_variables, len(bank.slots))
+    other.trainable = False
+    self.assertCountEqual([bank.templates(slot).path for slot in apart.slots],
+                          [v.path for v in bank.trainable_variables])
+    bank.trainable = False
+    self.assertEmpty(bank.trainable_variables)
+    bank.trainable = True
+    self.assertLen(bank.trainable_variables, len(apart.slots))
+    model.trainable = True
+    self.assertLen(bank.trainable_variables, len(bank.slots))
+
+  @parameterized.parameters(True, False)
+  def test_head_on_a_frozen_base_moves_nothing_of_it(self, nested):
+    bank = template_bank.TemplateBank(3)
+    inputs = keras.Input((5, 5, 4))
+    x = inputs
+    for name in _LAYERS:
+      decay = {key: 'l2' for key in _make(name, bank).get_config()
+               if key.endswith('_regularizer') and 'activity' not in key}
+      x = _make(name, bank, **decay)(x)
+    base = keras.Model(inputs, x)
+    if nested:
+      base = keras.Sequential([keras.Input((5, 5, 4)), base])
+    base.trainable = False
+    self.assertEmpty(base.losses)
+    x = keras.layers.GlobalAveragePooling2D()(base(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    self.assertLen(model.trainable_variables, 2)
+
+    def fit():
+      before = [v.numpy() for v in model.variables]
+      model.compile(keras.optimizers.AdamW(.1, weight_decay=.1), 'mse',
+                    jit_compile=False)
+      model.fit(_images(8), _images(8)[:, 0, 0, :1], epochs=2, verbose=0)
+      return {v.path for v, old in zip(model.variables, before)
+              if v.numpy().tobytes() != old.tobytes()}
+
+    head = {v.path for v in model.layers[-1].variables}
+    self.assertEqual(head, fit())
+    base.trainable = True
+    self.assertEqual({v.path for v in model.variables}, fit())
 
   @_each_layer
   def test_eager_equals_function(self, name):

@@ -14,6 +14,7 @@ import numpy as np
 
 from mixture_modules import checks
 from mixture_modules import tracking
+from mixture_modules import users
 
 
 class ResolvedRow(dict):
@@ -37,11 +38,10 @@ class TemplateBank(keras.layers.Layer):
         x = x + MixtureConv2D(64, 3, padding='same', bank=bank)(x)
 
   Mixture layers ask for their slots when they are built; layers that ask for
-  the same slot share its templates. The bank is frozen at the bank
-  (`bank.trainable = False`): freezing a mixture layer, or a functional model
-  of such layers, leaves the bank as it is, because other layers may be
-  training it. A model that holds the bank as an attribute freezes it with all
-  the rest, as Keras has it.
+  the same slot share its templates. A frozen layer passes no gradient to the
+  bank, and a slot whose layers are all frozen is frozen. To freeze every slot,
+  set `bank.trainable = False`; freezing a model that holds the bank as an
+  attribute does so, too.
 
   `.keras` files, `clone_model`, `copy` and `pickle` keep one bank for all
   layers of a model. Keras' own limits for shared layers hold here, too: a bank
@@ -64,6 +64,7 @@ class TemplateBank(keras.layers.Layer):
         'num_templates (K in the paper)', num_templates)
     self._templates = {}  # slot -> Variable [K, *shape]
     self._slot_configs = {}
+    self._users = users.Users()
 
   @property
   def slots(self):
@@ -126,7 +127,34 @@ class TemplateBank(keras.layers.Layer):
           initializer=initializer, autocast=False,  # mixing is float32
           regularizer=keras.regularizers.get(config['regularizer']),
           constraint=_each_template(config['constraint']))
-    self._templates[slot].trainable = self.trainable
+    self.follow([slot])
+
+  @property
+  def trainable(self):
+    """Whether slots train, those that none but frozen layers use excepted."""
+    return self._trainable
+
+  @trainable.setter
+  def trainable(self, value):
+    self._trainable = bool(value)
+    self.follow(self.slots)
+
+  def join(self, layer, slot):
+    """Counts a layer among the users of a slot."""
+    self._users.add(slot, layer)
+    self.follow([slot])
+
+  def follow(self, slots):
+    """Lets slots train as the bank and the layers that joined them do.
+
+    A slot that no layer joined trains as the bank does.
+
+    Args:
+      slots: Names of slots.
+    """
+    for slot in slots:
+      self._templates[slot].trainable = (
+          self.trainable and not self._users.all_frozen(slot))
 
   def draw(self, num_templates, seed=None):
     """New templates as the slots' initialisers make them, not yet the bank's.
