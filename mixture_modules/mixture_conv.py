@@ -13,8 +13,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
 
       y = activation(conv(x, sum_k xi[k] * theta[k]) + sum_k xi[k] * b[k])
 
-  The arguments up to `activity_regularizer` are those of
-  `keras.layers.Conv2D`, with the same meaning and order.
+  The arguments up to `bias_constraint` are those of `keras.layers.Conv2D`,
+  with the same meaning and order; LoRA is missing.
 
   Args:
     filters: Output channels.
@@ -26,11 +26,14 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
     groups: Groups of channels that are convolved apart.
     activation: Keras activation, or None.
     use_bias: Whether a mixed bias is added.
-    kernel_initializer: Of each template's kernel.
-    bias_initializer: Of each template's bias.
+    kernel_initializer: Of each template's kernel. None: 'glorot_uniform'.
+    bias_initializer: Of each template's bias. None: 'zeros'.
     kernel_regularizer: On the templates, not on the mixed kernel.
     bias_regularizer: On the templates' biases.
     activity_regularizer: On the output.
+    kernel_constraint: On each template's kernel, after a step of the optimiser.
+      Softmax mixtures keep what is convex, such as NonNeg and MaxNorm.
+    bias_constraint: On each template's bias.
     bank: `TemplateBank` that owns the templates; shared, not copied.
     slot: Name of the template group. Default: derived from the kernel's
       shape, so that equal shapes share templates.
@@ -46,8 +49,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
     `[batch, height', width', filters]`.
 
   Raises:
-    ValueError: If `slot` holds templates of another shape, or an argument is
-      out of range.
+    ValueError: If `slot` holds templates of another shape, an argument is out
+      of range, or the outputs would have no size.
 
   Source: section 3.2.
   """
@@ -56,7 +59,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
                data_format=None, dilation_rate=1, groups=1, activation=None,
                use_bias=True, kernel_initializer='glorot_uniform',
                bias_initializer='zeros', kernel_regularizer=None,
-               bias_regularizer=None, activity_regularizer=None, *, bank,
+               bias_regularizer=None, activity_regularizer=None,
+               kernel_constraint=None, bias_constraint=None, *, bank,
                slot=None, signature=None, **kwargs):
     super().__init__(bank=bank, slot=slot, signature=signature,
                      activity_regularizer=activity_regularizer, **kwargs)
@@ -72,10 +76,14 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
     self.dilation_rate = plain.dilation_rate
     self.activation = keras.activations.get(activation)
     self.use_bias = use_bias
-    self.kernel_initializer = keras.initializers.get(kernel_initializer)
-    self.bias_initializer = keras.initializers.get(bias_initializer)
+    self.kernel_initializer = mixture_layer.initializer(
+        kernel_initializer, 'glorot_uniform')
+    self.bias_initializer = mixture_layer.initializer(
+        bias_initializer, 'zeros')
     self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
     self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+    self.kernel_constraint = keras.constraints.get(kernel_constraint)
+    self.bias_constraint = keras.constraints.get(bias_constraint)
     self._channel_axis = -1 if self.data_format == 'channels_last' else 1
     self.input_spec = keras.InputSpec(ndim=4)
 
@@ -88,13 +96,14 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
           f'groups={self.groups}, received inputs of shape {input_shape}.')
     self.input_spec = keras.InputSpec(
         ndim=4, axes={self._channel_axis: channels})
+    mixture_layer.refuse_empty(self, input_shape)
     self._kernel_shape = (
         *self.kernel_size, channels // self.groups, self.filters)
     self._add_parameter('kernel', self._kernel_shape, self.kernel_initializer,
-                        self.kernel_regularizer)
+                        self.kernel_regularizer, self.kernel_constraint)
     if self.use_bias:
       self._add_parameter('bias', (self.filters,), self.bias_initializer,
-                          self.bias_regularizer)
+                          self.bias_regularizer, self.bias_constraint)
 
   def _default_slot(self):
     kind = 'conv' if self.groups == 1 else f'conv_groups{self.groups}'
@@ -110,6 +119,7 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
   def call(self, inputs, mixture=None, row=None):
     """Convolves with the mixed kernel."""
     row = self._row(mixture, row)
+    mixture_layer.refuse_empty(self, inputs.shape)
     inputs = ops.cast(inputs, self.compute_dtype)
     kernel = self._parameter('kernel', row)
     if self._is_pointwise():
@@ -133,7 +143,8 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
         'filters', 'kernel_size', 'strides', 'padding', 'data_format',
         'dilation_rate', 'groups', 'activation', 'use_bias',
         'kernel_initializer', 'bias_initializer', 'kernel_regularizer',
-        'bias_regularizer', 'activity_regularizer'))}
+        'bias_regularizer', 'activity_regularizer', 'kernel_constraint',
+        'bias_constraint'))}
 
 
 def _pointwise(inputs, kernel):

@@ -13,7 +13,7 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
 
       y = activation(depthwise(x, sum_k xi[k] * theta[k]) + sum_k xi[k] b[k])
 
-  The arguments up to `activity_regularizer` are those of
+  The arguments up to `bias_constraint` are those of
   `keras.layers.DepthwiseConv2D`, with the same meaning and order.
 
   Args:
@@ -25,11 +25,15 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
     dilation_rate: Int or pair.
     activation: Keras activation, or None.
     use_bias: Whether a mixed bias is added.
-    depthwise_initializer: Of each template's kernel.
-    bias_initializer: Of each template's bias.
+    depthwise_initializer: Of each template's kernel. None: 'glorot_uniform'.
+    bias_initializer: Of each template's bias. None: 'zeros'.
     depthwise_regularizer: On the templates, not on the mixed kernel.
     bias_regularizer: On the templates' biases.
     activity_regularizer: On the output.
+    depthwise_constraint: On each template's kernel, after a step of the
+      optimiser. Softmax mixtures keep what is convex, such as NonNeg
+      and MaxNorm.
+    bias_constraint: On each template's bias.
     bank: `TemplateBank` that owns the templates; shared, not copied.
     slot: Name of the template group. Default: derived from the kernel's
       shape, so that equal shapes share templates.
@@ -45,8 +49,8 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
     `[batch, height', width', channels * depth_multiplier]`.
 
   Raises:
-    ValueError: If `slot` holds templates of another shape, or an argument is
-      out of range.
+    ValueError: If `slot` holds templates of another shape, an argument is out
+      of range, or the outputs would have no size.
 
   Source: section 3.2.
   """
@@ -56,7 +60,8 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
                activation=None, use_bias=True,
                depthwise_initializer='glorot_uniform',
                bias_initializer='zeros', depthwise_regularizer=None,
-               bias_regularizer=None, activity_regularizer=None, *, bank,
+               bias_regularizer=None, activity_regularizer=None,
+               depthwise_constraint=None, bias_constraint=None, *, bank,
                slot=None, signature=None, **kwargs):
     super().__init__(bank=bank, slot=slot, signature=signature,
                      activity_regularizer=activity_regularizer, **kwargs)
@@ -72,10 +77,14 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
     self.dilation_rate = plain.dilation_rate
     self.activation = keras.activations.get(activation)
     self.use_bias = use_bias
-    self.depthwise_initializer = keras.initializers.get(depthwise_initializer)
-    self.bias_initializer = keras.initializers.get(bias_initializer)
+    self.depthwise_initializer = mixture_layer.initializer(
+        depthwise_initializer, 'glorot_uniform')
+    self.bias_initializer = mixture_layer.initializer(
+        bias_initializer, 'zeros')
     self.depthwise_regularizer = keras.regularizers.get(depthwise_regularizer)
     self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+    self.depthwise_constraint = keras.constraints.get(depthwise_constraint)
+    self.bias_constraint = keras.constraints.get(bias_constraint)
     self._channel_axis = -1 if self.data_format == 'channels_last' else 1
     self.input_spec = keras.InputSpec(ndim=4)
 
@@ -87,12 +96,15 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
                        f'inputs of shape {input_shape}.')
     self.input_spec = keras.InputSpec(
         ndim=4, axes={self._channel_axis: channels})
+    mixture_layer.refuse_empty(self, input_shape)
     self._kernel_shape = (*self.kernel_size, channels, self.depth_multiplier)
     self._add_parameter('kernel', self._kernel_shape,
-                        self.depthwise_initializer, self.depthwise_regularizer)
+                        self.depthwise_initializer, self.depthwise_regularizer,
+                        self.depthwise_constraint)
     if self.use_bias:
       self._add_parameter('bias', (channels * self.depth_multiplier,),
-                          self.bias_initializer, self.bias_regularizer)
+                          self.bias_initializer, self.bias_regularizer,
+                          self.bias_constraint)
 
   def _default_slot(self):
     return 'depthwise_' + 'x'.join(map(str, self._kernel_shape))
@@ -107,6 +119,7 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
   def call(self, inputs, mixture=None, row=None):
     """Convolves every channel with its mixed kernel."""
     row = self._row(mixture, row)
+    mixture_layer.refuse_empty(self, inputs.shape)
     outputs = ops.depthwise_conv(
         ops.cast(inputs, self.compute_dtype),
         self._parameter('kernel', row), strides=self.strides,
@@ -123,7 +136,8 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
         'kernel_size', 'strides', 'padding', 'depth_multiplier',
         'data_format', 'dilation_rate', 'activation', 'use_bias',
         'depthwise_initializer', 'bias_initializer', 'depthwise_regularizer',
-        'bias_regularizer', 'activity_regularizer'))}
+        'bias_regularizer', 'activity_regularizer', 'depthwise_constraint',
+        'bias_constraint'))}
 
 
 def _plain_layer(name, *arguments):

@@ -3,8 +3,11 @@
 import keras
 from keras import ops
 
+from mixture_modules import checks
 from mixture_modules import signatures
 from mixture_modules import template_bank
+
+_LORA = ('lora_rank', 'lora_alpha')
 
 
 class MixtureLayer(keras.layers.Layer):
@@ -31,14 +34,16 @@ class MixtureLayer(keras.layers.Layer):
     row: theta(xi), one of `bank.resolve(...)`, in the place of `mixture`.
 
   Raises:
-    ValueError: If `bank` is not a `TemplateBank`, `signature` does not have
-      one row over its K templates, or a call has both `mixture` and `row`, or
-      neither where the layer has no signature.
+    ValueError: If `bank` is not a `TemplateBank`, LoRA is asked for,
+      `signature` does not have one row over its K templates, or a call has
+      both `mixture` and `row`, or neither where the layer has no signature.
 
   Source: section 3.2.
   """
 
   def __init__(self, *, bank, slot=None, signature=None, **kwargs):
+    for name in _LORA:
+      refuse_all_but(None, name, kwargs.pop(name, None))
     # Keras would cast the mixture to the compute dtype before it is used;
     # mixing is float32, so inputs are cast in `call` instead.
     super().__init__(autocast=False, **kwargs)
@@ -50,10 +55,10 @@ class MixtureLayer(keras.layers.Layer):
           f'TemplateBank(num_templates=4), received {bank!r}.')
     self._owns_signature = signature is None
     if signature is None:
-      signature = signatures.Signature(
-          1, bank.num_templates, trainable=self._trainable)
+      signature = signatures.Signature(1, bank.num_templates)
     if signature is not False:
       _check_signature(signature, bank)
+      signature.join(self)
     self.bank = bank
     self.slot = slot
     self.signature = signature or None
@@ -61,27 +66,31 @@ class MixtureLayer(keras.layers.Layer):
 
   @property
   def trainable(self):
-    """Whether the layer's own signature trains.
+    """Whether the layer takes part in training.
 
-    Neither the bank nor a signature that was handed in is touched: other
-    layers may be training them.
+    A frozen layer passes no gradient to the bank nor to its signature. Other
+    layers may be training them; what no layer trains is frozen.
     """
     return self._trainable
 
   @trainable.setter
   def trainable(self, value):
     self._trainable = bool(value)
-    if self._owns_signature:
-      self.signature.trainable = bool(value)
+    self.bank.follow(self.slots)
+    if self.signature:
+      self.signature.follow()
 
   def _default_slot(self):
     """Name of the slot when the user gave none; after the shapes are known."""
     raise NotImplementedError
 
-  def _add_parameter(self, name, shape, initializer, regularizer=None):
+  def _add_parameter(self, name, shape, initializer, regularizer=None,
+                     constraint=None):
     """Makes sure that the bank has templates for a parameter."""
-    self.bank.add_slot(self._slot_of(name), shape, initializer, regularizer)
+    self.bank.add_slot(
+        self._slot_of(name), shape, initializer, regularizer, constraint)
     self._parameter_names += (name,)
+    self.bank.join(self, self._slot_of(name))
 
   def _slot_of(self, name):
     return f'{self.slot or self._default_slot()}/{name}'
@@ -110,7 +119,10 @@ class MixtureLayer(keras.layers.Layer):
 
   def _parameter(self, name, row, dtype=None):
     """theta(xi) of one parameter; `dtype` defaults to the compute dtype."""
-    return ops.cast(row[self._slot_of(name)], dtype or self.compute_dtype)
+    value = row[self._slot_of(name)]
+    if not self.trainable:
+      value = ops.stop_gradient(value)
+    return ops.cast(value, dtype or self.compute_dtype)
 
   def get_config(self):
     """Constructor arguments; the bank is passed as the object itself.
@@ -135,6 +147,36 @@ def _check_signature(signature, bank):
                      f'{bank.num_templates}], received {shape}.')
 
 
+def initializer(value, default):
+  """The Keras initialiser; None is the default one, as Keras documents it."""
+  return keras.initializers.get(default if value is None else value)
+
+
+def refuse_all_but(default, name, value):
+  """Refuses an argument of Keras' layer that mixtures have no use for."""
+  checks.require(
+      value == default, name, default, value,
+      'mixture layers do without, leave it out or use the layer of Keras')
+
+
+def refuse_empty(layer, shape):
+  """Refuses inputs smaller than the kernel, in the words of Keras' layer.
+
+  Keras looks when it builds; of outputs without size, of sizes that it learns
+  later, TensorFlow returns whatever the memory holds.
+
+  Args:
+    layer: Convolution whose `compute_output_shape` refuses such inputs.
+    shape: Shape of the inputs, None where it is not known.
+  """
+  first = 1 if layer.data_format == 'channels_last' else 2
+  for size, kernel, rate in zip(
+      shape[first:], layer.kernel_size, layer.dilation_rate):
+    window = 1 if layer.padding == 'same' else (kernel - 1) * rate + 1
+    if size is not None and size < window:
+      layer.compute_output_shape(tuple(shape))
+
+
 def serialize(layer, names):
   """Config entries of initialisers, regularisers, activations and the rest.
 
@@ -142,8 +184,8 @@ def serialize(layer, names):
     layer: The layer.
     names: Names of its attributes that are constructor arguments.
   """
-  kinds = {'initializer': keras.initializers, 'regularizer':
-           keras.regularizers, 'activation': keras.activations}
+  kinds = {'initializer': keras.initializers, 'constraint': keras.constraints,
+           'regularizer': keras.regularizers, 'activation': keras.activations}
   config = {}
   for name in names:
     module = kinds.get(name.rsplit('_', 1)[-1])

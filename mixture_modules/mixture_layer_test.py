@@ -26,6 +26,13 @@ _LAYERS = {
     'se': (mixture_se.MixtureSE, {}),
     'norm': (normalization.MixtureBatchNormalization, {}),
 }
+# Keras' layer of the same job, and an argument of it that is missing here.
+_STOCK = {
+    'conv': (keras.layers.Conv2D, 'lora_rank', 2),
+    'depthwise': (keras.layers.DepthwiseConv2D, 'lora_rank', 2),
+    'norm': (keras.layers.BatchNormalization, 'renorm', True),
+}
+_each_stock = parameterized.named_parameters(*((k, k) for k in _STOCK))
 _each_layer = parameterized.named_parameters(*((k, k) for k in _LAYERS))
 
 
@@ -200,23 +207,40 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     layer.bank.trainable = True
     self._assert_trained(layer, bank=True, signature=True)
 
-  @parameterized.product(name=tuple(_LAYERS), early=(True, False))
-  def test_frozen_layer_freezes_its_signature_alone(self, name, early):
-    layer = _built(name, trainable=not early)
+  @parameterized.product(
+      name=tuple(_LAYERS), early=(True, False), owned=(True, False))
+  def test_frozen_layer_takes_no_part_in_training(self, name, early, owned):
+    signature = None if owned else signatures.Signature(1, 3)
+    layer = _built(name, trainable=not early, signature=signature)
     if not early:
       layer.trainable = False
-    self._assert_trained(layer, bank=True, signature=False)
+    self._assert_trained(layer, bank=False, signature=False)
     layer.trainable = True
     self._assert_trained(layer, bank=True, signature=True)
 
   @_each_layer
-  def test_frozen_layer_leaves_handed_in_signature_alone(self, name):
+  def test_layers_that_train_go_on_beside_frozen_ones(self, name):
     signature = signatures.Signature(1, 3)
-    layer = _built(name, signature=signature, trainable=False)
-    self._assert_trained(layer, bank=True, signature=True)
-    layer.trainable = True
-    layer.trainable = False
-    self._assert_trained(layer, bank=True, signature=True)
+    frozen = _built(name, signature=signature)
+    trained = _make(name, frozen.bank, signature=signature)
+    variables = [*frozen.bank.variables, signature.logits]
+    trained(_images())
+
+    def gradients(between):
+      with tf.GradientTape() as tape:
+        outputs = trained(between(frozen(_images())))
+        loss = ops.sum(outputs * _images(seed=3))
+      received = tape.gradient(loss, [v.value for v in variables])
+      return [ops.convert_to_numpy(gradient) for gradient in received]
+
+    both = gradients(lambda x: x)
+    second = gradients(ops.stop_gradient)
+    frozen.trainable = False
+    self.assertAllEqual([v.path for v in variables],
+                        [v.path for v in trained.trainable_variables])
+    for part in gradients(lambda x: x), gradients(ops.stop_gradient):
+      self.assertAllClose(second, part, 1e-5, 1e-5)
+    self.assertNotAllClose(both, second)
 
   @_each_layer
   def test_bank_frozen_before_the_layers_stays_frozen(self, name):
@@ -226,13 +250,57 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLen(model.trainable_variables, 2)  # two signatures' logits
 
   @_each_layer
-  def test_frozen_functional_model_leaves_bank_alone(self, name):
+  def test_frozen_model_leaves_the_slots_that_others_train(self, name):
     bank = template_bank.TemplateBank(3)
     model = _functional(name, bank)
+    other = _make(name, bank)
+    apart = _make(name, bank, slot='apart')
+    for layer in (other, apart):
+      layer.build((None, None, None, 4))
     model.trainable = False
     self.assertEmpty(model.trainable_variables)
     self.assertTrue(bank.trainable)
     self.assertLen(bank.trainable_variables, len(bank.slots))
+    other.trainable = False
+    self.assertCountEqual([bank.templates(slot).path for slot in apart.slots],
+                          [v.path for v in bank.trainable_variables])
+    bank.trainable = False
+    self.assertEmpty(bank.trainable_variables)
+    bank.trainable = True
+    self.assertLen(bank.trainable_variables, len(apart.slots))
+    model.trainable = True
+    self.assertLen(bank.trainable_variables, len(bank.slots))
+
+  @parameterized.parameters(True, False)
+  def test_head_on_a_frozen_base_moves_nothing_of_it(self, nested):
+    bank = template_bank.TemplateBank(3)
+    inputs = keras.Input((5, 5, 4))
+    x = inputs
+    for name in _LAYERS:
+      decay = {key: 'l2' for key in _make(name, bank).get_config()
+               if key.endswith('_regularizer') and 'activity' not in key}
+      x = _make(name, bank, **decay)(x)
+    base = keras.Model(inputs, x)
+    if nested:
+      base = keras.Sequential([keras.Input((5, 5, 4)), base])
+    base.trainable = False
+    self.assertEmpty(base.losses)
+    x = keras.layers.GlobalAveragePooling2D()(base(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    self.assertLen(model.trainable_variables, 2)
+
+    def fit():
+      before = [v.numpy() for v in model.variables]
+      model.compile(keras.optimizers.AdamW(.1, weight_decay=.1), 'mse',
+                    jit_compile=False)
+      model.fit(_images(8), _images(8)[:, 0, 0, :1], epochs=2, verbose=0)
+      return {v.path for v, old in zip(model.variables, before)
+              if v.numpy().tobytes() != old.tobytes()}
+
+    head = {v.path for v in model.layers[-1].variables}
+    self.assertEqual(head, fit())
+    base.trainable = True
+    self.assertEqual({v.path for v in model.variables}, fit())
 
   @_each_layer
   def test_eager_equals_function(self, name):
@@ -314,6 +382,72 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
       received.pop(key)
       expected.pop(key)
     self.assertEqual(expected, received)
+
+  @_each_stock
+  def test_stock_configuration_is_accepted(self, name):
+    layer_class, options = _LAYERS[name]
+    stock = _STOCK[name][0](**options, name='mine', trainable=False)
+    bank = template_bank.TemplateBank(1)
+    layer = layer_class.from_config({**stock.get_config(), 'bank': bank})
+    stock.build((None, None, None, 4))
+    layer.build((None, None, None, 4))
+    _randomize(bank)
+    own = [v.numpy() for v in stock.weights[len(layer.slots):]]  # statistics
+    stock.set_weights([*(bank.templates(s)[0] for s in layer.slots), *own])
+    self.assertAllClose(stock(_images()), layer(_images()), 1e-5, 1e-5)
+    config = layer.get_config()
+    for key, value in stock.get_config().items():
+      self.assertEqual(value, config.pop(key), key)
+    self.assertEqual({'bank', 'slot', 'signature'}, set(config))
+
+  @_each_stock
+  def test_missing_arguments_are_refused_by_name(self, name):
+    _, missing, value = _STOCK[name]
+    layer = _make(name, template_bank.TemplateBank(1))
+    for key, other in ((missing, value), *(
+        (('renorm_momentum', .9), ('renorm_clipping', {'rmax': 3}),
+         ('synchronized', True)) if name == 'norm' else ())):
+      config = {**layer.get_config(), key: other}
+      with self.assertRaisesRegex(ValueError, f'{key} to be .*received'):
+        type(layer)(**config)
+      with self.assertRaisesRegex(TypeError, f'{key} to be .*received'):
+        type(layer).from_config(config)  # as Keras words all such errors
+
+  def test_initializer_none_is_the_default(self):
+    for name in _STOCK:
+      layer = _built(name)
+      initializers = [key for key in layer.get_config() if 'initializer' in key]
+      other = _make(name, template_bank.TemplateBank(3),
+                    **dict.fromkeys(initializers))
+      for key in initializers:
+        expected, received = (x.get_config()[key] for x in (layer, other))
+        expected['config'].pop('seed', None)
+        received['config'].pop('seed', None)
+        self.assertEqual(expected, received)
+
+  @_each_stock
+  def test_constraints_act_on_each_template_as_in_the_plain_layer(self, name):
+    limit = keras.constraints.UnitNorm(axis=-1)
+    bank = template_bank.TemplateBank(3)
+    options = {key: limit for key in _make(name, bank).get_config()
+               if 'constraint' in key}
+    self.assertLen(options, 2)
+    first, second = (_make(name, bank, **options) for _ in range(2))
+    inputs = keras.Input((5, 5, 4))
+    model = keras.Model(inputs, second(first(inputs)))
+    _randomize(bank)
+    model.compile(keras.optimizers.SGD(0.), 'mse', jit_compile=False)
+    before = {slot: bank.templates(slot).numpy() for slot in bank.slots}
+    model.fit(_images(), _images(), verbose=0)
+    for slot, templates in before.items():
+      expected = [limit(template) for template in templates]
+      self.assertAllClose(expected, bank.templates(slot), 1e-6, 1e-6)
+      self.assertNotAllClose(templates, bank.templates(slot))
+    loaded = self._save_and_load(model)
+    self.assertEqual(bank.get_build_config(),
+                     loaded.layers[1].bank.get_build_config())
+    with self.assertRaisesRegex(ValueError, 'with constraint UnitNorm'):
+      _make(name, bank).build((None, None, None, 4))
 
   @_each_layer
   def test_functional_model_has_one_bank_after_loading(self, name):
@@ -446,6 +580,24 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     layer = mixture_layer.MixtureLayer(bank=template_bank.TemplateBank(1))
     with self.assertRaises(NotImplementedError):
       layer._add_parameter('kernel', (1,), 'ones')
+
+  @parameterized.product(
+      name=('conv', 'depthwise'), late=(True, False),
+      options=({'kernel_size': 6, 'padding': 'valid'}, {'kernel_size': 3,
+               'padding': 'valid', 'dilation_rate': (1, 3)}))
+  def test_outputs_of_no_size_are_refused(self, name, late, options):
+    layer_class, defaults = _LAYERS[name]
+    layer = layer_class(
+        **{**defaults, **options}, bank=template_bank.TemplateBank(3))
+    layer.compute_output_shape((None, 7, 7, 4))
+    if late:
+      layer.build((None, None, None, 4))
+    for images in (
+        _images(), keras.Input((5, 5, 4)), keras.Input((None, 5, 4))):
+      with self.assertRaisesRegex(ValueError, 'would be zero or negative'):
+        layer(images)
+    if late:
+      self.assertGreater(layer(_images(size=7)).shape[2], 0)
 
   @_each_layer
   def test_output_shape(self, name):

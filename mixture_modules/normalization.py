@@ -8,6 +8,7 @@ along the layer axis, so that a task brings few variables.
 import keras
 from keras import ops
 
+from mixture_modules import checks
 from mixture_modules import mixture_layer
 
 
@@ -101,13 +102,18 @@ def _fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
-class MixtureBatchNormalization(mixture_layer.MixtureLayer):
+class MixtureBatchNormalization(
+    mixture_layer.MixtureLayer, keras.layers.BatchNormalization):
   """Batch normalisation with mixed gamma and beta and its own statistics.
 
       y = gamma(xi) * (x - mean) / sqrt(variance + epsilon) + beta(xi)
 
+  It is a `keras.layers.BatchNormalization`, so that code that looks for norms
+  finds it, and takes its arguments in the same order. Renormalisation,
+  synchronised statistics and axes other than the last are missing.
+
   Args:
-    axis: The channels' axis; only the last is supported.
+    axis: The channels' axis; the last, -1 or by its number.
     momentum: Of the moving statistics.
     epsilon: Added to the variance.
     center: Whether a mixed beta is added.
@@ -118,6 +124,12 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     moving_variance_initializer: Of the moving variance.
     beta_regularizer: On the templates' beta.
     gamma_regularizer: On the templates' gamma.
+    beta_constraint: On each template's beta, after a step of the optimiser.
+    gamma_constraint: On each template's gamma.
+    renorm: False alone.
+    renorm_clipping: None alone.
+    renorm_momentum: 0.99 alone.
+    synchronized: False alone.
     bank: `TemplateBank` that owns the templates; shared, not copied.
     slot: Name of the template group. Default: derived from the channels.
     signature: Optional one-row `Signature`. Default: the layer's own.
@@ -136,8 +148,9 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     Tensor of the inputs' shape.
 
   Raises:
-    ValueError: If `axis` is not the last, `slot` holds another shape, or a
-      mask has not one axis less than the inputs.
+    ValueError: If `axis` is not the last, something that is missing is asked
+      for, `slot` holds another shape, or a mask has not one axis less than the
+      inputs.
 
   Source: section 4.1 ("mixed batch normalization parameters").
   """
@@ -146,27 +159,29 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
                scale=True, beta_initializer='zeros', gamma_initializer='ones',
                moving_mean_initializer='zeros',
                moving_variance_initializer='ones', beta_regularizer=None,
-               gamma_regularizer=None, *, bank, slot=None, signature=None,
-               **kwargs):
-    super().__init__(bank=bank, slot=slot, signature=signature, **kwargs)
-    if axis != -1:
-      raise ValueError(
-          'MixtureBatchNormalization normalises the last axis (axis=-1, '
-          f'channels_last), received axis={axis}.')
-    self.supports_masking = True
-    self.axis = axis
-    self.momentum = momentum
-    self.epsilon = epsilon
-    self.center = center
-    self.scale = scale
-    self.beta_initializer = keras.initializers.get(beta_initializer)
-    self.gamma_initializer = keras.initializers.get(gamma_initializer)
-    self.moving_mean_initializer = keras.initializers.get(
-        moving_mean_initializer)
-    self.moving_variance_initializer = keras.initializers.get(
-        moving_variance_initializer)
-    self.beta_regularizer = keras.regularizers.get(beta_regularizer)
-    self.gamma_regularizer = keras.regularizers.get(gamma_regularizer)
+               gamma_regularizer=None, beta_constraint=None,
+               gamma_constraint=None, renorm=False, renorm_clipping=None,
+               renorm_momentum=0.99, synchronized=False, *, bank, slot=None,
+               signature=None, **kwargs):
+    for default, name, value in (
+        (False, 'renorm', renorm), (None, 'renorm_clipping', renorm_clipping),
+        (0.99, 'renorm_momentum', renorm_momentum),
+        (False, 'synchronized', synchronized)):
+      mixture_layer.refuse_all_but(default, name, value)
+    checks.require(
+        axis == -1 or isinstance(axis, int) and axis > 0, 'axis',
+        'the last one, -1 or its number', axis, 'move the channels there')
+    initializer = mixture_layer.initializer
+    super().__init__(
+        axis=axis, momentum=momentum, epsilon=epsilon, center=center,
+        scale=scale, beta_initializer=initializer(beta_initializer, 'zeros'),
+        gamma_initializer=initializer(gamma_initializer, 'ones'),
+        moving_mean_initializer=initializer(moving_mean_initializer, 'zeros'),
+        moving_variance_initializer=initializer(
+            moving_variance_initializer, 'ones'),
+        beta_regularizer=beta_regularizer, gamma_regularizer=gamma_regularizer,
+        beta_constraint=beta_constraint, gamma_constraint=gamma_constraint,
+        bank=bank, slot=slot, signature=signature, **kwargs)
 
   def build(self, input_shape):
     """Asks the bank for gamma and beta, and makes the moving statistics."""
@@ -174,14 +189,20 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
     if channels is None:
       raise ValueError('The number of channels must be known, received inputs '
                        f'of shape {input_shape}.')
-    self.input_spec = keras.InputSpec(axes={-1: channels})
+    if self.axis != -1:
+      checks.require(
+          self.axis == len(input_shape) - 1, f'axis of {self.name}',
+          f'the last of {len(input_shape)} axes', self.axis,
+          'give -1, or move the channels there')
+    self.input_spec = keras.InputSpec(
+        ndim=None if self.axis == -1 else len(input_shape), axes={-1: channels})
     self._channels = channels
     if self.scale:
       self._add_parameter('gamma', (channels,), self.gamma_initializer,
-                          self.gamma_regularizer)
+                          self.gamma_regularizer, self.gamma_constraint)
     if self.center:
       self._add_parameter('beta', (channels,), self.beta_initializer,
-                          self.beta_regularizer)
+                          self.beta_regularizer, self.beta_constraint)
     self.moving_mean = self.add_weight(
         name='moving_mean', shape=(channels,), dtype='float32',
         trainable=False, initializer=self.moving_mean_initializer,
@@ -193,10 +214,6 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
 
   def _default_slot(self):
     return f'norm_{self._channels}'
-
-  def compute_output_shape(self, input_shape):
-    """The inputs' shape."""
-    return input_shape
 
   def call(self, inputs, mixture=None, row=None, training=False, mask=None,
            inputs_mask=None):
@@ -222,11 +239,3 @@ class MixtureBatchNormalization(mixture_layer.MixtureLayer):
                             (self.moving_variance, variance)):
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
     return outputs
-
-  def get_config(self):
-    """Constructor arguments."""
-    return {**super().get_config(), **mixture_layer.serialize(self, (
-        'axis', 'momentum', 'epsilon', 'center', 'scale', 'beta_initializer',
-        'gamma_initializer', 'moving_mean_initializer',
-        'moving_variance_initializer', 'beta_regularizer',
-        'gamma_regularizer'))}

@@ -269,9 +269,27 @@ class MixtureBatchNormalizationTest(
     self.assertAllClose(np.full(6, 129 / 256), layer.moving_mean, 0, 1e-7)
 
   def test_other_axis_is_refused(self):
-    with self.assertRaisesRegex(ValueError, 'last axis.*received axis=1'):
-      normalization.MixtureBatchNormalization(
-          axis=1, bank=template_bank.TemplateBank(2))
+    bank = template_bank.TemplateBank(2)
+    for axis in (0, -2, [3], '3'):
+      with self.assertRaisesRegex(ValueError, 'be the last one.*received'):
+        normalization.MixtureBatchNormalization(axis=axis, bank=bank)
+    layer = normalization.MixtureBatchNormalization(axis=1, bank=bank)
+    with self.assertRaisesRegex(ValueError, 'the last of 4 axes, received 1'):
+      layer(_inputs())
+
+  def test_last_axis_by_its_number(self):
+    layer = _built()
+    other = normalization.MixtureBatchNormalization(
+        axis=3, bank=layer.bank, slot='norm', signature=layer.signature)
+    other(_inputs())
+    other.set_weights(layer.get_weights())
+    self.assertAllEqual(layer(_inputs()), other(_inputs()))
+    self.assertEqual(3, other.get_config()['axis'])
+    with self.assertRaisesRegex(ValueError, 'expected ndim=4'):
+      other(_inputs()[0])
+
+  def test_is_a_norm_of_keras(self):
+    self.assertIsInstance(_built(), keras.layers.BatchNormalization)
 
 
 if __name__ == '__main__':

@@ -45,6 +45,28 @@ train(layers)
 layers.save('layers.keras')
 assert_same(layers(images), keras.saving.load_model('layers.keras')(images))
 
+
+def fit_a_head(base):
+  # keras.io's recipe: what does it move of the base?
+  base.trainable = False
+  x = inputs = keras.Input((8, 8, 3))
+  x = keras.layers.Flatten()(base(x))
+  model = keras.Model(inputs, keras.layers.Dense(4)(x))
+  assert len(model.trainable_variables) == 2
+  before = [keras.ops.convert_to_numpy(v) + 0 for v in base.variables]
+  model.compile(
+      keras.optimizers.AdamW(.1, weight_decay=.1),
+      keras.losses.SparseCategoricalCrossentropy(True))
+  model.fit(images, labels, epochs=2, verbose=0)
+  return [v.path for v, old in zip(base.variables, before)
+          if keras.ops.convert_to_numpy(v).tobytes() != old.tobytes()]
+
+
+assert not fit_a_head(layers)
+assert not fit_a_head(keras.Sequential([keras.Input((8, 8, 3)), layers]))
+layers.trainable = True
+train(layers)
+
 model = mm.IsometricModel(mm.IsometricConfig(
     depth_multiplier=.2, num_layers=3, num_templates=2, image_size=8,
     adapter_filters=(8, 16)), {'a': 4}, seed=0)

@@ -13,6 +13,7 @@ import numpy as np
 from mixture_modules import checks
 from mixture_modules import fixed_sequences
 from mixture_modules import tracking
+from mixture_modules import users
 
 TRAINED = ('softmax', 'tanh', 'linear')
 FIXED = fixed_sequences.KINDS
@@ -69,6 +70,7 @@ class Signature(keras.layers.Layer):
     self.seed = seed
     self.shared = deserialize(shared)
     self.shared_half = shared_half
+    self._users = users.Users()
     # Template of each layer, from 0; None if the signature is trained.
     self.sequence = None
     if kind not in TRAINED:
@@ -104,6 +106,27 @@ class Signature(keras.layers.Layer):
           autocast=False,
           shape=(len(self.own_rows()), self.num_templates))
     self.built = True
+
+  @property
+  def trainable(self):
+    """Whether the logits train, unless none but frozen layers use them."""
+    return self._trainable
+
+  @trainable.setter
+  def trainable(self, value):
+    keras.layers.Layer.trainable.fset(self, value)
+    self.follow()
+
+  def join(self, layer):
+    """Counts a mixture layer among those that compute with this signature."""
+    self._users.add('logits', layer)
+    self.follow()
+
+  def follow(self):
+    """Lets the logits train as the signature and the layers that joined do."""
+    if self.logits is not None:
+      self.logits.trainable = (
+          self.trainable and not self._users.all_frozen('logits'))
 
   def own_rows(self):
     """Indices of the layers whose rows are this signature's own."""
@@ -226,7 +249,7 @@ class Signature(keras.layers.Layer):
       self.logits = self.add_weight(
           name='logits', dtype='float32', shape=rows.shape,
           initializer='zeros', autocast=False)
-    self.logits.trainable = self.trainable
+    self.follow()
     self.logits.assign(rows)
 
   def notation(self):

@@ -14,6 +14,7 @@ import numpy as np
 
 from mixture_modules import checks
 from mixture_modules import tracking
+from mixture_modules import users
 
 
 class ResolvedRow(dict):
@@ -37,11 +38,10 @@ class TemplateBank(keras.layers.Layer):
         x = x + MixtureConv2D(64, 3, padding='same', bank=bank)(x)
 
   Mixture layers ask for their slots when they are built; layers that ask for
-  the same slot share its templates. The bank is frozen at the bank
-  (`bank.trainable = False`): freezing a mixture layer, or a functional model
-  of such layers, leaves the bank as it is, because other layers may be
-  training it. A model that holds the bank as an attribute freezes it with all
-  the rest, as Keras has it.
+  the same slot share its templates. A frozen layer passes no gradient to the
+  bank, and a slot whose layers are all frozen is frozen. To freeze every slot,
+  set `bank.trainable = False`; freezing a model that holds the bank as an
+  attribute does so, too.
 
   `.keras` files, `clone_model`, `copy` and `pickle` keep one bank for all
   layers of a model. Keras' own limits for shared layers hold here, too: a bank
@@ -64,6 +64,7 @@ class TemplateBank(keras.layers.Layer):
         'num_templates (K in the paper)', num_templates)
     self._templates = {}  # slot -> Variable [K, *shape]
     self._slot_configs = {}
+    self._users = users.Users()
 
   @property
   def slots(self):
@@ -79,7 +80,7 @@ class TemplateBank(keras.layers.Layer):
     return self._templates[slot]
 
   def add_slot(self, slot, shape, initializer='glorot_uniform',
-               regularizer=None):
+               regularizer=None, constraint=None):
     """Makes sure that `slot` exists with these properties.
 
     Every template is initialised on its own shape (an initialiser that saw
@@ -93,10 +94,12 @@ class TemplateBank(keras.layers.Layer):
       initializer: Keras initialiser of one template.
       regularizer: Keras regulariser of the variable `[K, *shape]`. It acts on
         the templates, once, however many layers use them.
+      constraint: Keras constraint of one template. The optimiser applies it to
+        each template after a step, as it does to the kernels of plain layers.
 
     Raises:
-      ValueError: If the slot exists with another shape, initialiser or
-        regulariser, or its name has a colon.
+      ValueError: If the slot exists with another shape, initialiser,
+        regulariser or constraint, or its name has a colon.
     """
     if ':' in slot:
       raise ValueError(f'Expected a name of a slot without a colon, received '
@@ -106,6 +109,7 @@ class TemplateBank(keras.layers.Layer):
         'shape': [int(n) for n in shape],
         'initializer': _serialize(keras.initializers.get(initializer)),
         'regularizer': _serialize(keras.regularizers.get(regularizer)),
+        'constraint': _serialize(keras.constraints.get(constraint)),
     }
     if slot in self._slot_configs:
       _check_same_slot(self._slot_configs[slot], config)
@@ -121,8 +125,36 @@ class TemplateBank(keras.layers.Layer):
           name=slot.replace('/', '_'),
           shape=(self.num_templates, *config['shape']),
           initializer=initializer, autocast=False,  # mixing is float32
-          regularizer=keras.regularizers.get(config['regularizer']))
-    self._templates[slot].trainable = self.trainable
+          regularizer=keras.regularizers.get(config['regularizer']),
+          constraint=_each_template(config['constraint']))
+    self.follow([slot])
+
+  @property
+  def trainable(self):
+    """Whether slots train, those that none but frozen layers use excepted."""
+    return self._trainable
+
+  @trainable.setter
+  def trainable(self, value):
+    self._trainable = bool(value)
+    self.follow(self.slots)
+
+  def join(self, layer, slot):
+    """Counts a layer among the users of a slot."""
+    self._users.add(slot, layer)
+    self.follow([slot])
+
+  def follow(self, slots):
+    """Lets slots train as the bank and the layers that joined them do.
+
+    A slot that no layer joined trains as the bank does.
+
+    Args:
+      slots: Names of slots.
+    """
+    for slot in slots:
+      self._templates[slot].trainable = (
+          self.trainable and not self._users.all_frozen(slot))
 
   def draw(self, num_templates, seed=None):
     """New templates as the slots' initialisers make them, not yet the bank's.
@@ -230,7 +262,7 @@ class TemplateBank(keras.layers.Layer):
     return {**super().get_config(), 'num_templates': self.num_templates}
 
   def get_build_config(self):
-    """The slots: name, shape, initialiser, regulariser."""
+    """The slots: name, shape, initialiser, regulariser, constraint."""
     return {'slots': list(self._slot_configs.values())}
 
   def build_from_config(self, config):
@@ -238,7 +270,8 @@ class TemplateBank(keras.layers.Layer):
     for slot in config['slots']:
       self.add_slot(slot['slot'], slot['shape'],
                     keras.initializers.get(slot['initializer']),
-                    keras.regularizers.get(slot['regularizer']))
+                    keras.regularizers.get(slot['regularizer']),
+                    keras.constraints.get(slot['constraint']))
 
   def save_own_variables(self, store):
     """Saves each slot under its name, so that order does not matter."""
@@ -278,7 +311,7 @@ class TemplateBank(keras.layers.Layer):
 
 
 def _serialize(value):
-  """The Keras config of an initialiser or regulariser, to be compared."""
+  """The Keras config of an initialiser or the like, to be compared."""
   if value is None:
     return None
   return _without_ids(keras.saving.serialize_keras_object(value))
@@ -297,7 +330,7 @@ def _store_key(slot):
 
 
 def _check_same_slot(existing, config):
-  for key in ('shape', 'initializer', 'regularizer'):
+  for key in ('shape', 'initializer', 'regularizer', 'constraint'):
     if existing[key] != config[key]:
       here, received = (_describe(c[key]) for c in (existing, config))
       raise ValueError(
@@ -312,6 +345,19 @@ def _describe(config):
     return config
   # A plain function has its name in place of arguments.
   return f'{config["class_name"]}({config["config"]})'
+
+
+def _each_template(constraint):
+  """A constraint of `[K, *shape]`, that of one template or None for each."""
+  constraint = keras.constraints.get(constraint)
+  if constraint is None:
+    return None
+
+  def constrain(templates):
+    templates = ops.unstack(ops.convert_to_tensor(templates))
+    return ops.stack([constraint(template) for template in templates])
+
+  return constrain
 
 
 def _per_template(initializer, slot, seed=None):

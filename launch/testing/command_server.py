@@ -1,6 +1,6 @@
 """For tests: runs commands in processes that need not import anything anew.
 
-`python -m launch.testing.command_server` imports what commands need and forks a
+`python -m launch.testing.command_server` imports the commands and forks a
 process for each request, a line of JSON on its standard input.
 """
 
@@ -20,14 +20,12 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from launch import adapt  # noqa: F401
 from launch import entry
-from launch.reports import adaptation_results  # noqa: F401
-from launch.reports import feature_plots  # noqa: F401
-from launch.reports import results_text  # noqa: F401
-from launch.reports import signature_plots  # noqa: F401
+from launch import evaluate  # noqa: F401
+from launch import train  # noqa: F401
+from launch import transfer  # noqa: F401
 from trainers import loop
-from trainers import training  # noqa: F401
-from trainers.adaptation import adaptation_trainer  # noqa: F401
 from trainers.runs import checkpoints
 
 _ROOT = pathlib.Path(__file__).parents[2]

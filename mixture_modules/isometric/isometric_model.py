@@ -173,6 +173,7 @@ class IsometricModel(keras.Model):
     """
     self.config.check_images(images.shape)
     task = self.task(task)
+    training = training and self.trainable  # frozen norms do not move
     # theta(xi) of every layer: the whole idea in one line.
     rows = self.bank.resolve(task.signature)  # L x {slot: parameter}
     norms = task_norms.Norms(self, task, rows, training)
@@ -194,11 +195,12 @@ class IsometricModel(keras.Model):
     original = x if self.config.original_input else None
     for layer, row in enumerate(rows):
       x, statistics = self._traced_layer(
-          x, row, norms.of_layer(layer), original, bool(training))
+          x, row, norms.of_layer(layer), original, bool(training),
+          self.block.trainable)
       norms.collect(statistics)
     return x
 
-  def _layer(self, x, row, norms, original, training):
+  def _layer(self, x, row, norms, original, training, trainable):
     """One layer of the body, whose parameters all come as arguments.
 
     Args:
@@ -207,10 +209,12 @@ class IsometricModel(keras.Model):
       norms: {site: (gamma, beta, mean, variance)}, each `[channels]`.
       original: The input adapter's output, or None.
       training: Whether to use batch statistics.
+      trainable: Whether the block is, which tells traces apart.
 
     Returns:
       (outputs, {site: [mean, variance]} that were used).
     """
+    del trainable
     statistics = {}
 
     def norm(x, site):

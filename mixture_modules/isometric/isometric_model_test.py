@@ -14,6 +14,7 @@ from mixture_modules import template_bank
 from mixture_modules.isometric import isometric_block
 from mixture_modules.isometric import isometric_config
 from mixture_modules.isometric import isometric_model
+from mixture_modules.testing import toy_models
 
 _SITES = ('input', 'expand', 'depthwise', 'project', 'hidden', 'embedding')
 _BODY = ('expand', 'depthwise', 'project')
@@ -635,6 +636,24 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual('mixed_bfloat16', loaded.dtype_policy.name)
     self.assertEqual(('mine', 5), (loaded.name, loaded.seed))
     self.assertAllEqual(model(_images()), loaded(_images()))
+
+  def test_head_on_a_frozen_model_moves_nothing_of_it(self):
+    model = toy_models.make_model({'a': 4})
+    images = toy_models.make_images()
+    model.trainable = False
+    inputs = keras.Input((8, 8, 3))
+    outer = keras.Model(
+        inputs, keras.layers.Dense(1)(model(inputs, task='a')))
+    before = toy_models.values(model)
+    outer.compile('sgd', 'mse', jit_compile=False)
+    outer.fit(images, images[:, 0, 0, :1], verbose=0)
+    self.assertEmpty(toy_models.changed(before, toy_models.values(model)))
+    model.trainable = True
+    outer.compile('sgd', 'mse', jit_compile=False)
+    outer.fit(images, images[:, 0, 0, :1], verbose=0)
+    changed = toy_models.changed(before, toy_models.values(model))
+    self.assertContainsSubset(
+        ['bank/expand/kernel', 'tasks/a/statistics/mean/input'], changed)
 
   def test_compile_fit_evaluate_predict(self):
     model = _model(dropout=.1, randomize=False, use_se=False)
