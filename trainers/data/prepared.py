@@ -23,8 +23,6 @@ def make_task(name, reference, data_dir=None):
   Raises:
     ValueError: If there is no such data set, it is not prepared, or it has no
       training split or no image and label.
-
-  Source: our choice.
   """
   try:
     builder = tfds.builder(reference, data_dir=data_dir)

@@ -27,8 +27,6 @@ def read_split(task, split, builder, image_size=None):
 
   Raises:
     ValueError: If the data is missing or not as the task declares it.
-
-  Source: our choice.
   """
   try:
     # One file after another, as `tfrecords` reads them.

@@ -79,8 +79,6 @@ def open_records(task, split, builder):
   Raises:
     ValueError: If the files are damaged, not TFRecords or not on this machine,
       or have no image and label.
-
-  Source: our choice.
   """
   if not builder.info.splits:
     raise builders.missing_error(task, builder)

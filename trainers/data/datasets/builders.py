@@ -42,8 +42,6 @@ def open_builder(task, data_dir=None):
   Raises:
     ValueError: If TFDS has no such data set, configuration or version, or the
       optical digits cannot be written.
-
-  Source: our choice.
   """
   if task.tfds_name == optdigits.NAME:
     return prepare(task, data_dir, quiet=True)
@@ -69,8 +67,6 @@ def prepare(task, data_dir=None, quiet=False):
     ValueError: If TFDS has no such data set; if files that are to be put by
       hand are missing or wrong, a download fails, or `data_dir` cannot be
       written.
-
-  Source: our choice.
   """
   builder = _find_builder(task, data_dir)
   # A directory for each builder: a shared one was seen to serve one data set's
@@ -96,8 +92,6 @@ def is_prepared(task, data_dir=None):
   Args:
     task: `ImageTask` of a TFDS data set.
     data_dir: TFDS's data directory. Default None: TFDS's own default.
-
-  Source: our choice.
   """
   data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   return os.path.exists(os.path.join(data_dir, task.tfds_name, task.version))
@@ -113,8 +107,6 @@ def check_prepared(task, data_dir=None):
   Raises:
     MissingDataError: If the data set is not prepared, or its list of classes
       not written.
-
-  Source: our choice.
   """
   if task.folder:
     return

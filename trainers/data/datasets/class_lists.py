@@ -70,8 +70,6 @@ def read(name, data_dir=None):
 
   Raises:
     MissingDataError: If the list was not written yet or is damaged.
-
-  Source: our choice.
   """
   path = _path(name, data_dir)
   missing = [missing_data.Missing(str(path.parents[1]), class_list=name)]
@@ -106,8 +104,6 @@ def write(name, labels, class_names, details, data_dir=None):
   Raises:
     ValueError: If the labels are no such list, another list is there, or the
       file cannot be written.
-
-  Source: our choice.
   """
   _check_labels(name, labels)
   path = _path(name, data_dir)
