@@ -9,24 +9,13 @@
     python -m launch.adapt --workdir=runs/usps --resume
 
 The target becomes a task of the model, with the head of the sources. Only
-what is the target's own is trained, and its moving statistics follow its
-images. --from is only read. --workdir gets the whole model, with the target,
-and features.png, a picture of the embeddings of the target and of its sources
-before and after.
-
-Labels of the target are read for the records, for --init=oracle and for
---method=supervised; nothing else can see them. For a target without labels,
-a folder of images, the records have label-free scores, and predictions.csv
-the class of each image.
-
---method=m3sda predicts by the mean of two heads, which its checkpoints keep:
-its results and `launch.evaluate` are of that, with the figures of the sources'
-head beside them. To all else that reads --workdir (fold, transfer, tasks,
---from of adapt) the target has the sources' head, and its accuracy.
+what is the target's own is trained. --workdir gets the whole model, with the
+target. Labels of the target are read for the records, for --init=oracle and for
+--method=supervised; nothing else can see them. A target without labels gets
+label-free scores, and predictions.csv.
 """
 
 import dataclasses
-import sys
 
 from absl import flags
 
@@ -75,7 +64,6 @@ def main():
       adapting.read_config(workdir) if options.resume else None)
   config = dataclasses.replace(
       config, options={**vars(config.options), **_METHOD_OPTIONS.given()})
-  print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   found = adapting.adapt(config, workdir, options, **_TRAINING.given())
   print(adaptation_report.format_start(found.adaptation.start))
   print(adaptation_report.format_results(found))

@@ -100,7 +100,7 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
        '--target=usps', '--method=source_only', '--nomove_statistics'),
       ('received moment_weight, which is of m3sda', '--from=BANK',
        '--target=usps', '--method=adda', '--moment_weight=1'),
-      ('Expected an adaptation', '--workdir=BANK', '--resume'))
+      ("Expected a run of kind 'adapt'", '--workdir=BANK', '--resume'))
   def test_errors(self, message, *arguments):
     arguments = [argument.replace('BANK', str(self.source))
                  for argument in arguments]

@@ -7,27 +7,11 @@
         --vary=num_tasks:1,2,3 --vary=precision:float32,mixed_bfloat16
 
 The flags of a run make the network, by default the preset 'small', with one
-task of 100 classes; images are made up. Parts:
-
-    training    our step, averages of the weights included: mixed, with a plain
-                (fixed, one-hot) signature, and with the clustering regulariser
-                of section 3.2; the same network in stock Keras layers and, with
-                the extra `benchmark`, in PyTorch, eager
-    inference   of a batch and of single images: our model, folded, folded by
-                hand in plain TensorFlow, stock Keras layers, PyTorch
-    first_step  from building the model to the end of step 1, of 1, 2, 3 tasks,
-                and peak memory; each in a fresh process
-    pipeline    the input pipeline, 50,000 images in memory
-    evaluation  with averaged weights and with raw ones
-    sizes       of a checkpoint and of a task file
-    limit       multiply-adds and bytes of a step against the machine's rates
-    profile     which operations a step spends its time in
-
---vary adds a part over values of a field, with straight lines through the
-figures of three or more. All of a part live in one process and take turns, so
-that a machine whose speed drifts treats them alike: look at the ratios, which
-are taken turn by turn. Three figures are minimum / median / maximum over turns
-or processes. "A against B: 1.4" says that A is 1.4 times as fast.
+task of 100 classes; images are made up. All of a part live in one process and
+take turns, so that a machine whose speed drifts treats them alike: look at the
+ratios, which are taken turn by turn. Three figures are minimum / median /
+maximum over turns or processes. "A against B: 1.4" says that A is 1.4 times as
+fast. docs/commands.md lists the parts.
 """
 
 import os

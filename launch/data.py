@@ -26,6 +26,7 @@ from trainers.data import image_task
 from trainers.data import pipeline
 from trainers.data.datasets import builders
 from trainers.data.datasets import class_lists
+from trainers.data.datasets import missing_data
 
 FLAGS = flags.FlagValues()
 _TASKS = flags.DEFINE_list(
@@ -78,7 +79,7 @@ def main():
 def _show(names, picture):
   """Reads tasks, prints what they are, draws them; then raises all faults."""
   data, faults = _try_all(_load, dict.fromkeys(catalog.expand_names(names)))
-  _raise_all(faults)
+  missing_data.raise_all(faults)
   tasks = tuple(dict.fromkeys(task for each in data for task in each.tasks))
   builders.make_ready(tasks, _DATA_DIR.value, _PREPARE.value)
   looks, faults = _try_all(_look, data)
@@ -94,7 +95,7 @@ def _show(names, picture):
     picture.parent.mkdir(parents=True, exist_ok=True)
     signature_plots.save_images(sum(strips, []), picture)
     print(f'\nPicture: {picture}')
-  _raise_all(faults)
+  missing_data.raise_all(faults)
 
 
 def _load(name):
@@ -122,13 +123,8 @@ def _try_all(function, items):
     try:
       made.append(function(item))
     except ValueError as error:
-      faults.append(str(error))
+      faults.append(error)
   return made, faults
-
-
-def _raise_all(faults):
-  if faults:
-    raise ValueError('\n'.join(faults))
 
 
 def _picture_path(names):

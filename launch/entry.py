@@ -44,12 +44,29 @@ def run(main, command_flags):
       if _TRACEBACK.value:
         traceback.print_exc()
       print(f'error: {error}', file=sys.stderr)
+      for missing in getattr(error, 'missing', ()):
+        print(_how_to_make(missing), file=sys.stderr)
       sys.exit(1)
 
   flags.FLAGS.append_flag_values(command_flags)
   for name in command_flags:  # those that --help shows
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], command_flags[name])
   app.run(guarded)
+
+
+def _how_to_make(missing):
+  """The commands for a `missing_data.Missing`, of which any will do."""
+  commands = []
+  if missing.task:
+    commands.append(f'python -m launch.data --tasks={missing.task} --prepare')
+  if missing.tfds_name:
+    commands.append(f'tfds build {missing.tfds_name}')
+  if missing.class_list:
+    commands.append(
+        f'python -m launch.data --write_class_list={missing.class_list}')
+  commands = ' or '.join(
+      f'`{command} --data_dir={missing.data_dir}`' for command in commands)
+  return f'To make what is missing: {commands}.'
 
 
 def _show_warnings(show_others):

@@ -21,6 +21,7 @@ from absl.testing import parameterized
 
 from launch import entry
 from trainers import loop
+from trainers.data.datasets import missing_data
 
 _LAUNCH = pathlib.Path(entry.__file__).parent
 COMMANDS = sorted(
@@ -148,6 +149,13 @@ class RunTest(parameterized.TestCase):
       (ValueError('Bad.'), 1, 'error: Bad.\n'),
       (FileNotFoundError(2, 'No such file', 'x'), 1,
        "error: [Errno 2] No such file: 'x'\n"),
+      (missing_data.MissingDataError('No b.', [
+          missing_data.Missing('/d', task='b+blur', tfds_name='b'),
+          missing_data.Missing('/d', class_list='most')]), 1,
+       'error: No b.\nTo make what is missing: `python -m launch.data '
+       '--tasks=b+blur --prepare --data_dir=/d` or `tfds build b '
+       '--data_dir=/d`.\nTo make what is missing: `python -m launch.data '
+       '--write_class_list=most --data_dir=/d`.\n'),
       (KeyboardInterrupt(), 128 + signal.SIGINT,
        'Stopped by SIGINT; what is not in a checkpoint is lost.\n'),
       (loop.Interrupted('Stopped at 3.', signal.SIGTERM),

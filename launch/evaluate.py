@@ -1,41 +1,17 @@
-"""Evaluates a saved model, as it is or with its layers edited.
-
---workdir is that of any command that leaves a model: train, transfer, tasks,
-adapt. The target of --method=m3sda is evaluated as its run predicts it, by the
-mean of the two heads that it trained; 'own head' is that of the sources.
+"""Evaluates a saved model, as it is or with its layers edited (section B).
 
     python -m launch.evaluate --workdir=runs/digits
     python -m launch.evaluate --workdir=runs/digits --split=validation
     python -m launch.evaluate --workdir=runs/digits --harden
     python -m launch.evaluate --workdir=runs/digits \\
         --signature_edit=swap:3:7,reverse,shuffle:0,drop:5,repeat:5,replace:5:2
-
-Each edit by itself is made to a copy of the trained network (section B);
-several joined by '+' are made one after another. Layers and templates count
-from 1. An edit is a new order of layers: a layer's row of the signature goes
-with it, and so do its moving statistics, and its gamma and beta unless those
-are mixed. All tasks are edited alike.
-
-    swap:3:7       layers 3 and 7 change places
-    reverse        the last layer is the first
-    shuffle:0      a random order, of seed 0
-    drop:5         without layer 5
-    repeat:5       layer 5 twice in a row
-    replace:5:2    layer 5 computes with template 2 alone
-    copy:5:2       layer 5 computes with the mixture of layer 2; its norms stay
-    harden         every layer computes with its strongest template alone
-    none           nothing changes
-
-Moving statistics of the trained order are foreign to another one. With
---statistics=reestimated, those of the edited network are estimated anew from
-unlabelled training images; 'none' then shows what that alone does.
-
     python -m launch.evaluate --workdir=runs/digits \\
         --between=mnist,svhn_cropped --points=11
 
-Both tasks, each with its own statistics and head (and gamma and beta where they
-are private), on the line between their signatures: (1 - t) of the first and t
-of the second, t from 0 to 1.
+--workdir is that of any command that leaves a model: train, transfer, tasks,
+adapt. Each edit by itself is made to a copy of the trained network; several
+joined by '+' are made one after another. Layers and templates count from 1.
+docs/commands.md lists the edits.
 """
 
 from absl import flags

@@ -3,34 +3,19 @@
     python -m launch.reproduce --table=7
     python -m launch.reproduce --table=5 --rows=4/16/mixture --seeds=0,1
     python -m launch.reproduce --table=1 --smoke
-
-Table 7 is counted. The rows of all others are runs, one for each seed, under
---workdir. Called again, the command resumes those that are not finished; it
-says how long the rest will take, as soon as one run has shown how fast this
-machine is. It prints a Markdown table of all finished runs under --workdir,
-those of earlier calls included, and leaves it in --workdir/table.md.
-
-Rows of Table 8 decide the method; other data may be given:
-
     python -m launch.reproduce --table=8 --tasks=mnist,svhn_cropped \\
         --image_size=32 --patch_size=4 --epochs=2
-
-Tables 2, 9 and 10 are runs of `launch.transfer` on banks, which --rows names.
-Those that --from does not give are trained as their presets say. Flags of a
-run are the transfers':
-
-    python -m launch.reproduce --table=9 --rows=digits --seeds=0,1,2
     python -m launch.reproduce --table=2 --from=runs/digits --task=kmnist
     python -m launch.reproduce --table=10 --from=mw/16=runs/a,mw/32=runs/b
-
-Tables 3, 4, 11 and 12 read the same runs, under runs/adaptation: models of the
-sources, and their adaptations by `launch.adapt`. Rows are BANK/METHOD/START. A
-seed is that of a model and of its adaptations; flags of a run are the
-adaptations':
-
     python -m launch.reproduce --table=3 --column=digits --rows='*/adda*' \\
         --target=usps,usps_unpadded
-    python -m launch.reproduce --table=11 --from=compositional=runs/office
+
+Rows are runs, one for each seed, under --workdir; those of Tables 2, 9 and 10
+are banks with their transfers, those of Tables 3, 4, 11 and 12 models with
+their adaptations. Called again, the command resumes those that are not
+finished. It prints a Markdown table of all finished runs under --workdir, and
+leaves it there. Flags of a run are handed to the rows, transfers or
+adaptations. docs/commands.md says what each table runs.
 """
 
 import pathlib

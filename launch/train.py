@@ -9,8 +9,6 @@ The work directory gets run.json, metrics.jsonl, signatures.jsonl,
 TensorBoard's files, checkpoints, results.json and signatures.png.
 """
 
-import sys
-
 from absl import flags
 
 from launch import dataclass_flags
@@ -43,11 +41,8 @@ def main():
   strategy = strategies.make_strategy(_STRATEGY.value)
   config = _CONFIG.config(
       training.read_config(workdir) if options.resume else None)
-  is_chief = strategies.is_chief(strategy)
-  if is_chief:
-    print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   found = training.train(config, workdir, options, strategy)
-  if not is_chief:
+  if not strategies.is_chief(strategy):
     return
   picture = workdir / 'signatures.png'
   signature_plots.save_signatures(

@@ -205,7 +205,7 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.named_parameters(
       ('task', "received 'mnits': did you mean mnist", '--tasks=mnits'),
-      ('no_data', 'prepare it with `python -m launch.data --tasks=mnist',
+      ('no_data', 'mnist: expected the prepared .*: prepare it, or name',
        '--tasks=mnist', '--data_dir=nowhere'),
       ('budget', 'epochs, received both', '--steps=1', '--epochs=1'),
       ('sequence', r'templates \[9\], which are not there', '--num_layers=4',

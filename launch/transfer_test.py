@@ -108,7 +108,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
        '--score_examples=x'),
       ('score_examples to be two positive numbers', '--from=SOURCE',
        '--task=usps', '--score_examples=3'),
-      ('a run of kind .smoke.: resume it as', '--workdir=SOURCE', '--resume'),
+      ('one of kind .smoke.: resume it as', '--workdir=SOURCE', '--resume'),
       ('holds a run already', '--workdir=SOURCE', '--from=SOURCE', '--smoke',
        '--task=usps'))
   def test_errors(self, message, *arguments):

@@ -4,9 +4,11 @@
     above 0.
 """
 
+import dataclasses
 import math
 import numbers
 import operator
+import typing
 
 
 def require(condition, name, expected, received, remedy):
@@ -29,6 +31,17 @@ def one_of(name, value, choices, remedy='use one of these'):
   listed = ', '.join(map(str, choices))
   require(value in choices, name, f'one of {listed}', value, remedy)
   return value
+
+
+def literals(config):
+  """Checks the fields of a dataclass that are a `Literal`, or that or None."""
+  for field in dataclasses.fields(config):
+    kinds = (field.type, *typing.get_args(field.type))
+    choices = [choice for kind in kinds if typing.get_origin(kind) is
+               typing.Literal for choice in typing.get_args(kind)]
+    if choices:
+      one_of(field.name, getattr(config, field.name),
+             choices + [None] * (type(None) in kinds))
 
 
 def positive_integer(name, value, remedy='give a whole number from 1 on'):

@@ -1,5 +1,8 @@
 """Checks of arguments."""
 
+import dataclasses
+from typing import Literal
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
@@ -58,6 +61,22 @@ class ChecksTest(parameterized.TestCase):
     with self.assertRaisesRegex(
         ValueError, "^Expected kind to be one of a, None, received 'b': use"):
       checks.one_of('kind', 'b', ('a', None))
+
+  def test_literals(self):
+    @dataclasses.dataclass
+    class Config:
+      kind: Literal['a', 'b'] = 'a'
+      half: Literal['first'] | None = None
+      other: int | None = None
+
+    checks.literals(Config())
+    checks.literals(Config('b', 'first', 'anything'))
+    for values, message in (
+        (('c',), "^Expected kind to be one of a, b, received 'c': use"),
+        ((None,), '^Expected kind to be one of a, b, received None'),
+        (('a', 'c'), "^Expected half to be one of first, None, received 'c'")):
+      with self.assertRaisesRegex(ValueError, message):
+        checks.literals(Config(*values))
 
   @parameterized.parameters(1, .5, np.float32(2), np.int64(3))
   def test_numbers_pass(self, value):

@@ -96,8 +96,6 @@ def squared_distances(bank):
   Returns:
     `[K, K]`, float64: what differs little between templates would be lost in
     the difference of float32 squares.
-
-  Source: our choice.
   """
   gram = 0.0
   for slot in bank.slots:

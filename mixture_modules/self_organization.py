@@ -44,8 +44,6 @@ def as_shares(mixtures):
 
   Returns:
     Array of the same shape; the sizes of a row sum to 1, or are all 0.
-
-  Source: our choice.
   """
   mixtures = np.asarray(mixtures)
   if signatures.is_softmax(mixtures):

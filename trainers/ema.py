@@ -92,8 +92,6 @@ class ExponentialMovingAverage:
 
     Raises:
       ValueError: If the averages are in the variables already.
-
-    Source: our choice.
     """
     if self._applied:
       raise ValueError(

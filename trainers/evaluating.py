@@ -54,10 +54,7 @@ class EvaluationConfig:
   points: int = 11
 
   def __post_init__(self):
-    for name, allowed in (('split', pipeline.SPLITS),
-                          ('weights', saved_models.WEIGHTS),
-                          ('statistics', perturbation.STATISTICS)):
-      checks.one_of(name, getattr(self, name), allowed)
+    checks.literals(self)
     is_edited = self.harden or self.edits or self.between
     if self.statistics != 'moved' and not is_edited:
       raise ValueError(

@@ -73,8 +73,6 @@ class RMSprop(keras.optimizers.RMSprop):
 
     Raises:
       ValueError: If the optimizer is built, or the value is not positive.
-
-    Source: our choice.
     """
     checks.positive('the multiplier', value,
                     'to freeze variables, leave them out of the training')
@@ -186,8 +184,6 @@ def make_optimizer(config, steps, mixture_variables=()):
 
   Raises:
     ValueError: If the warm-up is not shorter than the training.
-
-  Source: our choice.
   """
   optimizer = RMSprop(
       config.make_schedule(steps), config.rho, config.momentum, config.epsilon,

@@ -75,8 +75,6 @@ def evaluate_between(network, config, pair, num_points, split,
 
   Raises:
     ValueError: If a task is not there, or both are the same.
-
-  Source: our choice.
   """
   check_between(network.data, pair, num_points)
   copies = _Copies(network, config, statistics, num_batches)

@@ -1,6 +1,7 @@
 """A training run, from the configuration to the results (sections 4.2, 4.3)."""
 
 import pathlib
+import sys
 
 from trainers import loop
 from trainers import strategies
@@ -66,6 +67,8 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
   chief = strategies.is_chief(strategy)
   if chief:
     records.claim(workdir, decides, kind, options.resume, facts)
+    if options.progress:
+      print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
   seconds = loop.run(
       trainer, workdir, options, options.resume, chief, decides)
   with trainer.ema.applied():

@@ -26,7 +26,7 @@ from trainers.runs import saved_models
 
 USES = ('rows', 'columns', 'seeds', 'models', 'targets', 'changes')
 _COMMAND = 'launch.adapt'
-_HOW = [name for name in table_lines.HOW if name != 'parameters']
+_HOW = table_lines.HOW_OF_TASK
 _HEADER = ('domains', 'target', 'row', 'the paper\'s name', 'labels',
            'starts from', 'at first', 'paper', 'ours, min / median / max',
            'tuned', *_HOW)
@@ -225,14 +225,13 @@ def table_3(workdir):
 
 
 def _cells(line, target, figure):
-  found = list(line.results.values())
-  before, after = (
-      table_lines.spread([100 * tasks[target].top1 for tasks in each], '.2f')
-      for each in ([results.initial for results in found],
-                   [results.tasks for results in found]))
-  starts = dict.fromkeys(results.adaptation.start.init for results in found)
-  return [', '.join(starts), before, table_lines.figure(figure, '.2f'), after,
-          f'{found[0].adaptation.tuned_parameters:,}',
+  starts = dict.fromkeys(
+      found.adaptation.start.init for found in line.results.values())
+  return [', '.join(starts),
+          table_lines.spread(line.initial_top1(target), '.2f'),
+          table_lines.figure(figure, '.2f'),
+          table_lines.spread(line.top1(target), '.2f'),
+          f'{line.first.adaptation.tuned_parameters:,}',
           *table_lines.how(line, _COMMAND, _HOW)]
 
 

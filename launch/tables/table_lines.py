@@ -17,6 +17,7 @@ from trainers.runs import results
 from trainers.runs import run_reader
 
 HOW = ('seeds', 'steps', 'time', 'parameters', 'commit', 'command')
+HOW_OF_TASK = tuple(name for name in HOW if name != 'parameters')
 NOT_RUN = '-'
 NOTES = (
     'Time: of training, median of the seeds. The command is that of the first '
@@ -49,6 +50,10 @@ class Line:
   def top1(self, task):
     """Percent of each seed."""
     return [100 * found.tasks[task].top1 for found in self.results.values()]
+
+  def initial_top1(self, task):
+    """Percent of each seed, as a new task or a target began."""
+    return [100 * found.initial[task].top1 for found in self.results.values()]
 
 
 def directory(workdir, *names):

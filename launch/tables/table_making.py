@@ -6,6 +6,7 @@ Whatever stops it, the text has all that is finished.
 from launch.tables import table_jobs
 from trainers.data import pipeline
 from trainers.data.datasets import builders
+from trainers.data.datasets import missing_data
 
 
 def make(jobs, options, file_name, make_text, part='rows'):
@@ -64,15 +65,15 @@ def check_data(jobs, part='rows'):
       for task in pipeline.load_tasks([name], 1, data_dir)[name].tasks:
         builders.check_prepared(task, data_dir)
     except ValueError as error:
-      faults[name, data_dir] = str(error)
+      faults[name, data_dir] = error
   if not faults:
     return
   ready = [key for key, names in needed.items() if not names & set(faults)]
   without = (f'--{part}={",".join(ready)}' if ready else
              'trained banks with --from, or other new tasks with --task'
              if part == 'rows' else 'another --column or --target')
-  raise ValueError('\n'.join([
+  missing_data.raise_all([
       'Expected the data of all that is to be run, of which some is missing; '
       'nothing was run.', *faults.values(),
       'Then call the same command again; or go on without that data: give '
-      f'{without}.']))
+      f'{without}.'])

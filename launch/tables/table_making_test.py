@@ -49,7 +49,7 @@ class TableMakingTest(absltest.TestCase):
         table_jobs.Job, 'is_done', lambda job: job is done):
       table_making.check_data({'digits': [done]})
       with self.assertRaisesRegex(
-          ValueError, r'(?s)nothing was run\.\nusps: .*--tasks=usps --prepare.*'
+          ValueError, r'(?s)nothing was run\.\nusps: .*: prepare it.*'
           r'\nThen call .*: give --rows=digits\.$'):
         table_making.check_data({
             'digits': [done, make_job('a', 'optdigits')],

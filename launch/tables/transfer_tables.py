@@ -23,7 +23,7 @@ _COMMAND = 'launch.transfer'
 _HEADER = ('bank', 'new task', 'starts from', 'tuned', 'paper, initial',
            'ours, initial', 'paper', 'ours, min / median / max',
            'own parameters', 'of them tuned')
-_HOW = [name for name in table_lines.HOW if name != 'parameters']
+_HOW = table_lines.HOW_OF_TASK
 _UNTRAINED = ('Ours, initial: a dash where the new task\'s head is its own, '
               'which nothing has trained yet.')
 
@@ -135,15 +135,12 @@ def _row(label, line, figures):
     copied = dict.fromkeys(str(found.transfer.start.copied)
                            for found in line.results.values())
     start = f'best ({", ".join(copied)})'
-  before, after = (
-      table_lines.spread([100 * tasks[facts.name].top1 for tasks in found])
-      for found in ([each.initial for each in line.results.values()],
-                    [each.tasks for each in line.results.values()]))
-  if _starts_untrained(line):
-    before = table_lines.NOT_RUN
+  before = (table_lines.NOT_RUN if _starts_untrained(line) else
+            table_lines.spread(line.initial_top1(facts.name)))
   return [label, facts.dataset, start, ','.join(facts.start.tune) or 'nothing',
           table_lines.figure(figures[0], 'g'), before,
-          table_lines.figure(figures[1], 'g'), after,
+          table_lines.figure(figures[1], 'g'),
+          table_lines.spread(line.top1(facts.name)),
           f'{line.first.tasks[facts.name].own_parameters:,}',
           f'{facts.tuned_parameters:,}',
           *table_lines.how(line, _COMMAND, _HOW)]

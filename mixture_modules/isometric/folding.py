@@ -56,8 +56,6 @@ def fold(model, task=None, rescale=False, probabilities=False,
   Raises:
     ValueError: If the model cannot be folded, there is no such task, or a
       folded model is of another task or made with other arguments.
-
-  Source: our choice.
   """
   if not isinstance(model, isometric_model.IsometricModel):
     _check_folded(model, task, rescale, probabilities, image_size)

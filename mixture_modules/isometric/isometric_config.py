@@ -93,7 +93,7 @@ class IsometricConfig:
         self.image_size % self.patch_size == 0, 'image_size',
         f'a multiple of patch_size={self.patch_size}', self.image_size,
         'change one of them')
-    checks.one_of('norm', self.norm, NORMS)
+    checks.literals(self)
     self._check_signature()
 
   def _check_signature(self):
@@ -101,8 +101,6 @@ class IsometricConfig:
     if not trained:
       fixed_sequences.make_sequence(
           self.signature, self.num_layers, self.num_templates)
-    checks.one_of(
-        'signature_init', self.signature_init, signatures.INITIALIZERS)
     if (trained and self.signature_init == 'diagonal'
         and self.num_templates < self.num_layers):
       raise ValueError(
@@ -111,7 +109,6 @@ class IsometricConfig:
           f'{self.num_layers}.')
     if self.shared_half is None:
       return
-    checks.one_of('shared_half', self.shared_half, ('first', 'second', None))
     if not trained or self.num_layers < 2:
       raise ValueError(
           'shared_half needs a trained signature of two or more rows, received '

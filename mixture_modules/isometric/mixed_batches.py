@@ -20,8 +20,6 @@ def predict_mixed(model, images, task_ids):
 
   Raises:
     ValueError: If a task is not there, or names are not as many as images.
-
-  Source: our choice.
   """
   images = np.asarray(images)
   model.config.check_images(images.shape)

@@ -75,8 +75,6 @@ def save_task(model, task_name, path, metadata=None, overwrite=False):
   Raises:
     ValueError: If the file exists, the task is not there or holds what is not
       finite, or the metadata does not fit.
-
-  Source: our choice.
   """
   data = encode_task(model, task_name, metadata)
   files.write(path, data, overwrite)
@@ -120,8 +118,6 @@ def read_task_file(path):
 
   Raises:
     ValueError: If it is damaged, of another kind, or holds what no task does.
-
-  Source: our choice.
   """
   with tensor_files.explain(_EXPECTED, path):
     tensors, metadata = tensor_files.read(path, FORMAT)
@@ -155,8 +151,6 @@ def load_task(model, path, name=None, force=False):
   Raises:
     ValueError: If the file is damaged, does not fit the model, or the name is
       taken; the message says what differs. The model is as it was.
-
-  Source: our choice.
   """
   file = read_task_file(path)
   name = file.name if name is None else name

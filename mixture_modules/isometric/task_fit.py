@@ -32,8 +32,6 @@ def fingerprint(model):
 
   Returns:
     64 hexadecimal digits.
-
-  Source: our choice.
   """
   return combine(describe_model(model), shared_digests(model))
 

@@ -91,10 +91,7 @@ class AdaptationConfig(strict_json.Json):
   options: typing.Any = None
 
   def __post_init__(self):
-    for name, values in (
-        ('method', methods.METHODS), ('target_statistics', TARGET_STATISTICS),
-        ('score', label_free_scores.SCORES), ('choose', CHOICES)):
-      checks.one_of(name, getattr(self, name), values)
+    checks.literals(self)
     self._set('source', str(self.source))  # of a path, too
     for name in ('sources', 'tune'):
       if getattr(self, name) is not None:

@@ -31,8 +31,6 @@ class Features:
     before: The arrays of the target as it begins.
     after: Those of the same images at the end. None: nothing was trained, or
       that is to come.
-
-  Source: our choice.
   """
 
   target: str

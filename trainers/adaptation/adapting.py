@@ -1,7 +1,6 @@
 """An adaptation, from the configuration to the results (sections 4.4, D)."""
 
 import dataclasses
-import pathlib
 import types
 
 from trainers import loop
@@ -60,41 +59,26 @@ def adapt(config=None, workdir=None, options=run_options.RunOptions(),
       the run to resume is another.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
-  workdir = records.choose_workdir(workdir, options.resume)
-  former = records.read_run(workdir) if options.resume else None
-  if config is None and not former:
-    raise ValueError('Expected a configuration, received none: only a run that '
-                     'is resumed has its own.')
-  smoke = options.smoke or bool(former and former['kind'] == 'smoke')
-  kind = 'smoke' if smoke else 'adapt'
-  if former:
-    resumed = read_config(workdir)  # refuses runs of another kind
-    config = config or resumed
-  saved = origins.begin(workdir, config.source, former, smoke)
-  base = (saved_models.parse_config(former['config']) if former
-          else default_run(saved.config, config))
-  config, run = _decide(base, saved.config, config, smoke, changes, {
-      name: facts.get('dataset') or name
-      for name, facts in saved.tasks.items()}, _default_sources(saved))
-  decides = {**run.to_json(), 'adaptation': config.to_json(),
-             **origins.describe(saved, former)}
-  records.check(workdir, decides, kind, options.resume)
-  origins.check(saved, workdir, config.source, decides['origin'])
-  data, facts = load_data(config, run, saved, options.data_dir, smoke)
-  if former:
-    records.check_data(workdir, facts)
+  begun = origins.NewTaskRun(
+      'adapt', adaptation_config.AdaptationConfig, config, workdir, options)
+  saved, workdir = begun.saved, begun.workdir
+  base = begun.former or default_run(saved.config, begun.config)
+  datasets = {name: facts.get('dataset') or name
+              for name, facts in saved.tasks.items()}
+  config, run = _decide(base, saved.config, begun.config, begun.smoke, changes,
+                        datasets, _default_sources(saved))
+  begun.decide(config, run)
+  data, facts = load_data(config, run, saved, options.data_dir, begun.smoke)
   steps = run.total_steps(
       {config.target: data[config.target].num_examples('train')})
-  is_begun = saved.workdir == workdir
-  if not is_begun:
+  if not begun.is_begun:
     _check(config, run, saved, data[config.target], steps)
-  records.claim(workdir, decides, kind, options.resume,
-                {**saved.tasks, **facts})
+  begun.claim(facts)
   supervised.make_reproducible(run)
   evaluation = target_evaluation.TargetEvaluation(
       saved.model, config.target, data, run.eval_batch_size)
   class_names = facts[config.target]['class_names']
-  if not is_begun:
+  if not begun.is_begun:
     results.write(workdir / adaptation_results.INITIAL,
                   _begin(config, run, saved.model, data, evaluation))
     adaptation_features.write_start(workdir, evaluation, config, class_names)
@@ -102,16 +86,15 @@ def adapt(config=None, workdir=None, options=run_options.RunOptions(),
   if config.method_class.trains:
     trainer = adaptation_trainer.AdaptationTrainer(
         saved.model, data, evaluation, config, run, steps)
-    if not is_begun:
-      checkpoints.save_start(trainer, workdir, decides)
+    if not begun.is_begun:
+      checkpoints.save_start(trainer, workdir, begun.decides)
     if options.eval_every is None:
       options = dataclasses.replace(options, eval_every=EVAL_EVERY)
-    seconds = loop.run(trainer, workdir, options, True, True, decides)
-  elif not is_begun:
-    saved_models.write_checkpoint(workdir, saved.model, decides)
+    seconds = loop.run(trainer, workdir, options, True, True, begun.decides)
+  elif not begun.is_begun:
+    saved_models.write_checkpoint(workdir, saved.model, begun.decides)
   found = adaptation_results.collect(
-      trainer, evaluation, config, results.Origin(**decides['origin']),
-      seconds, results.read(
+      trainer, evaluation, config, begun.origin, seconds, results.read(
           workdir / adaptation_results.INITIAL, adaptation_results.Initial))
   results.write(workdir / records.RESULTS, found)
   adaptation_features.write_end(workdir, evaluation, config)
@@ -121,17 +104,9 @@ def adapt(config=None, workdir=None, options=run_options.RunOptions(),
 
 
 def read_config(workdir):
-  """The `AdaptationConfig` of the run in a work directory.
-
-  Raises:
-    ValueError: If there is no run, one of another kind, or it is damaged.
-  """
-  run = records.read_run(workdir)
-  if 'adaptation' not in run['config']:
-    raise ValueError(f'Expected an adaptation in {workdir}, received a run of '
-                     f'kind {run["kind"]!r}: resume it as what it is.')
-  return adaptation_config.AdaptationConfig.from_json(
-      run['config']['adaptation'], pathlib.Path(workdir) / records.RUN)
+  """The `AdaptationConfig` of the run in a work directory."""
+  return origins.read_config(
+      workdir, 'adapt', adaptation_config.AdaptationConfig)
 
 
 def default_run(trained, config):

@@ -30,8 +30,6 @@ class CollapseGuard:
     drop: In the score's unit.
     patience: Measurements; 0 never raises the alarm for the score.
     least_classes: A share, from 0 to 1.
-
-  Source: our choice.
   """
 
   def __init__(self, variables, score, drop=0.1, patience=3,

@@ -23,8 +23,6 @@ def draw(seed, batch_size):
     float32 `[batch_size, 5]` from 0 to 1 (excluded): place from top to bottom,
     place from left to right, mirrored if below a half, area, aspect ratio.
     Each kind of augmentation uses those that it needs.
-
-  Source: our choice.
   """
   return tf.random.stateless_uniform([batch_size, 5], seed=seed, alg='philox')
 
@@ -42,8 +40,6 @@ def shift(images, draws, flip):
 
   Returns:
     uint8 `[b, size, size, c]`.
-
-  Source: our choice.
   """
   size = images.shape[1]
   reach = round(SHIFT * size)

@@ -127,8 +127,6 @@ def open_examples(task, split, image_size, data_dir, limit_bytes):
 
   Raises:
     ValueError: If the data is missing or not as the task declares it.
-
-  Source: our choice.
   """
   if task.folder:
     return _open_folder(task, split, image_size, limit_bytes)

@@ -47,8 +47,6 @@ def make_task(name, path):
   Raises:
     ValueError: If the directory is not as described above. But for one of each
       class, files are not opened: `check_files` does so.
-
-  Source: our choice.
   """
   path = _absolute(name, path)
   files = _list_splits(path)
@@ -81,8 +79,6 @@ def make_unlabelled_task(name, path):
   Raises:
     ValueError: If the directory holds anything else, or fewer than 20 images.
       But for some, files are not opened: `check_files` does so.
-
-  Source: our choice.
   """
   path = _absolute(name, path)
   files = _hold_out(path, _list_unlabelled(path))
@@ -127,8 +123,6 @@ def list_files(task, split):
 
   Raises:
     ValueError: If the directory is not as the task's maker expects it.
-
-  Source: our choice.
   """
   files = (_list_splits if task.is_labelled else _list_unlabelled)(task.folder)
   classes = _hold_out(task.folder, files)[split]

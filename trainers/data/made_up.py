@@ -18,8 +18,6 @@ class MadeUpExamples:
 
   Args:
     num_examples: Examples of each stored split.
-
-  Source: our choice.
   """
 
   def __init__(self, num_examples=32):

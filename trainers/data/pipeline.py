@@ -294,8 +294,8 @@ def load_pool(tasks, image_size, source=None, name=None,
 
 def _no_labels_message(name):
   return (f'{name}: expected images with labels, received some without: they '
-          'are of use to launch.adapt alone, as --target without supervision '
-          'and without --init=oracle, or, with --source_free, as a source.')
+          'are of use to an adaptation alone, as a target without supervision '
+          'and without init=oracle or, where it is source_free, as a source.')
 
 
 def check_same_classes(tasks):

@@ -3,6 +3,7 @@
 import tensorflow_datasets as tfds
 
 from trainers.data import image_task
+from trainers.data.datasets import missing_data
 
 
 def make_task(name, reference, data_dir=None):
@@ -22,8 +23,6 @@ def make_task(name, reference, data_dir=None):
   Raises:
     ValueError: If there is no such data set, it is not prepared, or it has no
       training split or no image and label.
-
-  Source: our choice.
   """
   try:
     builder = tfds.builder(reference, data_dir=data_dir)
@@ -72,11 +71,12 @@ def _find_splits(name, reference, builder):
             for split, info in builder.info.splits.items()
             if info.num_examples}
   if not splits:
-    raise ValueError(
+    raise missing_data.MissingDataError(
         f'{name}: expected a prepared data set in {builder.data_path}, '
-        f'received no such directory: prepare it with `tfds build {reference} '
-        f'--data_dir={builder.data_dir_root}`, or say where it is with '
-        f'--data_dir. Nothing is downloaded unasked.')
+        'received no such directory: prepare it, or name the data_dir that '
+        'has it. Nothing is downloaded unasked.',
+        [missing_data.Missing(
+            str(builder.data_dir_root), tfds_name=reference)])
   if 'train' not in splits:
     raise ValueError(
         f'{name}: expected a split called train, received '

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainers.data import prepared
+from trainers.data.datasets import missing_data
 
 
 class _Config(tfds.core.BuilderConfig):
@@ -97,8 +98,10 @@ class PreparedTest(parameterized.TestCase, tf.test.TestCase):
   def test_refuses_what_is_not_prepared(self):
     empty = tempfile.mkdtemp(dir=self.get_temp_dir())
     with self.assertRaisesRegex(
-        ValueError, f'`tfds build prepared_toy/one --data_dir={empty}`'):
+        missing_data.MissingDataError, 'such directory: prepare it') as raised:
       self._make_task('one', empty)
+    self.assertEqual(raised.exception.missing, (
+        missing_data.Missing(empty, tfds_name='prepared_toy/one'),))
 
   def test_refuses_other_features(self):
     with self.assertRaisesRegex(

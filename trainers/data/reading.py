@@ -27,15 +27,13 @@ def read_split(task, split, builder, image_size=None):
 
   Raises:
     ValueError: If the data is missing or not as the task declares it.
-
-  Source: our choice.
   """
   try:
     # One file after another, as `tfrecords` reads them.
     dataset = builder.as_dataset(split=split, read_config=tfds.ReadConfig(
         try_autocache=False, interleave_cycle_length=1))
   except AssertionError as error:  # TFDS's sign that files are missing.
-    raise ValueError(builders.missing_message(task, builder)) from error
+    raise builders.missing_error(task, builder) from error
   _check_spec(task, dataset.element_spec)
   images, labels = [], []
   try:

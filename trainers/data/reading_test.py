@@ -136,7 +136,7 @@ class ReadingTest(parameterized.TestCase, tf.test.TestCase):
     data_dir = tempfile.mkdtemp(dir=self.get_temp_dir())
     with self.assertRaisesRegex(
         ValueError, r'mnist:3.0.1 in .*mnist/3.0.1, received no such directory:'
-        r' prepare it with `python -m launch.data --tasks=mnist --prepare'):
+        ' prepare it, or name the data_dir'):
       _read(catalog.get_task('mnist'), data_dir=data_dir)
 
   @parameterized.named_parameters(

@@ -79,11 +79,9 @@ def open_records(task, split, builder):
   Raises:
     ValueError: If the files are damaged, not TFRecords or not on this machine,
       or have no image and label.
-
-  Source: our choice.
   """
   if not builder.info.splits:
-    raise ValueError(builders.missing_message(task, builder))
+    raise builders.missing_error(task, builder)
   file_format = builder.info.file_format.value
   if file_format != 'tfrecord':
     raise ValueError(
@@ -111,8 +109,8 @@ def _load_or_scan(task, split, builder, paths):
   except OSError as error:
     raise ValueError(
         f'{task.name}: expected the files of split {split!r} on this machine, '
-        f'received {error}: copy them to a local directory and name it with '
-        f'--data_dir, or prepare {task.tfds_name} anew.') from error
+        f'received {error}: copy them to a local directory and name it as '
+        f'data_dir, or prepare {task.tfds_name} anew.') from error
   # Of each file its size and when it was last changed.
   state = [[file.st_size, file.st_mtime_ns] for file in status]
   store = os.path.join(os.fspath(builder.data_path), f'index-{split}.npz')

@@ -22,8 +22,6 @@ def blur_matrix(size, sigma):
   Args:
     size: Pixels in a line.
     sigma: Standard deviation in pixels, above 0.
-
-  Source: our choice.
   """
   reach = int(np.ceil(4 * sigma))
   offsets = np.arange(-reach, reach + 1)

@@ -83,7 +83,7 @@ class FolderTest(tf.test.TestCase):
                  lambda: self.data.eval_batches('test', 4),
                  lambda: pipeline.load_tasks([self.name], 8),
                  lambda: pipeline.load_tasks([f'pool:usps|{self.name}'], 8)):
-      with self.assertRaisesRegex(ValueError, 'of use to launch.adapt alone'):
+      with self.assertRaisesRegex(ValueError, 'of use to an adaptation alone'):
         call()
 
   def test_other_files_are_other_data(self):

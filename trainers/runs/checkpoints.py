@@ -34,8 +34,6 @@ class Checkpoints:
 
   Raises:
     ValueError: If `keep` is below 1.
-
-  Source: our choice.
   """
 
   def __init__(self, directory, keep=2):
@@ -147,8 +145,6 @@ def snapshot(variables):
 
   Returns:
     Dictionary of arrays with the same keys.
-
-  Source: our choice.
   """
   return {key: np.array(value.numpy()) for key, value in variables.items()}
 
@@ -162,8 +158,6 @@ def restore(variables, arrays):
 
   Raises:
     ValueError: If keys, shapes or dtypes differ; no variable has changed.
-
-  Source: our choice.
   """
   faults = []
   for word, keys in (
@@ -200,8 +194,6 @@ def optimizer_variables(optimizer):
 
   Raises:
     ValueError: If the optimizer is not built.
-
-  Source: our choice.
   """
   if not optimizer.built:
     raise ValueError(

@@ -1,8 +1,10 @@
-"""The trained models that commands start from, and what is to be known of them.
+"""The trained models that commands start from, and runs that add a task to one.
 
-`transfer` and `adapt` write down which model it was, and hold on to it.
+A transfer and an adaptation write down which model it was, and hold on to it.
 """
 
+import pathlib
+import sys
 import warnings
 
 from trainers.runs import checkpoints
@@ -10,6 +12,9 @@ from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import saved_models
 from trainers.runs import strict_json
+
+# {kind of a run that adds a task: where run.json has its configuration}
+_PARTS = {'transfer': 'transfer', 'adapt': 'adaptation'}
 
 
 def load(workdir, weights='ema'):
@@ -29,72 +34,126 @@ def load(workdir, weights='ema'):
   return saved
 
 
-def begin(workdir, source, former, smoke):
-  """The model that a run begins from or, once it has begun, its own.
+class NewTaskRun:
+  """A run that adds a task to a trained model: a new one, or one resumed.
 
   Args:
+    kind: 'transfer' or 'adapt'.
+    config_class: Class of the configuration, which has a `source`.
+    config: The configuration. None, when resuming: that of the run.
+    workdir: Directory of the run. None: a new one.
+    options: `RunOptions`.
+
+  Attributes:
+    config: The configuration that is asked for.
     workdir: Directory of the run, a `pathlib.Path`.
-    source: Work directory of the model to begin from.
-    former: run.json of the run that is resumed, or None.
-    smoke: Whether the run sees made-up images.
-
-  Returns:
-    `SavedModel`, of `workdir` where a run is resumed that has a checkpoint.
+    smoke: Whether images are made up.
+    is_begun: Whether there is a checkpoint to go on from.
+    saved: `SavedModel` to begin from or, once the run has begun, its own.
+    former: `RunConfig` of the run that is resumed, or None.
+    decides: 'config' of run.json, after `decide`.
 
   Raises:
-    ValueError: If there is no model, or it was trained on made-up images and
-      the run sees others.
+    ValueError: If there is no configuration, no model, no run to resume or one
+      of another kind, or the model was trained on made-up images and the run
+      sees others.
   """
-  # What a resumed run needs of the model is in its own checkpoints.
-  if former and checkpoints.Checkpoints(workdir / records.CHECKPOINTS).latest():
-    saved = saved_models.load(workdir, 'raw')
-  else:
-    saved = load(source)
-  if saved.is_smoke and not smoke:
-    raise ValueError(
-        f'Expected a model trained on real images in {source}, received one '
-        'trained on made-up images: use smoke, or begin from another model.')
-  return saved
+
+  def __init__(self, kind, config_class, config, workdir, options):
+    self.workdir = records.choose_workdir(workdir, options.resume)
+    self._options, self._part = options, _PARTS[kind]
+    self._written = records.read_run(self.workdir) if options.resume else None
+    self.former = None
+    self.smoke = options.smoke
+    if self._written:  # refuses runs of another kind
+      own = read_config(self.workdir, kind, config_class)
+      config = config or own
+      self.former = saved_models.parse_config(self._written['config'])
+      self.smoke |= self._written['kind'] == 'smoke'
+    elif config is None:
+      raise ValueError('Expected a configuration, received none: only a run '
+                       'that is resumed has its own.')
+    self.config = config
+    self._kind = 'smoke' if self.smoke else kind
+    # What a resumed run needs of the model is in its own checkpoints.
+    self.is_begun = bool(
+        self._written and checkpoints.of_run(self.workdir).latest())
+    self.saved = (saved_models.load(self.workdir, 'raw') if self.is_begun
+                  else load(config.source))
+    if self.saved.is_smoke and not self.smoke:
+      raise ValueError(
+          f'Expected a model trained on real images in {config.source}, '
+          'received one trained on made-up images: use smoke, or begin from '
+          'another model.')
+
+  def decide(self, config, run):
+    """Sets what the run is; warns if its model is unfinished.
+
+    Args:
+      config: The configuration that is run.
+      run: `RunConfig`.
+
+    Raises:
+      ValueError: If the directory is taken, the run to resume is another, or
+        it began from another model.
+    """
+    origin = (self._written['config'].get('origin') if self._written
+              else self.saved.origin())
+    origin = strict_json.encode(
+        strict_json.decode(results.Origin, origin, records.RUN))
+    self.decides = {**run.to_json(), self._part: config.to_json(),
+                    'origin': origin}
+    records.check(
+        self.workdir, self.decides, self._kind, self._options.resume)
+    if self.is_begun:
+      return
+    if origin != self.saved.origin():
+      raise ValueError(
+          f'Expected {config.source} as it was when the run began ({origin}), '
+          f'received another model ({self.saved.origin()}): bring it back, or '
+          'begin a new run in another directory.')
+    if not self.saved.is_finished:
+      warnings.warn(
+          f'{config.source} has no {records.RESULTS}: its run has not ended, '
+          f'and this one begins from its step {self.saved.step:,}.',
+          stacklevel=3)
+
+  @property
+  def origin(self):
+    """`results.Origin`: which model the run began from."""
+    return results.Origin(**self.decides['origin'])
+
+  def claim(self, facts):
+    """Writes run.json before step 1.
+
+    Args:
+      facts: {new task: facts of its data}, as of `TaskData.describe`.
+
+    Raises:
+      ValueError: If a run is resumed that began with other data.
+    """
+    if self._written:
+      records.check_data(self.workdir, facts)
+    records.claim(self.workdir, self.decides, self._kind, self._options.resume,
+                  {**self.saved.tasks, **facts})
+    if self._options.progress:
+      print(f'Work directory: {self.workdir}', file=sys.stderr, flush=True)
 
 
-def describe(saved, former):
-  """{'origin': which model a run begins from}, for run.json.
+def read_config(workdir, kind, config_class):
+  """The configuration of a run that adds a task.
 
   Args:
-    saved: As from `begin`.
-    former: run.json of the run that is resumed, or None.
-
-  Returns:
-    'origin' is as of `SavedModel.origin`.
+    workdir: Its directory.
+    kind: 'transfer' or 'adapt'.
+    config_class: Class of the configuration.
 
   Raises:
-    ValueError: If a run is resumed that does not say.
+    ValueError: If there is no run, one of another kind, or it is damaged.
   """
-  origin = former['config'].get('origin') if former else saved.origin()
-  return {'origin': strict_json.encode(
-      strict_json.decode(results.Origin, origin, records.RUN))}
-
-
-def check(saved, workdir, source, origin):
-  """Checks that a run begins from its model; warns if that is unfinished.
-
-  Args:
-    saved: As from `begin`.
-    workdir: Directory of the run.
-    source: Work directory of the model to begin from.
-    origin: Which model that is to be, as of `describe`.
-
-  Raises:
-    ValueError: If it is another model.
-  """
-  if saved.workdir == workdir:
-    return
-  if origin != saved.origin():
-    raise ValueError(
-        f'Expected {source} as it was when the run began ({origin}), received '
-        f'another model ({saved.origin()}): bring it back, or begin a new run '
-        'in another directory.')
-  if not saved.is_finished:
-    warnings.warn(
-        f'{source} has no {records.RESULTS}: its run has not ended, and this '
-        f'one begins from its step {saved.step:,}.', stacklevel=2)
+  run = records.read_run(workdir)
+  if _PARTS[kind] not in run['config']:
+    raise ValueError(f'Expected a run of kind {kind!r} in {workdir}, received '
+                     f'one of kind {run["kind"]!r}: resume it as what it is.')
+  return config_class.from_json(
+      run['config'][_PARTS[kind]], pathlib.Path(workdir) / records.RUN)

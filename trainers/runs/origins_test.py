@@ -1,5 +1,6 @@
 """Tests of which model a run begins from."""
 
+import dataclasses
 import pathlib
 import tempfile
 import warnings
@@ -8,7 +9,17 @@ import tensorflow as tf
 
 from trainers.runs import origins
 from trainers.runs import records
+from trainers.runs import run_options
+from trainers.runs import saved_models
+from trainers.runs import strict_json
 from trainers.testing import toy_records
+
+
+@dataclasses.dataclass(frozen=True)
+class _Config(strict_json.Json):
+  """The configuration of a run that adds a task, as far as matters here."""
+
+  source: str
 
 
 class OriginsTest(tf.test.TestCase):
@@ -22,53 +33,75 @@ class OriginsTest(tf.test.TestCase):
     cls.source, cls.other = cls.directory / 'source', cls.directory / 'other'
     for seed, workdir in enumerate((cls.source, cls.other)):
       toy_records.write_model(workdir, ['optdigits'], seed=seed)
-    cls.former = records.read_run(cls.other)
 
-  def check(self, saved, workdir, origin):
+  def begin(self, workdir, config=None, resume=False, smoke=True):
+    return origins.NewTaskRun(
+        'transfer', _Config, config or _Config(str(self.source)), workdir,
+        run_options.RunOptions(resume=resume, smoke=smoke))
+
+  def write(self, workdir, **config):
+    """Writes a run of `_Config` that has made a checkpoint."""
+    saved = origins.load(self.other)
+    saved_models.save(workdir, saved.model, 'smoke', {
+        **saved.config.to_json(), 'transfer': {'source': str(self.source)},
+        **config}, saved.tasks)
+
+  def decide(self, run):
     """What it warns of, as one text."""
     with warnings.catch_warnings(record=True, action='always') as caught:
-      origins.check(saved, workdir, self.source, origin)
+      run.decide(run.config, run.former or run.saved.config)
     return ''.join(str(warning.message) for warning in caught
                    if warning.category is UserWarning)
 
   def test_a_run_begins_from_another_and_goes_on_from_its_own(self):
-    new = self.directory / 'new'
-    for workdir, former, expected, weights in (
-        (new, None, self.source, 'ema'), (new, self.former, self.source, 'ema'),
-        (self.other, None, self.source, 'ema'),  # to be refused as taken
-        (self.other, self.former, self.other, 'raw')):
-      saved = origins.begin(workdir, self.source, former, smoke=True)
-      self.assertEqual((saved.workdir, saved.weights), (expected, weights))
+    new, own = self.directory / 'new', self.directory / 'own'
+    self.write(own)
+    for workdir, resume, expected, weights in (
+        (new, False, self.source, 'ema'),
+        (own, False, self.source, 'ema'),  # to be refused as taken
+        (own, True, own, 'raw')):
+      run = self.begin(workdir, resume=resume)
+      self.assertEqual((run.saved.workdir, run.saved.weights, run.is_begun),
+                       (expected, weights, resume))
+      self.assertEqual(run.former is not None, resume)
+    for latest in own.glob(f'{records.CHECKPOINTS}/*'):
+      latest.unlink()
+    run = self.begin(own, resume=True)  # which was stopped before its first
+    self.assertEqual((run.saved.workdir, run.is_begun), (self.source, False))
     with self.assertRaisesRegex(ValueError, 'made-up images: use smoke'):
-      origins.begin(new, self.source, None, smoke=False)
+      self.begin(new, smoke=False)
+    with self.assertRaisesRegex(ValueError, "kind 'transfer' in .*'smoke': re"):
+      self.begin(self.other, resume=True)
+    with self.assertRaisesRegex(ValueError, 'a configuration, received none'):
+      origins.NewTaskRun('transfer', _Config, None, new,
+                         run_options.RunOptions())
 
   def test_a_run_holds_on_to_its_model(self):
-    saved = origins.begin(
-        self.directory / 'new', self.source, None, smoke=True)
-    origin = origins.describe(saved, None)['origin']
-    self.assertEqual(origin, saved.origin())
-    with self.assertRaisesRegex(ValueError, 'Expected Origin in run.json'):
-      origins.describe(saved, self.former)
-    known = {'origin': {**origin, 'step': 9}}
-    self.assertEqual(
-        origins.describe(saved, {**self.former, 'config': known}), known)
-    other = origins.load(self.other)
-    workdir = self.directory / 'new'
-    with self.assertRaisesRegex(
-        ValueError, 'source as it was when the run began'):
-      self.check(other, workdir, origin)
-    # A run that goes on needs it no more.
-    self.assertEqual(self.check(other, self.other, origin), '')
+    run = self.begin(self.directory / 'new')
+    self.decide(run)
+    origin = run.saved.origin()
+    self.assertEqual(vars(run.origin), origin)
+    for number, (known, message) in enumerate((
+        ({}, 'Expected Origin in run.json'),
+        ({'origin': {**origin, 'step': 9}},
+         'source as it was when the run began'))):
+      workdir = self.directory / f'held{number}'
+      self.write(workdir, **known)
+      goes_on = self.begin(workdir, resume=True)
+      goes_on.is_begun = False
+      with self.assertRaisesRegex(ValueError, message):
+        self.decide(goes_on)
+    # A run that goes on from its checkpoint needs it no more.
+    self.assertEqual(self.decide(self.begin(workdir, resume=True)), '')
 
   def test_warns_until_the_run_has_ended(self):
-    saved = origins.load(self.source)
-    workdir, origin = self.directory / 'new', saved.origin()
+    run = self.begin(self.directory / 'new')
     self.assertRegex(
-        self.check(saved, workdir, origin),
+        self.decide(run),
         '^.*source has no results.json: its run has not ended, and this one '
         'begins from its step 0.$')
     records.write_json(self.source / records.RESULTS, {})
-    self.assertEqual(self.check(saved, workdir, origin), '')
+    self.assertEqual(self.decide(run), '')
     (self.source / records.RESULTS).unlink()
 
 

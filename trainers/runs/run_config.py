@@ -101,11 +101,7 @@ class RunConfig(strict_json.Json):
     checks.positive_integer('eval_batch_size', self.eval_batch_size)
     for name in ('entropy', 'clustering'):
       checks.not_negative(name, getattr(self, name))
-    checks.one_of('clustering_distance', self.clustering_distance,
-                  regularizers.DISTANCES)
-    checks.one_of('precision', self.precision, PRECISIONS)
-    checks.one_of('augmentation', self.augmentation,
-                  (None, *image_task.AUGMENTATIONS))
+    checks.literals(self)
     checks.in_range('ema_decay', self.ema_decay, 0, 1, 'try 0.999, or 0')
     checks.in_range('seed', self.seed, 0, 2 ** 31)
     for name in ('entropy', 'clustering'):

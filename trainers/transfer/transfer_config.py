@@ -90,8 +90,7 @@ class TransferConfig(strict_json.Json):
     for scope in self.tune or ():
       checks.one_of('tune', scope, tune_scopes.SCOPES,
                     'use some of these, or none alone')
-    checks.one_of('statistics', self.statistics, STATISTICS)
-    checks.one_of('score', self.score, SCORES)
+    checks.literals(self)
     for field in ('init_steps', 'init_learning_rate', 'examples_per_class'):
       if getattr(self, field) is not None:
         checks.positive(field, getattr(self, field))

@@ -1,8 +1,6 @@
 """A transfer, from the configuration to the results (sections 4.3, C)."""
 
 import dataclasses
-import pathlib
-import sys
 import warnings
 
 from mixture_modules.isometric import tune_scopes
@@ -13,7 +11,6 @@ from trainers.runs import origins
 from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_options
-from trainers.runs import saved_models
 from trainers.transfer import transfer_config
 from trainers.transfer import transfer_start
 from trainers.transfer import tuning as tuning_lib
@@ -68,46 +65,29 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
     ValueError: If the transfer cannot be made, or the run to resume is another.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
-  workdir = records.choose_workdir(workdir, options.resume)
-  former = records.read_run(workdir) if options.resume else None
-  smoke = options.smoke or bool(former and former['kind'] == 'smoke')
-  kind = 'smoke' if smoke else 'transfer'
-  if former:
-    resumed = read_config(workdir)  # refuses runs of another kind
-    config = config or resumed
-  elif config is None:
-    raise ValueError('Expected a configuration, received none: only a run that '
-                     'is resumed has its own.')
-  saved = origins.begin(workdir, config.source, former, smoke)
-  base = (saved_models.parse_config(former['config']) if former
-          else default_run(saved.config, config))
-  config, run = _decide(base, config, smoke, changes)
-  decides = {**run.to_json(), 'transfer': config.to_json(),
-             **origins.describe(saved, former)}
-  records.check(workdir, decides, kind, options.resume)
-  origins.check(saved, workdir, config.source, decides['origin'])
-  data, facts = load_data(config, run, options.data_dir, smoke)
-  if former:
-    records.check_data(workdir, {config.name: facts})
-  if saved.workdir != workdir:
-    transfer_start.check(config, saved.model, saved.tasks, data, run)
-  records.claim(workdir, decides, kind, options.resume,
-                {**saved.tasks, config.name: facts})
-  if options.progress:
-    print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
-  found = _tune(config, run, saved, data, workdir, options, decides)
-  results.write(workdir / records.RESULTS, found)
+  begun = origins.NewTaskRun(
+      'transfer', transfer_config.TransferConfig, config, workdir, options)
+  base = begun.former or default_run(begun.saved.config, begun.config)
+  config, run = _decide(base, begun.config, begun.smoke, changes)
+  begun.decide(config, run)
+  data, facts = load_data(config, run, options.data_dir, begun.smoke)
+  if not begun.is_begun:
+    transfer_start.check(
+        config, begun.saved.model, begun.saved.tasks, data, run)
+  begun.claim({config.name: facts})
+  found = _tune(config, run, begun, data, options)
+  results.write(begun.workdir / records.RESULTS, found)
   return found
 
 
-def _tune(config, run, saved, data, workdir, options, decides):
+def _tune(config, run, begun, data, options):
   """Begins the task, or goes on with it, to the end; `RunResults`."""
-  name, model, is_begun = config.name, saved.model, saved.workdir == workdir
+  name, model, workdir = config.name, begun.saved.model, begun.workdir
   supervised.make_reproducible(run)
   evaluator = evaluation.TaskEvaluator(
       model, {name: data}, run.eval_batch_size)
-  if not is_begun:
-    start = transfer_start.begin(config, model, saved.tasks, data, run)
+  if not begun.is_begun:
+    start = transfer_start.begin(config, model, begun.saved.tasks, data, run)
     results.write(workdir / INITIAL, Initial(
         start, *(evaluator.evaluate(split)[name]
                  for split in ('validation', 'test'))))
@@ -115,11 +95,11 @@ def _tune(config, run, saved, data, workdir, options, decides):
   for text in cautions(initial.start):
     warnings.warn(text, stacklevel=3)
   tuning = tuning_lib.Tuning(model, name, initial.start.tune, data, run)
-  if not is_begun:
-    tuning.save_start(workdir, decides)
+  if not begun.is_begun:
+    tuning.save_start(workdir, begun.decides)
   if not tuning.trainer:  # otherwise the loop writes them
     records.Writer(workdir).signatures(0, evaluator.mixtures())
-  seconds = tuning.run(workdir, options, decides)
+  seconds = tuning.run(workdir, options, begun.decides)
   with tuning.averaged():
     found = results.collect(evaluator, 'test', 'ema', tuning.steps, seconds)
     validation = evaluator.evaluate('validation')
@@ -127,7 +107,7 @@ def _tune(config, run, saved, data, workdir, options, decides):
       found, initial={name: initial.test},
       validation=results.Validation({name: initial.validation}, validation),
       transfer=results.TransferFacts(
-          source=config.source, origin=results.Origin(**decides['origin']),
+          source=config.source, origin=begun.origin,
           dataset=config.dataset, name=name, start=initial.start,
           tuned_parameters=tuning.num_parameters,
           train_examples=data.num_examples('train'),
@@ -135,17 +115,9 @@ def _tune(config, run, saved, data, workdir, options, decides):
 
 
 def read_config(workdir):
-  """The `TransferConfig` of the run in a work directory.
-
-  Raises:
-    ValueError: If there is no run, one of another kind, or it is damaged.
-  """
-  run = records.read_run(workdir)
-  if 'transfer' not in run['config']:
-    raise ValueError(f'Expected a transfer in {workdir}, received a run of '
-                     f'kind {run["kind"]!r}: resume it as what it is.')
-  return transfer_config.TransferConfig.from_json(
-      run['config']['transfer'], pathlib.Path(workdir) / records.RUN)
+  """The `TransferConfig` of the run in a work directory."""
+  return origins.read_config(
+      workdir, 'transfer', transfer_config.TransferConfig)
 
 
 def default_run(trained, config):

@@ -237,7 +237,7 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
       ('warmup_steps to be below', {}, {'warmup_steps': 3}, {}),
       ('Expected a workdir, which a run that is resumed', {}, {},
        {'resume': True, 'workdir': None}),
-      ('in SOURCE, received a run of kind .smoke.: resume it', {}, {},
+      ('in SOURCE, received one of kind .smoke.: resume it', {}, {},
        {'resume': True, 'workdir': 'SOURCE'}),
       ('holds a run already', {}, {}, {'workdir': 'SOURCE'}))
   def test_refuses(self, message, values, changes, options):

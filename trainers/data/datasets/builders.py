@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 # Importing a builder makes it known to TFDS.
 from trainers.data.datasets import class_lists
+from trainers.data.datasets import missing_data
 from trainers.data.datasets import office_caltech10
 from trainers.data.datasets import optdigits
 from trainers.data.datasets import usps
@@ -41,8 +42,6 @@ def open_builder(task, data_dir=None):
   Raises:
     ValueError: If TFDS has no such data set, configuration or version, or the
       optical digits cannot be written.
-
-  Source: our choice.
   """
   if task.tfds_name == optdigits.NAME:
     return prepare(task, data_dir, quiet=True)
@@ -68,8 +67,6 @@ def prepare(task, data_dir=None, quiet=False):
     ValueError: If TFDS has no such data set; if files that are to be put by
       hand are missing or wrong, a download fails, or `data_dir` cannot be
       written.
-
-  Source: our choice.
   """
   builder = _find_builder(task, data_dir)
   # A directory for each builder: a shared one was seen to serve one data set's
@@ -95,8 +92,6 @@ def is_prepared(task, data_dir=None):
   Args:
     task: `ImageTask` of a TFDS data set.
     data_dir: TFDS's data directory. Default None: TFDS's own default.
-
-  Source: our choice.
   """
   data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   return os.path.exists(os.path.join(data_dir, task.tfds_name, task.version))
@@ -110,16 +105,14 @@ def check_prepared(task, data_dir=None):
     data_dir: TFDS's data directory. Default None: TFDS's own default.
 
   Raises:
-    ValueError: If the data set is not prepared, or its list of classes not
-      written; the message says how to.
-
-  Source: our choice.
+    MissingDataError: If the data set is not prepared, or its list of classes
+      not written.
   """
   if task.folder:
     return
   builder = open_builder(task, data_dir)
   if not builder.data_path.exists():
-    raise ValueError(missing_message(task, builder))
+    raise missing_error(task, builder)
   if task.class_list:
     class_lists.read(task.class_list, data_dir)
 
@@ -143,9 +136,8 @@ def make_ready(tasks, data_dir=None, is_asked=False):
         prepare(task, data_dir)
       check_prepared(task, data_dir)
     except ValueError as error:
-      faults.append(str(error))
-  if faults:
-    raise ValueError('\n'.join(faults))
+      faults.append(error)
+  missing_data.raise_all(faults)
 
 
 def class_names(task, data_dir=None):
@@ -177,28 +169,25 @@ def with_all_classes(task, data_dir=None):
       class_names=label.names)
 
 
-def missing_message(task, builder):
-  """Returns what a person must do to get data that is not prepared.
+def missing_error(task, builder):
+  """The `MissingDataError` of data that is not prepared.
 
   Args:
     task: `ImageTask` of a TFDS data set.
     builder: Its TFDS builder.
-
-  Source: our choice.
   """
-  commands = [f'python -m launch.data --tasks={task.name} --prepare']
-  if builder.name not in _OWN:  # TFDS's own command knows TFDS's own only.
-    commands.append(f'tfds build {task.tfds_name}')
-  commands = ' or '.join(
-      f'`{command} --data_dir={builder.data_dir_root}`' for command in commands)
   manual = (
       f'put {task.manual_files} into {_manual_dir(builder)}, then '
       if task.manual_files else '')
-  return (
+  return missing_data.MissingDataError(
       f'{task.name}: expected the prepared TFDS data set '
       f'{task.tfds_reference} in {builder.data_path}, received no such '
-      f'directory: {manual}prepare it with {commands}, or say where it is with '
-      f'--data_dir. Nothing is downloaded unasked.')
+      f'directory: {manual}prepare it, or name the data_dir that has it. '
+      'Nothing is downloaded unasked.',
+      [missing_data.Missing(
+          str(builder.data_dir_root), task.name,
+          # TFDS's own command knows TFDS's own only.
+          None if builder.name in _OWN else task.tfds_name)])
 
 
 def _find_builder(task, data_dir):
@@ -247,5 +236,5 @@ def _failure_message(task, builder, error):
         f'prepare the data set again.')
   return (
       f'{task.name}: expected to prepare {task.tfds_reference} in '
-      f'{builder.data_path}, received {error}: make room, or give a directory '
-      f'that can be written (--data_dir).')
+      f'{builder.data_path}, received {error}: make room, or give a data_dir '
+      f'that can be written.')

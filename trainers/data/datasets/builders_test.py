@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 
 from trainers.data import catalog
 from trainers.data.datasets import builders
+from trainers.data.datasets import missing_data
 from trainers.data.datasets import optdigits
 
 _OPTDIGITS = catalog.get_task('optdigits')
@@ -88,30 +89,31 @@ class BuildersTest(parameterized.TestCase, tf.test.TestCase):
       builders.open_builder(task, self.data_dir)
 
   @parameterized.named_parameters(
-      ('tfds', 'emnist/letters+blur',
-       '{root}/emnist/letters/3.1.0, received no such directory: prepare it '
-       'with `python -m launch.data --tasks=emnist/letters+blur --prepare '
-       '--data_dir={root}` or `tfds build emnist/letters --data_dir={root}`, '
-       'or say where'),
-      ('own', 'usps',
-       'directory: prepare it with `python -m launch.data --tasks=usps '
-       '--prepare --data_dir={root}`, or say where it is with --data_dir'),
-      ('by_hand', 'office_caltech10/dslr',
+      ('tfds', 'emnist/letters+blur', 'emnist/letters',
+       '{root}/emnist/letters/3.1.0, received no such directory: prepare it, '
+       'or name the data_dir'),
+      ('own', 'usps', None, 'directory: prepare it, or name'),
+      ('by_hand', 'office_caltech10/dslr', None,
        'put the images as office_caltech10/<domain>/<class>/*.jpg into '
-       '{root}/downloads/manual, then prepare it with `python -m'))
-  def test_says_how_to_get_missing_data(self, name, message):
+       '{root}/downloads/manual, then prepare it'))
+  def test_says_what_is_missing(self, name, tfds_name, message):
     task = catalog.get_task(name)
-    text = builders.missing_message(
+    error = builders.missing_error(
         task, builders.open_builder(task, self.data_dir))
+    self.assertEqual(error.missing, (
+        missing_data.Missing(str(self.data_dir), name, tfds_name),))
+    text = str(error)
     self.assertStartsWith(text, f'{name}: expected the prepared TFDS data set')
     self.assertIn(message.format(root=self.data_dir), text)
     self.assertEndsWith(text, 'Nothing is downloaded unasked.')
 
   def test_checks_that_data_is_there(self):
     builders.check_prepared(_OPTDIGITS, self.data_dir)
-    with self.assertRaisesRegex(ValueError, '--tasks=usps --prepare'):
+    with self.assertRaisesRegex(
+        missing_data.MissingDataError, 'usps: .*: prepare it'):
       builders.check_prepared(_USPS, self.data_dir)
-    with self.assertRaisesRegex(ValueError, '--write_class_list=domainnet100'):
+    with self.assertRaisesRegex(
+        missing_data.MissingDataError, 'domainnet100.*: write it'):
       builders.check_prepared(dataclasses.replace(
           _OPTDIGITS, class_names=None, class_list='domainnet100'),
                               self.data_dir)
@@ -224,7 +226,7 @@ class BuildersTest(parameterized.TestCase, tf.test.TestCase):
     file = self.data_dir / 'file'
     file.touch()
     with self.assertRaisesRegex(
-        ValueError, f'expected to prepare .* in {file}/.*--data_dir'):
+        ValueError, f'expected to prepare .* in {file}/.* data_dir that can'):
       builders.open_builder(_OPTDIGITS, file / 'below_a_file')
 
   def test_tells_what_is_prepared(self):

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from trainers.data.datasets import groups
+from trainers.data.datasets import missing_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,25 +69,22 @@ def read(name, data_dir=None):
     data_dir: TFDS's data directory. Default None: TFDS's own default.
 
   Raises:
-    ValueError: If the list was not written yet or is damaged.
-
-  Source: our choice.
+    MissingDataError: If the list was not written yet or is damaged.
   """
   path = _path(name, data_dir)
-  command = (f'`python -m launch.data --write_class_list={name} '
-             f'--data_dir={path.parents[1]}`')
+  missing = [missing_data.Missing(str(path.parents[1]), class_list=name)]
   try:
     content = json.loads(path.read_text('utf-8'))
     labels = tuple(content['labels'])
     _check_labels(name, labels)
   except FileNotFoundError as error:
-    raise ValueError(
-        f'Expected the class list {path}, received no such file: write it '
-        f'with {command}, once the data is prepared.') from error
+    raise missing_data.MissingDataError(
+        f'Expected the class list {path}, received no such file: write it, '
+        'once the data is prepared.', missing) from error
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise ValueError(
+    raise missing_data.MissingDataError(
         f'Expected a class list in {path}, received a damaged one ({error}): '
-        f'remove it and write it anew with {command}.') from error
+        'remove it and write it anew.', missing) from error
   return labels
 
 
@@ -106,8 +104,6 @@ def write(name, labels, class_names, details, data_dir=None):
   Raises:
     ValueError: If the labels are no such list, another list is there, or the
       file cannot be written.
-
-  Source: our choice.
   """
   _check_labels(name, labels)
   path = _path(name, data_dir)
@@ -129,7 +125,7 @@ def write(name, labels, class_names, details, data_dir=None):
   except OSError as error:
     raise ValueError(
         f'Expected to write the class list {path}, received {error}: give a '
-        f'directory that can be written (--data_dir).') from error
+        f'data_dir that can be written.') from error
   return path
 
 

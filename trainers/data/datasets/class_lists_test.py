@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from trainers.data import catalog
 from trainers.data.datasets import class_lists
+from trainers.data.datasets import missing_data
 
 _LABELS = tuple(range(0, 300, 3))
 _NAME = 'domainnet100'
@@ -69,12 +70,12 @@ class ClassListsTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(class_lists.read(_NAME), _LABELS)
     self.assertTrue(self._path().exists())
 
-  def test_missing_names_the_command(self):
+  def test_missing(self):
     with self.assertRaisesRegex(
-        ValueError, 'no such file: write it with '
-        f'`python -m launch.data --write_class_list={_NAME} '
-        f'--data_dir={self.data_dir}`'):
+        missing_data.MissingDataError, 'no such file: write it') as raised:
       class_lists.read(_NAME, self.data_dir)
+    self.assertEqual(raised.exception.missing, (
+        missing_data.Missing(str(self.data_dir), class_list=_NAME),))
 
   @parameterized.named_parameters(
       ('empty', ''), ('half', '{"labels": [1, 2'), ('list', '[1]'),
@@ -87,7 +88,7 @@ class ClassListsTest(parameterized.TestCase, tf.test.TestCase):
   def test_damaged(self, text):
     self._write().write_text(text)
     with self.assertRaisesRegex(
-        ValueError, 'received a damaged one .*anew with `python -m launch'):
+        missing_data.MissingDataError, 'received a damaged one .*anew'):
       class_lists.read(_NAME, self.data_dir)
 
   def test_refuses_to_write_another_number_of_labels(self):
@@ -97,7 +98,7 @@ class ClassListsTest(parameterized.TestCase, tf.test.TestCase):
   def test_refuses_a_directory_that_cannot_be_written(self):
     handle, file = tempfile.mkstemp(dir=self.data_dir)
     os.close(handle)
-    with self.assertRaisesRegex(ValueError, 'to write.*--data_dir'):
+    with self.assertRaisesRegex(ValueError, 'to write.* data_dir that can be'):
       class_lists.write(_NAME, _LABELS, _LABELS, {}, file)
 
   def test_lists_and_tasks_agree(self):
