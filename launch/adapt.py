@@ -40,6 +40,7 @@ _WORKDIR = flags.DEFINE_string(
 _ADAPTATION = dataclass_flags.DataclassFlags(
     adaptation_config.AdaptationConfig, FLAGS, without=('options',),
     names={'source': 'from', 'score': 'label_free_score'},
+    values={'method': list(methods.METHODS)},
     notes={'method': '; '.join(f'{method.name} {method.help}' for method
                                in methods.METHODS.values()) + '.'})
 _METHOD_OPTIONS = dataclass_flags.DataclassFlags(dataclass_flags.merge({

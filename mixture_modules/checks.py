@@ -8,7 +8,10 @@ import dataclasses
 import math
 import numbers
 import operator
+import types as python_types
 import typing
+
+import numpy as np
 
 
 def require(condition, name, expected, received, remedy):
@@ -33,15 +36,83 @@ def one_of(name, value, choices, remedy='use one of these'):
   return value
 
 
-def literals(config):
-  """Checks the fields of a dataclass that are a `Literal`, or that or None."""
+def is_a(name, value, kind):
+  """`value`, if it is an instance of a class."""
+  require(isinstance(value, kind), name, f'a {kind.__name__}', value,
+          'make one')
+  return value
+
+
+def types(config):
+  """Checks the fields of a dataclass by their annotations.
+
+  NumPy's numbers become Python's, and lists become tuples.
+
+  Args:
+    config: An instance, as in its `__post_init__`.
+
+  Raises:
+    ValueError: If a field holds a value of another type.
+  """
+  hints = typing.get_type_hints(type(config))
   for field in dataclasses.fields(config):
-    kinds = (field.type, *typing.get_args(field.type))
-    choices = [choice for kind in kinds if typing.get_origin(kind) is
-               typing.Literal for choice in typing.get_args(kind)]
-    if choices:
-      one_of(field.name, getattr(config, field.name),
-             choices + [None] * (type(None) in kinds))
+    value, hint = getattr(config, field.name), hints[field.name]
+    kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
+    found = [fit for kind in kinds for fit in _fit(value, kind)]
+    if not found:
+      listed = ' or '.join(map(_describe, kinds))
+      remedy = 'give such a value'
+      if isinstance(value, str) and any(map(_is_tuple, kinds)):
+        remedy = f'write ({value!r},)'
+      require(False, field.name, listed, value, remedy)
+    object.__setattr__(config, field.name, found[0])
+
+
+def _fit(value, kind):
+  """[`value` as that kind of value], or [] if it is none."""
+  if typing.get_origin(kind) is typing.Literal:
+    choices = typing.get_args(kind)
+    return [value] if isinstance(value, str) and value in choices else []
+  if _is_tuple(kind):
+    if not isinstance(value, (list, tuple, np.ndarray)):
+      return []
+    items = typing.get_args(kind)
+    if items[-1] is ...:
+      items = items[:1] * len(value)
+    found = [fit for each, item in zip(value, items) for fit in
+             _fit(each, item)[:1]]
+    return [tuple(found)] if len(value) == len(items) == len(found) else []
+  if kind is typing.Any:
+    return [value]
+  if kind is bool:
+    return [bool(value)] if isinstance(value, (bool, np.bool_)) else []
+  if kind is int:
+    return [] if _integer(value) is None else [_integer(value)]
+  if kind is float:
+    if not _is_number(value):
+      return []
+    return [value if isinstance(value, (int, float)) else float(value)]
+  return [value] if isinstance(value, kind) else []
+
+
+def _describe(kind):
+  if typing.get_origin(kind) is typing.Literal:
+    return f'one of {", ".join(map(str, typing.get_args(kind)))}'
+  if _is_tuple(kind):
+    item, *rest = typing.get_args(kind)
+    count = '' if rest == [...] else f' of {1 + len(rest)}'
+    return f'a list{count}, each {_describe(item)}'
+  return {bool: 'True or False', int: 'a whole number', float: 'a number',
+          str: 'text', type(None): 'None'}.get(kind, f'a {getattr(kind, "__name__", kind)}')
+
+
+def _is_union(hint):
+  return isinstance(hint, python_types.UnionType) or (
+      typing.get_origin(hint) is typing.Union)
+
+
+def _is_tuple(kind):
+  return typing.get_origin(kind) is tuple
 
 
 def positive_integer(name, value, remedy='give a whole number from 1 on'):

@@ -1,6 +1,7 @@
 """Checks of arguments."""
 
 import dataclasses
+import typing
 from typing import Literal
 
 from absl.testing import absltest
@@ -62,21 +63,52 @@ class ChecksTest(parameterized.TestCase):
         ValueError, "^Expected kind to be one of a, None, received 'b': use"):
       checks.one_of('kind', 'b', ('a', None))
 
-  def test_literals(self):
-    @dataclasses.dataclass
+  def make(self, **values):
+    @dataclasses.dataclass(frozen=True)
     class Config:
       kind: Literal['a', 'b'] = 'a'
       half: Literal['first'] | None = None
-      other: int | None = None
+      sizes: int | tuple[int, ...] = 1
+      rate: float = 1.0
+      names: tuple[str, ...] | None = None
+      flag: bool = False
+      pair: tuple[float, float] = (0.0, 1.0)
+      other: typing.Any = None
 
-    checks.literals(Config())
-    checks.literals(Config('b', 'first', 'anything'))
-    for values, message in (
-        (('c',), "^Expected kind to be one of a, b, received 'c': use"),
-        ((None,), '^Expected kind to be one of a, b, received None'),
-        (('a', 'c'), "^Expected half to be one of first, None, received 'c'")):
-      with self.assertRaisesRegex(ValueError, message):
-        checks.literals(Config(*values))
+      def __post_init__(self):
+        checks.types(self)
+
+    return Config(**values)
+
+  def test_types_pass(self):
+    config = self.make(
+        kind='b', half='first', sizes=[np.int64(2), 3], rate=np.float32(0.5),
+        names=['x'], flag=np.True_, pair=[1, 2], other=object)
+    self.assertEqual(config.sizes, (2, 3))
+    self.assertEqual(config.names, ('x',))
+    for value, kind in ((config.sizes[0], int), (config.rate, float),
+                        (config.flag, bool), (self.make(rate=2).rate, int)):
+      self.assertIs(type(value), kind)
+
+  @parameterized.parameters(
+      ({'kind': 'c'}, "^Expected kind to be one of a, b, received 'c': give"),
+      ({'kind': None}, '^Expected kind to be one of a, b, received None'),
+      ({'half': 'c'}, "^Expected half to be one of first or None, received"),
+      ({'sizes': 8.5}, 'a whole number or a list, each a whole number, rec'),
+      ({'sizes': (8.5,)}, r'received \(8.5,\)'),
+      ({'sizes': True}, 'received True'),
+      ({'rate': '1'}, "Expected rate to be a number, received '1'"),
+      ({'names': 'x'}, r"each text or None, received 'x': write \('x',\)\.$"),
+      ({'flag': 1}, 'Expected flag to be True or False, received 1'),
+      ({'pair': (1.0,)}, 'Expected pair to be a list of 2, each a number'))
+  def test_types_refuse(self, values, message):
+    with self.assertRaisesRegex(ValueError, message):
+      self.make(**values)
+
+  def test_is_a(self):
+    self.assertEqual(checks.is_a('x', 3, int), 3)
+    with self.assertRaisesRegex(ValueError, "x to be a dict, received 3"):
+      checks.is_a('x', 3, dict)
 
   @parameterized.parameters(1, .5, np.float32(2), np.int64(3))
   def test_numbers_pass(self, value):

@@ -54,7 +54,7 @@ class EvaluationConfig:
   points: int = 11
 
   def __post_init__(self):
-    checks.literals(self)
+    checks.types(self)
     is_edited = self.harden or self.edits or self.between
     if self.statistics != 'moved' and not is_edited:
       raise ValueError(

@@ -148,6 +148,7 @@ class OptimizerConfig:
   clipnorm: float | None = None
 
   def __post_init__(self):
+    checks.types(self)
     # It checks its arguments; the number of steps is not known yet.
     self.make_schedule(self.warmup_steps + 1)
     _check_rmsprop(

@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+from mixture_modules import checks
 from trainers import loop
 from trainers import strategies
 from trainers import supervised
@@ -52,6 +53,7 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
       raise ValueError('Expected a configuration, received none: only a run '
                        'that is resumed has its own.')
     config = read_config(workdir)
+  checks.is_a('config', config, run_config.RunConfig)
   if options.smoke:
     config = smoke_config(config, strategy.num_replicas_in_sync)
   kind, decides = 'smoke' if options.smoke else 'train', config.to_json()

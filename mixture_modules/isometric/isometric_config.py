@@ -93,7 +93,7 @@ class IsometricConfig:
         self.image_size % self.patch_size == 0, 'image_size',
         f'a multiple of patch_size={self.patch_size}', self.image_size,
         'change one of them')
-    checks.literals(self)
+    checks.types(self)
     self._check_signature()
 
   def _check_signature(self):

@@ -62,7 +62,7 @@ class IsometricConfigTest(parameterized.TestCase, tf.test.TestCase):
       ('plain', {'signature': 'diagonal'}, 'needs K = L'),
       ('init', {'signature_init': 'copy'}, 'signature_init to be one of'),
       ('diagonal', {'signature_init': 'diagonal'}, 'num_templates >= num_la'),
-      ('half', {'shared_half': 'both'}, "first, second, None, received 'both'"),
+      ('half', {'shared_half': 'both'}, "first, second or None, received 'both'"),
       ('fixed_half', {'shared_half': 'first', 'signature': 'cyclic'},
        'needs a trained signature of two or more'),
       ('one_row', {'shared_half': 'first', 'num_layers': 1},

@@ -74,7 +74,7 @@ class AdaptationConfig(strict_json.Json):
 
   source: str
   target: str
-  method: Literal[*methods.METHODS]
+  method: str
   sources: tuple[str, ...] | None = None
   tune: tuple[str, ...] | None = None
   init: str = 'best'
@@ -91,11 +91,9 @@ class AdaptationConfig(strict_json.Json):
   options: typing.Any = None
 
   def __post_init__(self):
-    checks.literals(self)
     self._set('source', str(self.source))  # of a path, too
-    for name in ('sources', 'tune'):
-      if getattr(self, name) is not None:
-        self._set(name, tuple(getattr(self, name)))
+    checks.types(self)
+    checks.one_of('method', self.method, methods.METHODS)
     self._set_options()
     self._check_use()
     if self.tune is not None:

@@ -54,6 +54,7 @@ class AdversarialAdaptation(method.Method):
     pretraining_steps: int = 100
 
     def __post_init__(self):
+      checks.types(self)
       checks.positive('network_learning_rate', self.network_learning_rate)
       checks.not_negative(
           'network_final_learning_rate', self.network_final_learning_rate)

@@ -74,7 +74,7 @@ class MomentMatching(method.Method):
           'network_final_learning_rate', self.network_final_learning_rate)
       checks.at_least('pretraining_steps', self.pretraining_steps, 0)
       checks.not_negative('moment_weight', self.moment_weight)
-      checks.literals(self)
+      checks.types(self)
 
   def __init__(self, network, options, run, steps):
     super().__init__(network, options, run, steps)

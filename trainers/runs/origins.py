@@ -7,6 +7,7 @@ import pathlib
 import sys
 import warnings
 
+from mixture_modules import checks
 from trainers.runs import checkpoints
 from trainers.runs import records
 from trainers.runs import results
@@ -73,7 +74,7 @@ class NewTaskRun:
     elif config is None:
       raise ValueError('Expected a configuration, received none: only a run '
                        'that is resumed has its own.')
-    self.config = config
+    self.config = checks.is_a('config', config, config_class)
     self._kind = 'smoke' if self.smoke else kind
     # What a resumed run needs of the model is in its own checkpoints.
     self.is_begun = bool(

@@ -6,6 +6,7 @@ paper gives no value are marked "ours".
 """
 
 import dataclasses
+import difflib
 from typing import Literal
 
 from mixture_modules import checks
@@ -83,6 +84,7 @@ class RunConfig(strict_json.Json):
   deterministic: bool = False
 
   def __post_init__(self):
+    checks.types(self)
     if not self.tasks:
       raise ValueError('Expected at least one task, received none: name them '
                        'with tasks=..., for example mnist.')
@@ -101,7 +103,6 @@ class RunConfig(strict_json.Json):
     checks.positive_integer('eval_batch_size', self.eval_batch_size)
     for name in ('entropy', 'clustering'):
       checks.not_negative(name, getattr(self, name))
-    checks.literals(self)
     checks.in_range('ema_decay', self.ema_decay, 0, 1, 'try 0.999, or 0')
     checks.in_range('seed', self.seed, 0, 2 ** 31)
     for name in ('entropy', 'clustering'):
@@ -149,6 +150,8 @@ class RunConfig(strict_json.Json):
         for one, or a value is out of range.
     """
     self._check_changes(changes)
+    parts = {part: changes.pop(part, getattr(self, part))
+             for part in ('model', 'optimizer')}
     if len({'steps', 'epochs'} & set(changes)) == 1:
       changes = {'steps': None, 'epochs': None, **changes}
     if changes.get('schedule', self.optimizer.schedule) != (
@@ -156,9 +159,7 @@ class RunConfig(strict_json.Json):
       changes = {'final_learning_rate': None, **changes}
     if 'mixture_lr_multiplier' in changes:
       changes = {'mixture_learning_rate': None, **changes}
-    parts = {}
-    for part in ('model', 'optimizer'):
-      config = getattr(self, part)
+    for part, config in parts.items():
       fields = {field.name for field in dataclasses.fields(config)}
       inner = {name: changes.pop(name) for name in fields & set(changes)}
       parts[part] = dataclasses.replace(config, **inner)
@@ -183,13 +184,18 @@ class RunConfig(strict_json.Json):
     return self.replace(**changes)
 
   def _check_changes(self, changes):
+    present = {**vars(self), **vars(self.model), **vars(self.optimizer)}
+    for name in sorted(set(changes) - set(present)):
+      near = difflib.get_close_matches(name, present, 1)
+      raise ValueError(
+          f'Expected fields of a run, received {name}: '
+          + (f'did you mean {near[0]}?' if near else 'see RunConfig.'))
     for one, other in (('steps', 'epochs'),
                        ('mixture_lr_multiplier', 'mixture_learning_rate')):
       if changes.get(one) is not None and changes.get(other) is not None:
         raise ValueError(
             f'Expected {one} or {other}, received both: give one of them.')
     signature = changes.get('signature', self.model.signature)
-    present = {**vars(self), **vars(self.model), **vars(self.optimizer)}
     useless = useless_for(signature) & {
         name for name, value in changes.items()
         if value is not None and value != present.get(name)}

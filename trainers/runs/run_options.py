@@ -33,6 +33,9 @@ class RunOptions:
   progress: bool = True
 
   def __post_init__(self):
+    if self.data_dir is not None:
+      object.__setattr__(self, 'data_dir', str(self.data_dir))  # of a path
+    checks.types(self)
     for name in ('log_every', 'checkpoint_every'):
       checks.positive_integer(name, getattr(self, name))
     if self.eval_every is not None:

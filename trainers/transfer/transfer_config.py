@@ -76,9 +76,7 @@ class TransferConfig(strict_json.Json):
   def __post_init__(self):
     self._set('source', str(self.source))  # of a path, too
     self._set('name', self.name or self.dataset)
-    for field in ('tune', 'sources', 'score_examples'):
-      if getattr(self, field) is not None:
-        self._set(field, tuple(getattr(self, field)))
+    checks.types(self)
     if self.tune == ('none',):
       self._set('tune', ())
     if self.copied is None:
@@ -90,7 +88,6 @@ class TransferConfig(strict_json.Json):
     for scope in self.tune or ():
       checks.one_of('tune', scope, tune_scopes.SCOPES,
                     'use some of these, or none alone')
-    checks.literals(self)
     for field in ('init_steps', 'init_learning_rate', 'examples_per_class'):
       if getattr(self, field) is not None:
         checks.positive(field, getattr(self, field))

@@ -50,7 +50,8 @@ class TransferConfigTest(parameterized.TestCase):
       ('init_steps to be positive', {'init_steps': 0}),
       ('examples_per_class to be', {'examples_per_class': -1}),
       ('init_learning_rate to be', {'init_learning_rate': float('nan')}),
-      ('two positive numbers', {'score_examples': [3]}))
+      ('a list of 2, each a whole number', {'score_examples': [3]}),
+      ('two positive numbers', {'score_examples': (0, 3)}))
   def test_config_refuses(self, message, changes):
     with self.assertRaisesRegex(ValueError, message):
       make_transfer(**changes)
