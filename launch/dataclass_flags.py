@@ -4,8 +4,10 @@ A field becomes a flag of its name. Its annotation decides the type, and its
 paragraph in the docstring's Args section is the help.
 """
 
+import csv
 import dataclasses
 import inspect
+import io
 import re
 import types
 import typing
@@ -217,6 +219,10 @@ def _read_list(holder, item, is_scalar_too):
 def _argument(name, value):
   if isinstance(value, bool):
     return f'--{name}' if value else f'--no{name}'
+  if isinstance(value, (tuple, list)):  # absl reads lists as CSV
+    line = io.StringIO()
+    csv.writer(line, lineterminator='').writerow(value)
+    return f'--{name}={line.getvalue()}'
   return f'--{name}={_text(value)}'
 
 

@@ -65,6 +65,7 @@ class DataclassFlagsTest(parameterized.TestCase):
       (['--sizes=8,16'], {'sizes': (8, 16)}),
       (['--names=a'], {'names': ('a',)}),
       (['--names=a,b', '--noshown'], {'names': ('a', 'b'), 'shown': False}),
+      (['--names="a,b",c'], {'names': ('a,b', 'c')}),
   )
   def test_reads_what_was_given_and_writes_it_again(self, arguments, expected):
     fields, values = define()

@@ -116,6 +116,15 @@ class ReproduceTest(parameterized.TestCase):
           f'--data_dir={self.workdir}', *rows, given)
     run.assert_not_called()
 
+  @parameterized.parameters((5, '--rows='), (3, '--column='))
+  def test_nothing_asked_for_is_an_empty_table(self, number, given):
+    with mock.patch.object(table_jobs.Job, 'run') as run:
+      text = in_process.run(
+          reproduce, f'--table={number}', f'--workdir={self.workdir}/table',
+          given)
+    self.assertStartsWith(text, f'### Table {number}')
+    run.assert_not_called()
+
   def test_a_table_is_needed(self):
     with self.assertRaisesRegex(ValueError, 'Expected --table'):
       in_process.run(reproduce)

@@ -206,16 +206,19 @@ def _averaged(model, trained, tasks):
 def make_reproducible(config):
   """Seeds what draws at random, and orders operations if asked for.
 
+  TensorFlow cannot take the order of operations back: all later runs of the
+  process have it, too.
+
   Args:
     config: `RunConfig`.
   """
   keras.utils.set_random_seed(config.seed)
   if config.deterministic:
     tf.config.experimental.enable_op_determinism()
-    # Grappler rewrites sums in an order that differs between processes; seen
-    # with several tasks, whose losses and gradients are summed.
-    tf.config.optimizer.set_experimental_options(
-        {'disable_meta_optimizer': True})
+  # Grappler rewrites sums in an order that differs between processes; seen
+  # with several tasks, whose losses and gradients are summed.
+  tf.config.optimizer.set_experimental_options(
+      {'disable_meta_optimizer': config.deterministic})
 
 
 def make_trainer(config, data, strategy, steps=None):

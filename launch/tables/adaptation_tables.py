@@ -59,7 +59,7 @@ def make(number, options):
     raise ValueError('--target and --from are of one column, received those of '
                      f'{", ".join(columns)}: give one with --column.')
   rows = choose(table.rows if table else adaptation_rows.ROWS, options.rows)
-  banks = find_banks(rows, columns[0], options)
+  banks = find_banks(rows, columns[0], options) if columns else {}
   jobs = {column: make_jobs(rows, column, banks, options)
           for column in columns}
   make_text = (functools.partial(domains, table, options.workdir) if table

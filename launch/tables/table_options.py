@@ -61,11 +61,13 @@ class TableOptions:
     """
     found = {}
     for text in self.models:
-      bank, _, path = text.rpartition('=')
-      if (bank or main) not in known or not path:
+      bank, _, path = text.partition('=')
+      if main and (not path or pathlib.Path(text).exists()):
+        bank, path = main, text
+      if bank not in known or not path:
         raise ValueError(f'--from must be BANK=DIR with a bank of '
                          f'{list(known)}, received {text!r}.')
-      found[bank or main] = pathlib.Path(path)
+      found[bank] = pathlib.Path(path)
     return found
 
 

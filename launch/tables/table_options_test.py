@@ -1,6 +1,7 @@
 """Tests of what is asked of a table."""
 
 import pathlib
+import tempfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -19,6 +20,16 @@ class TableOptionsTest(parameterized.TestCase):
     for known, main in ((['b'], 'b'), (['a', 'b'], None)):
       with self.assertRaisesRegex(ValueError, 'BANK=DIR with a bank of'):
         options.parse_models(known, main)
+
+  def test_paths_may_have_the_sign(self):
+    parent = tempfile.TemporaryDirectory()
+    self.addCleanup(parent.cleanup)
+    directory = pathlib.Path(parent.name, 'a=b')
+    directory.mkdir()
+    options = table_options.TableOptions(
+        pathlib.Path('x'), models=(f'a={directory}', f'{directory}'))
+    self.assertEqual(options.parse_models(['a', 'b'], 'b'),
+                     {'a': directory, 'b': directory})
 
   @parameterized.parameters(
       (None, ['1/a', '1/b', '2/a']), (['2/a', '1/a'], ['2/a', '1/a']),

@@ -47,7 +47,7 @@ def make_jobs(table, options):
     changes['tasks'] = tuple(catalog.expand_names(changes['tasks']))
   useless = {row.name: run_config.useless_for(
       trained_rows.make_config(row.changes).model.signature) for row in rows}
-  for name in set.intersection(*useless.values()) & set(changes):
+  for name in set(changes).intersection(*useless.values()) if rows else ():
     raise ValueError(f'--{name} cannot be given: signatures that are not '
                      'trained have no use for it.')
   jobs = []

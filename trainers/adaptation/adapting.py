@@ -150,7 +150,8 @@ def _decide(base, trained, config, smoke, changes, datasets=None, sources=None):
   run = base.replace_training(**changes)
   if smoke:
     run = run.replace(steps=3, batch_size=8)
-    if getattr(config.options, 'pretraining_steps', 0):
+    default = getattr(config.method_class.Options, 'pretraining_steps', 0)
+    if default and config.options.pretraining_steps == default:
       config = dataclasses.replace(config, options=dataclasses.replace(
           config.options, pretraining_steps=1))
   return adaptation_config.resolve(
@@ -179,7 +180,8 @@ def load_data(config, run, saved, data_dir=None, made_up=False):
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))
-    data.update(saved.load_data(data_dir, config.sources, ('train', 'test')))
+    data.update(saved.load_data(
+        data_dir, config.sources, ('train', 'test'), made_up=made_up))
   facts = data[config.target].describe()
   if not data[config.target].is_labelled:  # its classes are the sources'
     names = [saved.tasks.get(name, {}).get('class_names')

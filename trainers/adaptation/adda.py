@@ -55,6 +55,8 @@ class AdversarialAdaptation(method.Method):
 
     def __post_init__(self):
       checks.positive('network_learning_rate', self.network_learning_rate)
+      checks.not_negative(
+          'network_final_learning_rate', self.network_final_learning_rate)
       checks.in_range('label_smoothing', self.label_smoothing, 0, 0.5)
       checks.at_least('pretraining_steps', self.pretraining_steps, 0)
 

@@ -70,6 +70,8 @@ class MomentMatching(method.Method):
 
     def __post_init__(self):
       checks.positive('network_learning_rate', self.network_learning_rate)
+      checks.not_negative(
+          'network_final_learning_rate', self.network_final_learning_rate)
       checks.at_least('pretraining_steps', self.pretraining_steps, 0)
       checks.not_negative('moment_weight', self.moment_weight)
       checks.literals(self)

@@ -179,7 +179,7 @@ def differences(ours, theirs, keys=None):
   """
   ours, theirs = _flat(json.loads(json.dumps(ours))), _flat(theirs)
   return '; '.join(f'{key}: {theirs.get(key)!r} -> {ours.get(key)!r}'
-                   for key in sorted(keys or {*ours, *theirs})
+                   for key in sorted({*ours, *theirs} if keys is None else keys)
                    if ours.get(key) != theirs.get(key))
 
 

@@ -22,7 +22,7 @@ class Score:
   """
 
   top1: float | None
-  loss: float | None
+  loss: strict_json.AnyFloat | None
   examples: int
 
   def numbers(self):

@@ -28,9 +28,9 @@ class RunConfig(strict_json.Json):
   """Everything that decides what a training run computes.
 
   Args:
-    tasks: Names of data sets, each with optional transforms (mnist+blur), or
-      of groups (digits); folder:PATH, images of your own; pool:A|B, several
-      as one task; tfds:NAME, any other of TFDS. launch.data lists them.
+    tasks: Names of data sets, each with optional transforms (mnist+blur);
+      folder:PATH, images of your own; pool:A|B, several as one task;
+      tfds:NAME, any other of TFDS. launch.data lists them.
     model: `IsometricConfig`.
     optimizer: `OptimizerConfig`.
     batch_size: Images of each task in a step, over all replicas; one number,

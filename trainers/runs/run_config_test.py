@@ -162,6 +162,24 @@ class RunConfigTest(parameterized.TestCase):
     self.assertEqual(run_config.RunConfig.from_json(values), config)
     self.assertEqual(values['batch_size'], [8, 4])
 
+  @parameterized.parameters(
+      ({'deterministic': 1}, 'expected bool, received 1'),
+      ({'seed': 1.5}, 'expected int, received 1.5'),
+      ({'batch_size': (8.0, 8.0)}, 'received .8.0, 8.0'),
+      ({'use_se': 1}, 'expected bool, received 1'))
+  def test_what_could_not_be_read_again_is_not_written(self, changes, message):
+    config = toy.make_config().replace(**changes)
+    with self.assertRaisesRegex(ValueError, f'types.*declare.*{message}'):
+      config.to_json()
+
+  def test_replace_training_refuses_what_the_model_decides(self):
+    config = toy.make_config(['one'], signature='sequential')
+    self.assertEqual(config.replace_training(steps=7).steps, 7)
+    for changes in ({'num_layers': 3}, {'tasks': ('two',)},
+                    {'precision': 'mixed_bfloat16'}, {'clustering': 0.1}):
+      with self.assertRaisesRegex(ValueError, next(iter(changes))):
+        config.replace_training(**changes)
+
   @parameterized.named_parameters(
       ('empty', lambda values: values.clear(), 'model'),
       ('later', lambda values: values.update(future=1), 'future'),

@@ -1,5 +1,6 @@
 """Dataclasses to JSON and back; what a file says is checked, not trusted."""
 
+import contextlib
 import dataclasses
 import math
 import types
@@ -9,7 +10,12 @@ import cattrs
 from cattrs import errors
 from cattrs import gen
 
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = (bool, int, float, str)
+# A number that may be infinite or none, as the loss of a broken model.
+AnyFloat = typing.NewType('AnyFloat', float)
+
+_ERRORS = (cattrs.BaseValidationError, ValueError, TypeError, AttributeError,
+           RecursionError)
 
 
 def encode(value):
@@ -38,8 +44,7 @@ def decode(kind, values, where):
   """
   try:
     return _converter.structure(values, kind)
-  except (cattrs.BaseValidationError, ValueError, TypeError, AttributeError,
-          RecursionError) as error:
+  except _ERRORS as error:
     raise ValueError(
         f'Expected {kind.__name__} in {where}, received one that is damaged '
         f'or of another version ({_explain(error)}): restore it, or use the '
@@ -50,8 +55,20 @@ class Json:
   """Gives a dataclass its way to JSON and back."""
 
   def to_json(self):
-    """A dictionary that JSON can hold; `from_json` takes it back."""
-    return encode(self)
+    """A dictionary that JSON can hold; `from_json` takes it back.
+
+    Raises:
+      ValueError: If a field holds a value of another type than declared.
+    """
+    values = encode(self)
+    try:
+      _converter.structure(values, type(self))
+    except _ERRORS as error:
+      raise ValueError(
+          f'Expected a {type(self).__name__} with values of the types that its '
+          f'fields declare, received another ({_explain(error)}): give values '
+          'of these types.') from error
+    return values
 
   @classmethod
   def from_json(cls, values, where='run.json'):
@@ -96,6 +113,13 @@ def _structure_plain(value, kind):
   return value
 
 
+def _structure_any_float(value, kind):
+  del kind
+  if type(value) not in (int, float):
+    raise ValueError(f'expected a number, received {_shorten(value)}')
+  return float(value)
+
+
 def _make_dataclass_hook(kind):
   structure = gen.make_dict_structure_fn(
       kind, _converter, _cattrs_forbid_extra_keys=True)
@@ -114,18 +138,20 @@ def _is_union(kind):
 
 def _structure_union(value, kind):
   """The first of the kinds that fits."""
-  kinds = sorted(typing.get_args(kind), key=lambda each: each not in _PLAIN)
-  if value is None and type(None) in kinds:
+  if value is None and type(None) in typing.get_args(kind):
     return None
-  reasons = []
-  for each in kinds:
-    if each is not type(None):
-      try:
-        return _converter.structure(value, each)
-      except (cattrs.BaseValidationError, ValueError, TypeError,
-              AttributeError) as error:
-        reasons.append(error)
-  raise reasons[-1]
+  kinds = [each for each in typing.get_args(kind) if each is not type(None)]
+  if len(kinds) == 1:
+    return _converter.structure(value, kinds[0])
+  for each in sorted(kinds, key=lambda each: each not in _PLAIN):
+    with contextlib.suppress(*_ERRORS):
+      return _converter.structure(value, each)
+  names = ' or '.join(map(_name, kinds))
+  raise ValueError(f'expected {names}, received {_shorten(value)}')
+
+
+def _name(kind):
+  return 'a list' if typing.get_origin(kind) is tuple else kind.__name__
 
 
 def _structure_tuple(value, kind):
@@ -149,6 +175,7 @@ _converter = cattrs.Converter(
     unstruct_collection_overrides={tuple: list})
 for _kind in (bool, int, float, str):
   _converter.register_structure_hook(_kind, _structure_plain)
+_converter.register_structure_hook(AnyFloat, _structure_any_float)
 _converter.register_structure_hook_factory(
     dataclasses.is_dataclass, _make_dataclass_hook)
 _converter.register_structure_hook_func(_is_union, _structure_union)

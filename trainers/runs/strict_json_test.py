@@ -74,6 +74,25 @@ class StrictJsonTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       strict_json.decode(Outer, values, 'a file')
 
+  def test_union_names_all_that_fits(self):
+    values = {**strict_json.encode(_VALUE), 'sizes': 8.5}
+    with self.assertRaisesRegex(
+        ValueError, 'expected int or a list, received 8.5'):
+      strict_json.decode(Outer, values, 'a file')
+
+  def test_any_float(self):
+    @dataclasses.dataclass(frozen=True)
+    class Loss:
+      """A loss."""
+
+      value: strict_json.AnyFloat | None
+
+    for value in (float('inf'), 0.5, None):
+      written = json.loads(json.dumps(strict_json.encode(Loss(value))))
+      self.assertEqual(strict_json.decode(Loss, written, 'x'), Loss(value))
+    with self.assertRaisesRegex(ValueError, 'received True'):
+      strict_json.decode(Loss, {'value': True}, 'x')
+
   @parameterized.parameters(None, 3, 'text', [[]])
   def test_refuses_what_is_no_dictionary(self, values):
     with self.assertRaisesRegex(ValueError, 'Expected Outer in a file'):
