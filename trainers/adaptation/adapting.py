@@ -59,26 +59,27 @@ def adapt(config=None, workdir=None, options=run_options.RunOptions(),
       the run to resume is another.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
-  begun = origins.NewTaskRun(
+  task_run = origins.NewTaskRun(
       'adapt', adaptation_config.AdaptationConfig, config, workdir, options)
-  saved, workdir = begun.saved, begun.workdir
-  base = begun.former or default_run(saved.config, begun.config)
+  saved, workdir = task_run.saved, task_run.workdir
+  base = task_run.former or default_run(saved.config, task_run.config)
   datasets = {name: facts.get('dataset') or name
               for name, facts in saved.tasks.items()}
-  config, run = _decide(base, saved.config, begun.config, begun.smoke, changes,
-                        datasets, _default_sources(saved))
-  begun.decide(config, run)
-  data, facts = load_data(config, run, saved, options.data_dir, begun.smoke)
+  config, run = _decide(
+      base, saved.config, task_run.config, task_run.smoke, changes, datasets,
+      _default_sources(saved))
+  task_run.decide(config, run)
+  data, facts = load_data(config, run, saved, options.data_dir, task_run.smoke)
   steps = run.total_steps(
       {config.target: data[config.target].num_examples('train')})
-  if not begun.is_begun:
+  if not task_run.is_begun:
     _check(config, run, saved, data[config.target], steps)
-  begun.claim(facts)
+  task_run.claim(facts)
   supervised.make_reproducible(run)
   evaluation = target_evaluation.TargetEvaluation(
       saved.model, config.target, data, run.eval_batch_size)
   class_names = facts[config.target]['class_names']
-  if not begun.is_begun:
+  if not task_run.is_begun:
     results.write(workdir / adaptation_results.INITIAL,
                   _begin(config, run, saved.model, data, evaluation))
     adaptation_features.write_start(workdir, evaluation, config, class_names)
@@ -86,15 +87,15 @@ def adapt(config=None, workdir=None, options=run_options.RunOptions(),
   if config.method_class.trains:
     trainer = adaptation_trainer.AdaptationTrainer(
         saved.model, data, evaluation, config, run, steps)
-    if not begun.is_begun:
-      checkpoints.save_start(trainer, workdir, begun.decides)
+    if not task_run.is_begun:
+      checkpoints.save_start(trainer, workdir, task_run.decides)
     if options.eval_every is None:
       options = dataclasses.replace(options, eval_every=EVAL_EVERY)
-    seconds = loop.run(trainer, workdir, options, True, True, begun.decides)
-  elif not begun.is_begun:
-    saved_models.write_checkpoint(workdir, saved.model, begun.decides)
+    seconds = loop.run(trainer, workdir, options, True, True, task_run.decides)
+  elif not task_run.is_begun:
+    saved_models.write_checkpoint(workdir, saved.model, task_run.decides)
   found = adaptation_results.collect(
-      trainer, evaluation, config, begun.origin, seconds, results.read(
+      trainer, evaluation, config, task_run.origin, seconds, results.read(
           workdir / adaptation_results.INITIAL, adaptation_results.Initial))
   results.write(workdir / records.RESULTS, found)
   adaptation_features.write_end(workdir, evaluation, config)

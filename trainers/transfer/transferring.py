@@ -65,29 +65,29 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
     ValueError: If the transfer cannot be made, or the run to resume is another.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
-  begun = origins.NewTaskRun(
+  task_run = origins.NewTaskRun(
       'transfer', transfer_config.TransferConfig, config, workdir, options)
-  base = begun.former or default_run(begun.saved.config, begun.config)
-  config, run = _decide(base, begun.config, begun.smoke, changes)
-  begun.decide(config, run)
-  data, facts = load_data(config, run, options.data_dir, begun.smoke)
-  if not begun.is_begun:
+  base = task_run.former or default_run(task_run.saved.config, task_run.config)
+  config, run = _decide(base, task_run.config, task_run.smoke, changes)
+  task_run.decide(config, run)
+  data, facts = load_data(config, run, options.data_dir, task_run.smoke)
+  if not task_run.is_begun:
     transfer_start.check(
-        config, begun.saved.model, begun.saved.tasks, data, run)
-  begun.claim({config.name: facts})
-  found = _tune(config, run, begun, data, options)
-  results.write(begun.workdir / records.RESULTS, found)
+        config, task_run.saved.model, task_run.saved.tasks, data, run)
+  task_run.claim({config.name: facts})
+  found = _tune(config, run, task_run, data, options)
+  results.write(task_run.workdir / records.RESULTS, found)
   return found
 
 
-def _tune(config, run, begun, data, options):
+def _tune(config, run, task_run, data, options):
   """Begins the task, or goes on with it, to the end; `RunResults`."""
-  name, model, workdir = config.name, begun.saved.model, begun.workdir
+  name, model, workdir = config.name, task_run.saved.model, task_run.workdir
   supervised.make_reproducible(run)
   evaluator = evaluation.TaskEvaluator(
       model, {name: data}, run.eval_batch_size)
-  if not begun.is_begun:
-    start = transfer_start.begin(config, model, begun.saved.tasks, data, run)
+  if not task_run.is_begun:
+    start = transfer_start.begin(config, model, task_run.saved.tasks, data, run)
     results.write(workdir / INITIAL, Initial(
         start, *(evaluator.evaluate(split)[name]
                  for split in ('validation', 'test'))))
@@ -95,11 +95,11 @@ def _tune(config, run, begun, data, options):
   for text in cautions(initial.start):
     warnings.warn(text, stacklevel=3)
   tuning = tuning_lib.Tuning(model, name, initial.start.tune, data, run)
-  if not begun.is_begun:
-    tuning.save_start(workdir, begun.decides)
+  if not task_run.is_begun:
+    tuning.save_start(workdir, task_run.decides)
   if not tuning.trainer:  # otherwise the loop writes them
     records.Writer(workdir).signatures(0, evaluator.mixtures())
-  seconds = tuning.run(workdir, options, begun.decides)
+  seconds = tuning.run(workdir, options, task_run.decides)
   with tuning.averaged():
     found = results.collect(evaluator, 'test', 'ema', tuning.steps, seconds)
     validation = evaluator.evaluate('validation')
@@ -107,7 +107,7 @@ def _tune(config, run, begun, data, options):
       found, initial={name: initial.test},
       validation=results.Validation({name: initial.validation}, validation),
       transfer=results.TransferFacts(
-          source=config.source, origin=begun.origin,
+          source=config.source, origin=task_run.origin,
           dataset=config.dataset, name=name, start=initial.start,
           tuned_parameters=tuning.num_parameters,
           train_examples=data.num_examples('train'),
