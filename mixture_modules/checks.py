@@ -103,7 +103,8 @@ def _describe(kind):
     count = '' if rest == [...] else f' of {1 + len(rest)}'
     return f'a list{count}, each {_describe(item)}'
   return {bool: 'True or False', int: 'a whole number', float: 'a number',
-          str: 'text', type(None): 'None'}.get(kind, f'a {getattr(kind, "__name__", kind)}')
+          str: 'text', type(None): 'None'}.get(
+              kind, f'a {getattr(kind, "__name__", kind)}')
 
 
 def _is_union(hint):
