@@ -123,7 +123,8 @@ class AdaptationTablesTest(parameterized.TestCase):
 
   def test_a_model_stands_before_its_adaptations(self):
     jobs = self.make_jobs(
-        ['*/adda*'], seeds=(0, 1), targets=('usps', 'usps_unpadded'),
+        ['isometric/adda', 'compositional/adda/*'], seeds=(0, 1),
+        targets=('usps', 'usps_unpadded'),
         changes={'epochs': 3.0}, data_dir='here')
     self.assertEqual([job.command for job in jobs], 2 * (
         ['launch.train', *['launch.adapt'] * 2,
@@ -155,7 +156,8 @@ class AdaptationTablesTest(parameterized.TestCase):
   def test_models_of_one_s_own(self):
     self.write_model()
     banks = self.find_banks('compositional')
-    jobs = self.make_jobs(['*/im*'], banks=banks, seeds=(0, 1))
+    jobs = self.make_jobs(
+        ['isometric/im', 'compositional/im/*'], banks=banks, seeds=(0, 1))
     self.assertLen(jobs, 2 * (2 + 2))
     self.assertEqual(jobs[-1].arguments[0], f'--from={self.workdir / "mine"}')
     # The adaptations' configuration is that of the model.
