@@ -109,7 +109,8 @@ class OptimizerConfig:
 
   Args:
     learning_rate: Peak of the schedule.
-    final_learning_rate: End of the schedule. Default: as `Schedule` has it.
+    final_learning_rate: End of the schedule. Default: 0; of a constant one
+      the learning rate; an exponential one needs a number.
     schedule: How the learning rate falls.
     warmup_steps: Steps in which the learning rate rises linearly at first.
     power: Power of the polynomial schedule.

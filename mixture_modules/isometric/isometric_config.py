@@ -21,8 +21,8 @@ class IsometricConfig:
   """The architecture of an `IsometricModel`, without its tasks.
 
   Args:
-    depth_multiplier: rho; the body has `40 * rho` channels, to a multiple
-      of 8.
+    depth_multiplier: Width of the body, rho in the paper: it has 40 times as
+      many channels, to a multiple of 8.
     num_layers: L, residual blocks (layers) in the body.
     num_templates: K, templates in the bank.
     patch_size: Kernel and stride of the input adapter, in pixels.
@@ -43,8 +43,8 @@ class IsometricConfig:
     original_input: Whether every block also gets the input adapter's output,
       concatenated on the channels before the expansion (Table 6).
     dropout: Rate of dropout before the logits.
-    weight_decay: Convolution kernels (not depthwise, biases, norms, logits)
-      add `weight_decay * sum(w ** 2) / 2` to the loss, templates once each.
+    weight_decay: Weight of `sum(w ** 2) / 2` in the loss, over convolution
+      kernels (not depthwise, biases, norms, logits), templates once each.
     activation: After the norms of expansion and depthwise convolution, and in
       the adapters (ours: hard-swish, as MobileNetV3).
     norm_momentum: Momentum of batch norm's moving statistics after the first

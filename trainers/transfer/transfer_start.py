@@ -1,5 +1,6 @@
 """How a new task starts on a trained bank (sections 4.3, C)."""
 
+from mixture_modules import checks
 from mixture_modules import signatures
 from mixture_modules.isometric import tune_scopes
 from trainers import moving_statistics
@@ -28,8 +29,11 @@ def check(transfer, model, tasks, data, config):
     raise ValueError(
         f'Expected a name that no task of {transfer.source} has, received '
         f'{transfer.name!r}: give the new task another name.')
-  for name in (*(transfer.sources or ()), *filter(None, [transfer.copied])):
-    model.task(name)
+  for name in transfer.sources or ():
+    checks.one_of('sources', name, list(model.tasks), 'use some of these')
+  if transfer.copied:
+    checks.one_of('init', transfer.init,
+                  [f'copy:{name}' for name in model.tasks])
   if not sources(transfer, model):
     raise ValueError(f'Expected tasks in {transfer.source} to begin from, '
                      'received a model without any.')

@@ -58,8 +58,10 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.parameters(
       ("name that no task of runs/x has, received 'one'", {'name': 'one'}, {}),
-      ("Expected one of the tasks .*'three'", {'init': 'copy:three'}, {}),
-      ("Expected one of the tasks .*'x'", {'sources': ['one', 'x']}, {}),
+      ("init to be one of copy:one, copy:two, received 'copy:three'",
+       {'init': 'copy:three'}, {}),
+      ("sources to be one of one, two, received 'x'",
+       {'sources': ['one', 'x']}, {}),
       ('received two, which lacks them', {'score': 'path'}, {}),
       ("Expected a head to share, of .*'x'", {'head': 'x'}, {}),
       ('4 classes of one for head .*others: use head=own',
