@@ -109,6 +109,16 @@ class MixtureConv2D(mixture_layer.MixtureLayer):
     kind = 'conv' if self.groups == 1 else f'conv_groups{self.groups}'
     return f'{kind}_' + 'x'.join(map(str, self._kernel_shape))
 
+  @property
+  def kernel(self):
+    """The mixed kernel, a tensor: `bank.templates(slot)` is what trains."""
+    return self._mixed('kernel')
+
+  @property
+  def bias(self):
+    """The mixed bias, or None."""
+    return self._mixed('bias')
+
   def compute_output_shape(self, input_shape):
     """Shape of the outputs, as for the plain layer."""
     return _plain_layer(

@@ -109,6 +109,16 @@ class MixtureDepthwise(mixture_layer.MixtureLayer):
   def _default_slot(self):
     return 'depthwise_' + 'x'.join(map(str, self._kernel_shape))
 
+  @property
+  def kernel(self):
+    """The mixed kernel, a tensor: `bank.templates(slot)` is what trains."""
+    return self._mixed('kernel')
+
+  @property
+  def bias(self):
+    """The mixed bias, or None."""
+    return self._mixed('bias')
+
   def compute_output_shape(self, input_shape):
     """Shape of the outputs, as for the plain layer."""
     return _plain_layer(

@@ -45,7 +45,7 @@ class MixtureLayer(keras.layers.Layer):
     for name in _LORA:
       refuse_all_but(None, name, kwargs.pop(name, None))
     # Keras would cast the mixture to the compute dtype before it is used;
-    # mixing is float32, so inputs are cast in `call` instead.
+    # mixing is float32 or wider, so inputs are cast in `call` instead.
     super().__init__(autocast=False, **kwargs)
     bank = signatures.deserialize(bank)
     signature = signatures.deserialize(signature)
@@ -55,7 +55,8 @@ class MixtureLayer(keras.layers.Layer):
           f'TemplateBank(num_templates=4), received {bank!r}.')
     self._owns_signature = signature is None
     if signature is None:
-      signature = signatures.Signature(1, bank.num_templates)
+      signature = signatures.Signature(
+          1, bank.num_templates, dtype=bank.dtype_policy)
     if signature is not False:
       _check_signature(signature, bank)
       signature.join(self)
@@ -111,11 +112,27 @@ class MixtureLayer(keras.layers.Layer):
       if self.signature is None:
         raise ValueError(f'{self.name}: expected a mixture or a row, for the '
                          'layer has no signature, received neither: pass one.')
-      sequence = self.signature.sequence
-      mixture = (sequence[0] if sequence
-                 else self.signature.mixture_weights()[0])
+      mixture = self._own_mixture()
     return template_bank.ResolvedRow(
         {slot: self.bank.mix(slot, mixture) for slot in self.slots})
+
+  def _own_mixture(self):
+    """xi of the layer's signature, or the index of a template."""
+    sequence = self.signature.sequence
+    return sequence[0] if sequence else self.signature.mixture_weights()[0]
+
+  def _mixed(self, name):
+    """theta(xi) of one parameter by the layer's own signature, to be read.
+
+    None where the layer has no such parameter, as Keras has it.
+    """
+    if not self.built or self.signature is None:
+      raise AttributeError(
+          f'{self.name}: expected a built layer with a signature to mix {name} '
+          'by: build it first, or mix with bank.mix().')
+    if name not in self._parameter_names:
+      return None
+    return self.bank.mix(self._slot_of(name), self._own_mixture())
 
   def _parameter(self, name, row, dtype=None):
     """theta(xi) of one parameter; `dtype` defaults to the compute dtype."""

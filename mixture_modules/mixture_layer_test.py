@@ -359,6 +359,60 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(
         layer(_images()), ops.cast(low(_images()), 'float32'), .1, .1)
 
+  @parameterized.product(name=tuple(_LAYERS), kind=('softmax', '2'))
+  def test_float64_is_honoured(self, name, kind):
+    bank = template_bank.TemplateBank(3, dtype='float64')
+    options = {} if kind == 'softmax' else {
+        'signature': signatures.Signature(1, 3, kind, dtype='float64')}
+    layer, low = (_make(name, bank, dtype=dtype, **options)
+                  for dtype in ('float64', 'float32'))
+    for one in (layer, low):
+      one.build((None, None, None, 4))
+    _randomize(bank)
+    images = _images() * np.float64(1 + 1e-10)
+    self.assertEqual({'float64'}, {v.dtype for v in layer.variables})
+    signature = layer.signature
+    xi = signature.mixture_weights().numpy()[0]
+    row = template_bank.ResolvedRow({
+        slot: np.tensordot(xi, bank.templates(slot).numpy(), 1)
+        for slot in layer.slots})
+    outputs = layer(images)
+    self.assertEqual('float64', outputs.dtype)
+    self.assertAllClose(layer(images, row=row), outputs, 1e-13, 1e-13)
+    self.assertAllClose(
+        bank.resolve(signature)[0][layer.slots[0]], row[layer.slots[0]],
+        1e-14, 1e-14)
+    if kind != 'softmax':
+      self.assertAllClose(low(images), outputs, 1e-4, 1e-4)
+      self.assertNotAllClose(low(images), outputs, 1e-9, 1e-9)
+    self.assertEqual('float64', layer(images, training=True).dtype
+                     if name == 'norm' else outputs.dtype)
+
+  @parameterized.named_parameters(
+      ('conv', 'conv', ('kernel', 'bias')),
+      ('depthwise', 'depthwise', ('kernel', 'bias')),
+      ('norm', 'norm', ('gamma', 'beta')))
+  def test_mixed_parameters_can_be_read(self, name, parameters):
+    layer = _built(name)
+    xi = layer.signature.mixture_weights()[0]
+    for parameter, slot in zip(parameters, layer.slots):
+      self.assertAllEqual(
+          layer.bank.mix(slot, xi), getattr(layer, parameter))
+    fixed = _built(name, signature=signatures.Signature(1, 3, '2'))
+    self.assertAllEqual(fixed.bank.templates(fixed.slots[0])[1],
+                        getattr(fixed, parameters[0]))
+    without = {'use_bias': False} if name != 'norm' else {'center': False}
+    layer_class, options = _LAYERS[name]
+    plain = layer_class(**options, **without, bank=layer.bank)
+    self.assertFalse(hasattr(plain, parameters[0]))  # not built yet
+    plain.build((None, None, None, 4))
+    self.assertIsNone(getattr(plain, parameters[1]))
+    bare = _built(name, signature=False)
+    with self.assertRaisesRegex(AttributeError, 'signature to mix'):
+      getattr(bare, parameters[0])
+    with self.assertRaises(AttributeError):
+      setattr(layer, parameters[0], getattr(layer, parameters[0]))
+
   @_each_layer
   def test_constructor_arguments_are_config_keys(self, name):
     layer_class, _ = _LAYERS[name]

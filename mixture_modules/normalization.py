@@ -10,6 +10,7 @@ from keras import ops
 
 from mixture_modules import checks
 from mixture_modules import mixture_layer
+from mixture_modules import signatures
 
 
 def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training,
@@ -20,8 +21,8 @@ def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training,
 
   Args:
     inputs: `[batch, ..., channels]`.
-    gamma: `[channels]`, float32.
-    beta: `[channels]`, float32.
+    gamma: `[channels]`, float32 or float64, as all of these.
+    beta: `[channels]`.
     mean: `[channels]` moving mean, used if not training.
     variance: `[channels]` moving variance, used if not training.
     epsilon: Added to the variance.
@@ -52,19 +53,20 @@ def batch_norm(inputs, gamma, beta, mean, variance, epsilon, training,
 
 
 def _plain_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
-  """`batch_norm` in float32, for what the fused kernel does not compute."""
-  x = ops.cast(inputs, 'float32')
-  if training:
-    mean, variance = ops.moments(x, tuple(range(len(x.shape) - 1)))
-  y = (x - mean) * (gamma * ops.rsqrt(variance + epsilon)) + beta
-  return ops.cast(y, inputs.dtype), mean, variance
+  """`batch_norm` in gamma's type, for what the fused kernel cannot compute."""
+  x = ops.cast(inputs, gamma.dtype)
+  used = (ops.moments(x, tuple(range(len(x.shape) - 1))) if training
+          else [ops.cast(value, x.dtype) for value in (mean, variance)])
+  y = (x - used[0]) * (gamma * ops.rsqrt(used[1] + epsilon)) + beta
+  used = [ops.cast(value, mean.dtype) for value in used]
+  return ops.cast(y, inputs.dtype), *used
 
 
 def _masked_batch_norm(inputs, gamma, beta, mean, variance, epsilon, mask):
   """`batch_norm` in training, by the positions that a mask leaves."""
   axes = tuple(range(len(inputs.shape) - 1))
   mask = ops.cast(mask, 'bool')[..., None]
-  x = ops.where(mask, ops.cast(inputs, 'float32'), 0)  # also what is NaN there
+  x = ops.where(mask, ops.cast(inputs, mean.dtype), 0)  # also what is NaN there
   count = ops.sum(ops.cast(ops.broadcast_to(mask, ops.shape(x)), x.dtype), axes)
   share = 1 / ops.maximum(count, 1)
   batch_mean = ops.sum(x, axes) * share
@@ -197,6 +199,7 @@ class MixtureBatchNormalization(
     self.input_spec = keras.InputSpec(
         ndim=None if self.axis == -1 else len(input_shape), axes={-1: channels})
     self._channels = channels
+    self._wide = signatures.wide(self.variable_dtype)
     if self.scale:
       self._add_parameter('gamma', (channels,), self.gamma_initializer,
                           self.gamma_regularizer, self.gamma_constraint)
@@ -204,13 +207,31 @@ class MixtureBatchNormalization(
       self._add_parameter('beta', (channels,), self.beta_initializer,
                           self.beta_regularizer, self.beta_constraint)
     self.moving_mean = self.add_weight(
-        name='moving_mean', shape=(channels,), dtype='float32',
+        name='moving_mean', shape=(channels,), dtype=self._wide,
         trainable=False, initializer=self.moving_mean_initializer,
         autocast=False, aggregation='mean')
     self.moving_variance = self.add_weight(
-        name='moving_variance', shape=(channels,), dtype='float32',
+        name='moving_variance', shape=(channels,), dtype=self._wide,
         trainable=False, initializer=self.moving_variance_initializer,
         autocast=False, aggregation='mean')
+
+  @property
+  def gamma(self):
+    """The mixed gamma, a tensor, or None."""
+    return self._mixed('gamma')
+
+  @gamma.setter
+  def gamma(self, value):
+    _refuse_assignment(value)
+
+  @property
+  def beta(self):
+    """The mixed beta, a tensor, or None."""
+    return self._mixed('beta')
+
+  @beta.setter
+  def beta(self, value):
+    _refuse_assignment(value)
 
   def _default_slot(self):
     return f'norm_{self._channels}'
@@ -224,10 +245,10 @@ class MixtureBatchNormalization(
           f'Expected a mask of shape {list(inputs.shape[:-1])}, that of the '
           f'inputs but channels, received {list(mask.shape)}.')
     row = self._row(mixture, row)
-    gamma = (self._parameter('gamma', row, 'float32') if self.scale
-             else ops.ones((self._channels,), 'float32'))
-    beta = (self._parameter('beta', row, 'float32') if self.center
-            else ops.zeros((self._channels,), 'float32'))
+    gamma = (self._parameter('gamma', row, self._wide) if self.scale
+             else ops.ones((self._channels,), self._wide))
+    beta = (self._parameter('beta', row, self._wide) if self.center
+            else ops.zeros((self._channels,), self._wide))
     training = bool(training) and self.trainable
     outputs, mean, variance = batch_norm(
         ops.cast(inputs, self.compute_dtype), gamma, beta,
@@ -239,3 +260,11 @@ class MixtureBatchNormalization(
                             (self.moving_variance, variance)):
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
     return outputs
+
+
+def _refuse_assignment(value):
+  """Keras' constructor sets gamma and beta to None; nobody else sets them."""
+  if value is not None:
+    raise AttributeError(
+        'Expected mixed gamma and beta to be left alone, received one: assign '
+        'to bank.templates(slot).')

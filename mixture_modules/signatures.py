@@ -102,7 +102,8 @@ class Signature(keras.layers.Layer):
     self.logits = None
     if self.sequence is None:
       self.logits = self.add_weight(
-          name='logits', dtype='float32', initializer=self._initial_logits,
+          name='logits', dtype=wide(self.variable_dtype),
+          initializer=self._initial_logits,
           autocast=False,
           shape=(len(self.own_rows()), self.num_templates))
     self.built = True
@@ -179,10 +180,13 @@ class Signature(keras.layers.Layer):
     return ops.tanh(logits) if self.kind == 'tanh' else logits
 
   def mixture_weights(self):
-    """The signature Xi, `[L, K]` float32; its rows sum to 1 for a softmax."""
+    """The signature Xi, `[L, K]`; its rows sum to 1 for a softmax.
+
+    It is float32, or float64 if that is the type of the signature.
+    """
     if self.sequence is not None:
       return ops.one_hot(np.array(self.sequence), self.num_templates,
-                         dtype='float32')
+                         dtype=wide(self.variable_dtype))
     own = self.weights_of(ops.convert_to_tensor(self.logits))
     if self.shared is None:
       return own
@@ -247,7 +251,7 @@ class Signature(keras.layers.Layer):
     with tracking.unlocked(self):
       tracking.forget(self, self.logits)
       self.logits = self.add_weight(
-          name='logits', dtype='float32', shape=rows.shape,
+          name='logits', dtype=wide(self.variable_dtype), shape=rows.shape,
           initializer='zeros', autocast=False)
     self.follow()
     self.logits.assign(rows)
@@ -261,6 +265,11 @@ class Signature(keras.layers.Layer):
     names = ('num_layers', 'num_templates', 'kind', 'initializer', 'spread',
              'temperature', 'diagonal_weight', 'seed', 'shared', 'shared_half')
     return {**super().get_config(), **{n: getattr(self, n) for n in names}}
+
+
+def wide(dtype):
+  """The type to mix in: 'float64' for that type, else 'float32'."""
+  return 'float64' if dtype == 'float64' else 'float32'
 
 
 def notation(mixtures):

@@ -13,6 +13,7 @@ from keras import ops
 import numpy as np
 
 from mixture_modules import checks
+from mixture_modules import signatures
 from mixture_modules import tracking
 from mixture_modules import users
 
@@ -42,6 +43,9 @@ class TemplateBank(keras.layers.Layer):
   bank, and a slot whose layers are all frozen is frozen. To freeze every slot,
   set `bank.trainable = False`; freezing a model that holds the bank as an
   attribute does so, too.
+
+  Templates are mixed in float32, in float64 if they are of that type
+  (`dtype='float64'`, or Keras set to it).
 
   `.keras` files, `clone_model`, `copy` and `pickle` keep one bank for all
   layers of a model. Keras' own limits for shared layers hold here, too: a bank
@@ -124,7 +128,7 @@ class TemplateBank(keras.layers.Layer):
       self._templates[slot] = self.add_weight(
           name=slot.replace('/', '_'),
           shape=(self.num_templates, *config['shape']),
-          initializer=initializer, autocast=False,  # mixing is float32
+          initializer=initializer, autocast=False,
           regularizer=keras.regularizers.get(config['regularizer']),
           constraint=_each_template(config['constraint']))
     self.follow([slot])
@@ -199,7 +203,7 @@ class TemplateBank(keras.layers.Layer):
       self._templates[slot].assign(rows)
 
   def mix(self, slot, mixture):
-    """`sum_k mixture[k] * templates[k]` of one slot, in float32.
+    """`sum_k mixture[k] * templates[k]` of one slot, in float32 or float64.
 
     Args:
       slot: Name of the slot.
@@ -232,7 +236,7 @@ class TemplateBank(keras.layers.Layer):
       signature: `Signature` of L rows over this bank's K templates.
 
     Returns:
-      List of L `ResolvedRow`s {slot: tensor of the slot's shape}, float32.
+      List of L `ResolvedRow`s {slot: tensor of the slot's shape}.
     """
     if signature.num_templates != self.num_templates:
       raise ValueError(
@@ -247,7 +251,8 @@ class TemplateBank(keras.layers.Layer):
         mixed = ops.unstack(theta, self.num_templates)
         mixed = [mixed[k] for k in sequence]
       else:
-        flat = ops.matmul(xi, ops.reshape(theta, (self.num_templates, -1)))
+        flat = ops.matmul(ops.cast(xi, theta.dtype),
+                          ops.reshape(theta, (self.num_templates, -1)))
         mixed = ops.reshape(flat, (signature.num_layers, *theta.shape[1:]))
         mixed = ops.unstack(mixed, signature.num_layers)
       for row, value in zip(rows, mixed):
@@ -255,7 +260,8 @@ class TemplateBank(keras.layers.Layer):
     return rows
 
   def _float_templates(self, slot):
-    return ops.cast(self.templates(slot), 'float32')
+    templates = self.templates(slot)
+    return ops.cast(templates, signatures.wide(templates.dtype))
 
   def get_config(self):
     """Constructor arguments; the slots are in `get_build_config`."""
