@@ -106,7 +106,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
       ('has no run.json', '--from=nowhere', '--task=usps'),
       ('--score_examples to be of ints', '--from=SOURCE', '--task=usps',
        '--score_examples=x'),
-      ('score_examples to be two positive numbers', '--from=SOURCE',
+      ('score_examples to be a list of 2', '--from=SOURCE',
        '--task=usps', '--score_examples=3'),
       ('one of kind .smoke.: resume it as', '--workdir=SOURCE', '--resume'),
       ('holds a run already', '--workdir=SOURCE', '--from=SOURCE', '--smoke',
