@@ -25,7 +25,7 @@ class RunFlags(dataclass_flags.DataclassFlags):
         run_config.RunConfig, flag_values, without=without,
         values={'preset': sorted(isometric_config.PRESETS)},
         notes={'tasks': 'The name of a group, such as digits, stands for all '
-                        'its data sets.'},
+                        'its data sets. launch.data lists them.'},
         defaults=run_config.recipe(preset), source="the preset's",
         default_texts={'preset': preset})
     self._preset = preset

@@ -31,7 +31,8 @@ _WORKDIR = flags.DEFINE_string(
     flag_values=FLAGS)
 _TRANSFER = dataclass_flags.DataclassFlags(
     transfer_config.TransferConfig, FLAGS, names={
-        'source': 'from', 'dataset': 'task', 'statistics': 'init_statistics'})
+        'source': 'from', 'dataset': 'task', 'statistics': 'init_statistics'},
+    notes={'dataset': 'launch.data lists them.'})
 _TRAINING = dataclass_flags.DataclassFlags(
     run_config.RunConfig, FLAGS, without=run_config.DECIDED_BY_MODEL,
     default_texts={

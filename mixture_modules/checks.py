@@ -57,7 +57,7 @@ def types(config):
   hints = typing.get_type_hints(type(config))
   for field in dataclasses.fields(config):
     value, hint = getattr(config, field.name), hints[field.name]
-    kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
+    kinds = alternatives(hint)
     found = [fit for kind in kinds for fit in _fit(value, kind)]
     if not found:
       listed = ' or '.join(map(_describe, kinds))
@@ -66,6 +66,13 @@ def types(config):
         remedy = f'write ({value!r},)'
       require(False, field.name, listed, value, remedy)
     object.__setattr__(config, field.name, found[0])
+
+
+def alternatives(hint):
+  """The types that an annotation allows: those of a union, or itself alone."""
+  is_union = isinstance(hint, python_types.UnionType) or (
+      typing.get_origin(hint) is typing.Union)
+  return typing.get_args(hint) if is_union else (hint,)
 
 
 def _fit(value, kind):
@@ -105,11 +112,6 @@ def _describe(kind):
   return {bool: 'True or False', int: 'a whole number', float: 'a number',
           str: 'text', type(None): 'None'}.get(
               kind, f'a {getattr(kind, "__name__", kind)}')
-
-
-def _is_union(hint):
-  return isinstance(hint, python_types.UnionType) or (
-      typing.get_origin(hint) is typing.Union)
 
 
 def _is_tuple(kind):

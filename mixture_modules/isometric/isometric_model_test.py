@@ -32,23 +32,13 @@ def _images(batch=6, seed=0):
   return rng.normal(size=(batch, 8, 8, 3)).astype('float32')
 
 
-def _randomize(model, seed=0):
-  """Gives every variable a value that no other has."""
-  rng = np.random.default_rng(seed)
-  for name, variable in model.named_variables().items():
-    if '/variance/' in name:
-      variable.assign(rng.uniform(.5, 2, size=variable.shape))
-    elif name != 'dropout_seeds':
-      variable.assign(rng.normal(size=variable.shape) * .5)
-
-
 def _model(tasks=None, randomize=True, shared_head=False, seed=None,
            **changes):
   tasks = {'a': 4} if tasks is None else tasks
   model = isometric_model.IsometricModel(
       _config(**changes), tasks, shared_head=shared_head, seed=seed)
   if randomize:
-    _randomize(model)
+    toy_models.randomize(model)
   return model
 
 
@@ -607,7 +597,7 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
                    shared_half='first', seed=3)
     model.add_task('c', 4, head='d')
     model.add_task('d', 4, head='d')
-    _randomize(model)
+    toy_models.randomize(model)
     loaded = self._save_and_load(model)
     values = _values(loaded)
     self.assertEqual(set(_values(model)), set(values))

@@ -31,7 +31,7 @@ class RunConfig(strict_json.Json):
   Args:
     tasks: Names of data sets, each with optional transforms (mnist+blur);
       folder:PATH, images of your own; pool:A|B, several as one task;
-      tfds:NAME, any other of TFDS. launch.data lists them.
+      tfds:NAME, any other of TFDS.
     model: `IsometricConfig`.
     optimizer: `OptimizerConfig`.
     batch_size: Images of each task in a step, over all replicas; one number,

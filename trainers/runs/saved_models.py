@@ -61,7 +61,7 @@ class SavedModel:
   def is_finished(self):
     """Whether the run has come to its end, so far as records tell.
 
-    Directories of `launch.tasks`, which trains nothing, have no results.
+    Directories of models whose tasks were changed have no results.
     """
     return ('tasks_command' in self.run['config']
             or (self.workdir / records.RESULTS).exists())

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import math
-import types
 import typing
 
 import cattrs
 from cattrs import errors
 from cattrs import gen
+
+from mixture_modules import checks
 
 _PLAIN = (bool, int, float, str)
 # A number that may be infinite or none, as the loss of a broken model.
@@ -52,23 +53,11 @@ def decode(kind, values, where):
 
 
 class Json:
-  """Gives a dataclass its way to JSON and back."""
+  """Gives a dataclass that checks its own types a way to JSON and back."""
 
   def to_json(self):
-    """A dictionary that JSON can hold; `from_json` takes it back.
-
-    Raises:
-      ValueError: If a field holds a value of another type than declared.
-    """
-    values = encode(self)
-    try:
-      _converter.structure(values, type(self))
-    except _ERRORS as error:
-      raise ValueError(
-          f'Expected a {type(self).__name__} with values of the types that its '
-          f'fields declare, received another ({_explain(error)}): give values '
-          'of these types.') from error
-    return values
+    """A dictionary that JSON can hold; `from_json` takes it back."""
+    return encode(self)
 
   @classmethod
   def from_json(cls, values, where='run.json'):
@@ -131,16 +120,12 @@ def _make_dataclass_hook(kind):
   return hook
 
 
-def _is_union(kind):
-  return isinstance(kind, types.UnionType) or (
-      typing.get_origin(kind) is typing.Union)
-
-
 def _structure_union(value, kind):
   """The first of the kinds that fits."""
-  if value is None and type(None) in typing.get_args(kind):
+  kinds = checks.alternatives(kind)
+  if value is None and type(None) in kinds:
     return None
-  kinds = [each for each in typing.get_args(kind) if each is not type(None)]
+  kinds = [each for each in kinds if each is not type(None)]
   if len(kinds) == 1:
     return _converter.structure(value, kinds[0])
   for each in sorted(kinds, key=lambda each: each not in _PLAIN):
@@ -178,6 +163,7 @@ for _kind in (bool, int, float, str):
 _converter.register_structure_hook(AnyFloat, _structure_any_float)
 _converter.register_structure_hook_factory(
     dataclasses.is_dataclass, _make_dataclass_hook)
-_converter.register_structure_hook_func(_is_union, _structure_union)
+_converter.register_structure_hook_func(
+    lambda kind: len(checks.alternatives(kind)) > 1, _structure_union)
 _converter.register_structure_hook_func(
     lambda kind: typing.get_origin(kind) is tuple, _structure_tuple)

@@ -19,8 +19,7 @@ class TransferConfig(strict_json.Json):
 
   Args:
     source: Work directory of the trained model. It is only read.
-    dataset: Data set of the new task, such as usps or folder:PATH. launch.data
-      lists them.
+    dataset: Data set of the new task, such as usps or folder:PATH.
     name: What the task is called in the model. Default: as its data set.
     init: First signature of the new task. copy:TASK takes over an older
       task's, with its norms and statistics; best, those of the task that
@@ -92,8 +91,8 @@ class TransferConfig(strict_json.Json):
       if getattr(self, field) is not None:
         checks.positive(field, getattr(self, field))
     checks.require(
-        len(self.score_examples) == 2 and min(self.score_examples) >= 1,
-        'score_examples', 'two positive numbers', self.score_examples,
+        min(self.score_examples) >= 1, 'score_examples', 'two positive numbers',
+        self.score_examples,
         'give how many training and how many validation images')
 
   def _set(self, field, value):
