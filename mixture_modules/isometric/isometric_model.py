@@ -243,13 +243,6 @@ class IsometricModel(keras.Model):
 
   # Reports
 
-  @property
-  def mixture_logits(self):
-    """The trained signatures' variables, shared rows included."""
-    shared = [self.shared_signature] if self.shared_signature else []
-    owners = shared + [task.signature for task in self._tasks.values()]
-    return [s.logits for s in owners if s.logits is not None]
-
   named_variables = parameters.named_variables
   parameter_report = parameters.report
   own_parameters = parameters.count_own
