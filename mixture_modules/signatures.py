@@ -321,7 +321,7 @@ class Signature(keras.layers.Layer):
     chosen = np.eye(self.num_templates)[list(self.sequence)]
     others = (1 - weight) / max(1, self.num_templates - 1)
     xi = np.where(chosen, weight if self.num_templates > 1 else 1, others)
-    self.become(kind, np.zeros(xi.shape))
+    self.become(kind)
     self.assign(xi)
 
   def harden(self):
@@ -348,6 +348,7 @@ class Signature(keras.layers.Layer):
     Args:
       kind: As for the constructor.
       logits: Of a trained kind, those of the rows that are not shared.
+        Default: zeros, to be assigned or loaded.
     """
     sequence = None
     if self._regularizer is not None:
@@ -363,8 +364,10 @@ class Signature(keras.layers.Layer):
       if sequence is None:
         self.logits = self.add_weight(
             name='logits', dtype=wide(self.variable_dtype), autocast=False,
-            shape=np.shape(logits), initializer='zeros')
-        self.logits.assign(logits)
+            shape=(len(self.own_rows()), self.num_templates),
+            initializer='zeros')
+        if logits is not None:
+          self.logits.assign(logits)
     self.follow()
 
   def notation(self):
