@@ -15,6 +15,8 @@ from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
+from mixture_modules.sharing import copy_model
+from mixture_modules.sharing import sharing
 from mixture_modules.signatures import Signature
 from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture
@@ -25,5 +27,5 @@ from mixture_modules.version import __version__ as __version__
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
-    'TemplateBank', 'fold', 'interpolate', 'load_task', 'mean_mixture',
-    'regularizers', 'save_task', 'total_variation']
+    'TemplateBank', 'copy_model', 'fold', 'interpolate', 'load_task',
+    'mean_mixture', 'regularizers', 'save_task', 'sharing', 'total_variation']

@@ -85,11 +85,13 @@ class IsometricModel(keras.Model):
     self.input_adapter = adapters.input_adapter(config, self.dtype_policy)
     self.output_adapter = adapters.output_adapter(config, self.dtype_policy)
     self.affine = None  # gamma and beta that the model owns
+    self._norm_slots = []  # gamma and beta that the bank owns
     if config.norm == 'mixed':
       for site in task_norms.BODY_SITES:
         shape = task_norms.shapes(config)[site][1:]
-        self.bank.add_slot(f'{site}/gamma', shape, 'ones')
-        self.bank.add_slot(f'{site}/beta', shape, 'zeros')
+        self._norm_slots += [
+            self.bank.add_slot(f'{site}/gamma', shape, 'ones'),
+            self.bank.add_slot(f'{site}/beta', shape, 'zeros')]
     if config.norm != 'private':
       sites = task_norms.ADAPTER_SITES
       if config.norm == 'shared':
@@ -107,6 +109,16 @@ class IsometricModel(keras.Model):
     self._lock_state()
     for name, classes in tasks.items():
       self.add_task(name, classes, head='shared' if shared_head else None)
+
+  @property
+  def trainable(self):
+    """Whether the model trains, its bank included."""
+    return self._trainable
+
+  @trainable.setter
+  def trainable(self, value):
+    keras.Model.trainable.fset(self, value)
+    self.bank.trainable = value
 
   # Tasks
 
