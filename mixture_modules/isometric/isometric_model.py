@@ -22,6 +22,7 @@ from mixture_modules.isometric import mixed_batches
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_lifecycle
 from mixture_modules.isometric import task_norms
+from mixture_modules.isometric import task_view
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -141,6 +142,10 @@ class IsometricModel(keras.Model):
       raise ValueError(f'Expected one of the tasks {list(self._tasks)}, '
                        f'received {received}: name one with task=...')
     return self._tasks[name]
+
+  def view(self, task=None):
+    """One task as a Keras model of its own: see `task_view.TaskView`."""
+    return task_view.TaskView(self, task)
 
   add_task = task_lifecycle.add_task
   remove_task = task_lifecycle.remove_task
