@@ -6,6 +6,8 @@ task and a layer.
 """
 
 from mixture_modules import regularizers
+from mixture_modules.bank_sharing import copy_model
+from mixture_modules.bank_sharing import sharing
 from mixture_modules.isometric.folding import fold
 from mixture_modules.isometric.isometric_config import IsometricConfig
 from mixture_modules.isometric.isometric_model import IsometricModel
@@ -15,8 +17,6 @@ from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
-from mixture_modules.sharing import copy_model
-from mixture_modules.sharing import sharing
 from mixture_modules.signatures import Signature
 from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
-from mixture_modules import sharing
 from mixture_modules import signatures
 from mixture_modules import template_bank
 
@@ -158,7 +158,7 @@ class MixtureLayer(keras.layers.Layer):
   def from_config(cls, config):
     """A layer of these arguments; `bank` and `signature` as `sharing` says."""
     return super().from_config(
-        sharing.copies(config, ('bank', 'signature')))
+        bank_sharing.copies(config, ('bank', 'signature')))
 
 
 def _check_signature(signature, bank):

@@ -425,11 +425,11 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
   @_each_layer
   def test_config_round_trip(self, name):
     layer = _built(name, slot='own', trainable=False)
+    config = keras.saving.serialize_keras_object(layer)
+    loaded = keras.saving.deserialize_keras_object(config)
     copy = type(layer).from_config(layer.get_config())
     self.assertEqual(layer.get_config(), copy.get_config())
     self.assertEqual(layer.slots, copy.slots or layer.slots)
-    config = keras.saving.serialize_keras_object(layer)
-    loaded = keras.saving.deserialize_keras_object(config)
     self.assertEqual(layer.bank.slots, loaded.bank.slots)
     received, expected = loaded.get_config(), layer.get_config()
     for key in ('bank', 'dtype'):

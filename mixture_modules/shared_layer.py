@@ -4,8 +4,6 @@ import weakref
 
 import keras
 
-from mixture_modules import sharing
-
 
 class SharedLayer(keras.layers.Layer):
   """A layer that holds one variable for the layers that join it.
@@ -16,7 +14,7 @@ class SharedLayer(keras.layers.Layer):
   must not be.
 
   Copies made from configurations are shared as the originals are: see
-  `sharing`.
+  `bank_sharing`.
 
   Args:
     **kwargs: As for any Keras layer.

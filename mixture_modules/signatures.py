@@ -10,10 +10,10 @@ import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
 from mixture_modules import fixed_sequences
 from mixture_modules import shared_layer
-from mixture_modules import sharing
 from mixture_modules import tracking
 
 TRAINED = ('softmax', 'tanh', 'linear')
@@ -250,12 +250,12 @@ class Signature(shared_layer.SharedLayer):
              'temperature', 'diagonal_weight', 'seed', 'shared', 'shared_half')
     layers = len(self.users())
     return {**super().get_config(), **{n: getattr(self, n) for n in names},
-            **(sharing.describe(self, layers) if layers > 1 else {})}
+            **(bank_sharing.describe(self, layers) if layers > 1 else {})}
 
   @classmethod
   def from_config(cls, config):
     """The signature of `get_config`: one for all layers that shared it."""
-    return sharing.restore(cls, config)
+    return bank_sharing.restore(cls, config)
 
 
 def wide(dtype):

@@ -11,8 +11,8 @@ import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
-from mixture_modules import sharing
 from mixture_modules import signatures
 from mixture_modules import template_slot
 
@@ -260,12 +260,12 @@ class TemplateBank:
     return {
         'num_templates': self.num_templates, 'trainable': self.trainable,
         'dtype': keras.dtype_policies.serialize(self.dtype_policy),
-        'name': self.name, **sharing.describe(self, len(self._layers))}
+        'name': self.name, **bank_sharing.describe(self, len(self._layers))}
 
   @classmethod
   def from_config(cls, config):
     """The bank of `get_config`: one for all layers that shared it."""
-    return sharing.restore(cls, config)
+    return bank_sharing.restore(cls, config)
 
 
 def _check_same_slot(slot, properties):

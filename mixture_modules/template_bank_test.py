@@ -8,6 +8,7 @@ from keras import ops
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules import bank_growth
 from mixture_modules import mixture_conv
 from mixture_modules import signatures
 from mixture_modules import template_bank
@@ -264,6 +265,33 @@ class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
       model.save_weights(path)
       other.load_weights(path)
       self.assertAllEqual(model(self._images), other(self._images))
+
+  def test_models_on_one_bank_have_their_own_slots_alone(self):
+    bank = template_bank.TemplateBank(3)
+    first, second = (_model(bank, filters) for filters in (5, 7))
+    path = os.path.join(self.get_temp_dir(), 'model.keras')
+    first.save(path)
+    third = _model(bank, 9)  # further slots change nothing of the others
+    expected = first(self._images)
+    self.assertAllEqual(
+        expected, keras.saving.load_model(path)(self._images))
+    # 3 templates of 3 * 3 * 3 * 4 + 4 and 4 * 5 + 5, and two signatures.
+    self.assertEqual(3 * (112 + 25) + 6, first.count_params())
+    self.assertEqual(3 * (4 * 5 + 5) + 3, first.layers[-1].count_params())
+    layers = [*first.layers[1:], *second.layers[1:], *third.layers[1:]]
+    bank_growth.add_in_bank(bank, [layer.signature for layer in layers], 1)
+    self.assertAllClose(expected, first(self._images), 1e-6, 1e-6)
+    self.assertEqual(4 * (112 + 25) + 8, first.count_params())
+    before = [v.numpy() for v in (*second.weights, *third.weights)]
+    first.compile(keras.optimizers.AdamW(.1, weight_decay=.1), 'mse')
+    first.fit(self._images, np.ones((2, 4, 4, 5)), verbose=0)
+    own = {id(v) for v in first.weights}
+    for old, variable in zip(before, (*second.weights, *third.weights)):
+      if id(variable) not in own:
+        self.assertAllEqual(old, variable)
+    first.save(path)
+    self.assertAllEqual(
+        first(self._images), keras.saving.load_model(path)(self._images))
 
   def test_loading_another_slot_is_refused(self):
     bank, _ = _filled()

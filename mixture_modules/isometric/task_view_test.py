@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from mixture_modules.testing import toy_models
 
+_IMAGES = toy_models.make_images()
+
 
 class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
 
@@ -16,9 +18,9 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
   def test_has_what_the_task_uses(self, norm):
     model = toy_models.make_model(norm=norm)
     view = model.view('b')
-    self.assertAllEqual(model(toy_models.make_images(), task='b'), view(toy_models.make_images()))
+    self.assertAllEqual(model(_IMAGES, task='b'), view(_IMAGES))
     with tf.GradientTape() as tape:
-      loss = tf.reduce_sum(view(toy_models.make_images(), training=True) ** 2)
+      loss = tf.reduce_sum(view(_IMAGES, training=True) ** 2)
     gradients = tape.gradient(
         loss, [v.value for v in view.trainable_variables])
     self.assertNotIn(None, gradients)
@@ -38,11 +40,11 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
     model.detach('b', part)
     view = model.view('b')
     with tf.GradientTape() as tape:
-      loss = tf.reduce_sum(view(toy_models.make_images(), training=True) ** 2)
+      loss = tf.reduce_sum(view(_IMAGES, training=True) ** 2)
     self.assertNotIn(None, tape.gradient(
         loss, [v.value for v in view.trainable_variables]))
     with self.assertRaisesRegex(ValueError, "task 'b' .*make the view again"):
-      before(toy_models.make_images())
+      before(_IMAGES)
 
   def test_fit_leaves_other_tasks_alone(self):
     model = toy_models.make_model()
@@ -61,7 +63,7 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
     view = model.view('b')
     view.trainable = False
     self.assertEmpty(view.trainable_variables)
-    self.assertAllEqual(view(toy_models.make_images()), view(toy_models.make_images(), training=True))
+    self.assertAllEqual(view(_IMAGES), view(_IMAGES, training=True))
 
   def test_saved_view_has_one_task(self):
     model = toy_models.make_model()
@@ -71,7 +73,7 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
     path = os.path.join(self.get_temp_dir(), 'view.keras')
     view.save(path)
     loaded = keras.saving.load_model(path)
-    self.assertAllEqual(view(toy_models.make_images()), loaded(toy_models.make_images()))
+    self.assertAllEqual(view(_IMAGES), loaded(_IMAGES))
     self.assertLen(loaded.variables, len(view.variables))
     self.assertLen(loaded.trainable_variables, len(view.trainable_variables))
     self.assertEqual(view.count_params(), loaded.count_params())
@@ -81,8 +83,7 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
     path = os.path.join(self.get_temp_dir(), 'exported')
     view.export(path, verbose=False)
     loaded = tf.saved_model.load(path)
-    self.assertAllClose(view(toy_models.make_images()),
-                        loaded.serve(toy_models.make_images()), 1e-5, 1e-5)
+    self.assertAllClose(view(_IMAGES), loaded.serve(_IMAGES), 1e-5, 1e-5)
 
   def test_unknown_task_is_refused(self):
     with self.assertRaisesRegex(ValueError, "one of the tasks .'a', 'b'."):
