@@ -93,7 +93,8 @@ class MixtureLayer(keras.layers.Layer):
     """Makes sure that the bank has templates for a parameter."""
     slot = self.bank.add_slot(
         f'{self.slot or self._default_slot()}/{name}', shape, initializer,
-        regularizer, constraint)
+        regularizer, constraint,
+        scale=self.signature.initial_scale() if self.signature else 1.0)
     self._slots[name] = slot
     slot.join(self)
 

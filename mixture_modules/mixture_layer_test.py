@@ -592,6 +592,20 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, "Slot 'mine/.*with shape"):
       layer.build((None, None, None, 40))
 
+  @parameterized.parameters(2, 8)
+  def test_depth_without_norms_keeps_its_scale(self, num_templates):
+    spreads = []
+    for seed in range(5):
+      keras.utils.set_random_seed(seed)
+      bank = template_bank.TemplateBank(num_templates)
+      x = np.random.default_rng(seed).normal(size=(4, 8, 8, 32))
+      for _ in range(8):
+        x = mixture_conv.MixtureConv2D(
+            32, 3, padding='same', activation='relu', bank=bank,
+            kernel_initializer='he_normal')(x)
+      spreads.append(np.std(x))
+    self.assertBetween(np.median(spreads), .2, 2)  # was 3e-2 and 3e-4
+
   @_each_layer
   def test_unknown_channels_are_refused(self, name):
     layer = _make(name, template_bank.TemplateBank(3))

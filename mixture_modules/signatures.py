@@ -130,6 +130,34 @@ class Signature(shared_layer.SharedLayer):
       logits = logits + ops.cast(noise, logits.dtype)
     return ops.cast(logits, dtype)
 
+  def initial_scale(self):
+    """What random templates are multiplied by, so that their mixture is not.
+
+        scale = 1 / sqrt(E sum_k xi[k] ** 2)
+
+    A mixture of K independent templates of variance 1 has the variance
+    `sum_k xi[k] ** 2`, 1 / K for equal shares: eight layers without norms
+    would shrink what passes them K ** 4 times in variance. The expectation is
+    over the random start of a signature; a fixed one and K = 1 give 1.
+
+    Returns:
+      Float; 1 where one template has all the weight.
+
+    Source: our choice.
+    """
+    if self.sequence is not None or self.num_templates == 1:
+      return 1.0
+    xi = np.full((1, self.num_templates), 1 / self.num_templates)
+    if self.initializer == 'diagonal':
+      xi = self._diagonal()
+    elif self.initializer == 'random':
+      noise = np.random.default_rng(0).normal(
+          scale=self.spread, size=(10_000, self.num_templates))
+      logits = ops.convert_to_numpy(self.logits_of(xi)) + noise
+      xi = self.weights_of(ops.convert_to_tensor(logits.astype('float32')))
+    return float(np.mean(np.sum(np.square(
+        ops.convert_to_numpy(xi)), axis=-1)) ** -.5)
+
   def _diagonal(self):
     if self.num_templates < self.num_layers:
       raise ValueError(

@@ -100,7 +100,7 @@ class TemplateBank:
     return self.slot(slot).templates
 
   def add_slot(self, slot, shape, initializer='glorot_uniform',
-               regularizer=None, constraint=None):
+               regularizer=None, constraint=None, scale=1.0):
     """Makes sure that `slot` exists with these properties.
 
     A layer that computes with the slot itself, by `mix`, keeps what this
@@ -115,6 +115,9 @@ class TemplateBank:
         the templates, once, however many layers use them.
       constraint: Keras constraint of one template. The optimiser applies it to
         each template after a step, as it does to the kernels of plain layers.
+      scale: Multiplies random templates as they are drawn, if the slot is new.
+        `Signature.initial_scale` gives mixtures the variance of the
+        initialiser. Constant initialisers need none.
 
     Returns:
       The `template_slot.TemplateSlot`, a Keras layer.
@@ -132,7 +135,8 @@ class TemplateBank:
     else:
       self._slots[slot] = template_slot.TemplateSlot(
           slot, self.num_templates, shape, initializer, regularizer,
-          constraint, dtype=self.dtype_policy, trainable=self.trainable)
+          constraint, scale, dtype=self.dtype_policy,
+          trainable=self.trainable)
     return self._slots[slot]
 
   def join(self, layer):

@@ -94,6 +94,23 @@ class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
     bank.add_slot('a', (3,), initializer)
     self.assertAllEqual(np.ones((2, 3)), bank.templates('a'))
 
+  @parameterized.named_parameters(
+      ('normal', 'he_normal', 3), ('orthogonal', 'orthogonal', 3),
+      ('uniform', keras.initializers.RandomUniform(-1, 1), 3),
+      ('constant', keras.initializers.Constant(2.), 1),
+      ('about_one', keras.initializers.RandomNormal(1.), 1),
+      ('positive', keras.initializers.RandomUniform(0, 1), 1))
+  def test_scale_of_random_templates(self, initializer, expected):
+    spreads = []
+    for scale in (1., 3.):
+      bank = template_bank.TemplateBank(4)
+      bank.add_slot('a', (20, 20), initializer, scale=scale)
+      drawn = bank.draw(4, seed=1)['a']
+      for templates in (bank.templates('a').numpy(), drawn):
+        spreads.append(np.sqrt(np.mean(templates ** 2)))
+    self.assertAllClose([expected] * 2, np.divide(spreads[2:], spreads[:2]),
+                        .1, 0)
+
   def test_same_slot_twice_is_one(self):
     bank = template_bank.TemplateBank(2)
     for _ in range(2):

@@ -28,21 +28,23 @@ class TemplateSlot(shared_layer.SharedLayer):
     initializer: Keras initialiser of one template.
     regularizer: Keras regulariser of the variable, or None.
     constraint: Keras constraint of one template, or None.
+    scale: Multiplies random templates: see `Signature.initial_scale`.
     **kwargs: As for any Keras layer.
 
   Source: section 3.2.
   """
 
   def __init__(self, slot, num_templates, shape, initializer, regularizer=None,
-               constraint=None, **kwargs):
+               constraint=None, scale=1.0, **kwargs):
     super().__init__(**kwargs)
     self.slot = slot
     self.shape = tuple(int(n) for n in shape)
     self.initializer = keras.initializers.get(initializer)
     self.regularizer = keras.regularizers.get(regularizer)
     self.constraint = keras.constraints.get(constraint)
+    self.scale = scale
     self.templates = None
-    self._hold(num_templates, _per_template(self.initializer, slot))
+    self._hold(num_templates, self._draws())
     self.built = True
 
   def _hold(self, num_templates, initializer):
@@ -80,8 +82,11 @@ class TemplateSlot(shared_layer.SharedLayer):
       num_templates: n.
       seed: Integer.
     """
-    initializer = _per_template(self.initializer, self.slot, seed)
-    return ops.convert_to_numpy(initializer((num_templates, *self.shape)))
+    return ops.convert_to_numpy(
+        self._draws(seed)((num_templates, *self.shape)))
+
+  def _draws(self, seed=None):
+    return _per_template(self.initializer, self.slot, self.scale, seed)
 
   def resize(self, rows):
     """Holds other templates from now on, in a new variable.
@@ -161,15 +166,13 @@ def _each_template(constraint):
   return constrain
 
 
-def _per_template(initializer, slot, seed=None):
+def _per_template(initializer, slot, scale=1.0, seed=None):
   """An initialiser of `[K, *shape]` that draws each template by itself.
 
   The slot is part of the seed: one initialiser often serves several slots,
   and would give them all the same random numbers. A `seed` stands for the
-  initialiser's own.
+  initialiser's own. `scale` multiplies what is drawn about a mean of 0.
   """
-  initializer = keras.initializers.get(initializer)
-
   def initialize(shape, dtype=None):
     count, *shape = shape
     # A plain function draws by itself, whatever its randomness.
@@ -185,6 +188,13 @@ def _per_template(initializer, slot, seed=None):
       seeds = np.random.SeedSequence(entropy).generate_state(count)
       draws = [type(initializer).from_config({**config, 'seed': int(s >> 1)})
                for s in seeds]
-    return ops.stack([draw(tuple(shape), dtype=dtype) for draw in draws])
+    templates = ops.stack([draw(tuple(shape), dtype=dtype) for draw in draws])
+    return templates * scale if _is_centred(config) else templates
 
   return initialize
+
+
+def _is_centred(config):
+  """Whether an initialiser draws at random, and about 0."""
+  centre = config.get('minval', 0) + config.get('maxval', 0)
+  return 'seed' in config and config.get('mean', 0) == centre == 0
