@@ -17,6 +17,8 @@ from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
+from mixture_modules.reports import forecast
+from mixture_modules.reports import report
 from mixture_modules.signatures import Signature
 from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture
@@ -27,5 +29,6 @@ from mixture_modules.version import __version__ as __version__
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
-    'TemplateBank', 'copy_model', 'fold', 'interpolate', 'load_task',
-    'mean_mixture', 'regularizers', 'save_task', 'sharing', 'total_variation']
+    'TemplateBank', 'copy_model', 'fold', 'forecast', 'interpolate', 'load_task',
+    'mean_mixture', 'regularizers', 'report', 'save_task', 'sharing',
+    'total_variation']
