@@ -29,6 +29,6 @@ from mixture_modules.version import __version__ as __version__
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
-    'TemplateBank', 'copy_model', 'fold', 'forecast', 'interpolate', 'load_task',
-    'mean_mixture', 'regularizers', 'report', 'save_task', 'sharing',
-    'total_variation']
+    'TemplateBank', 'copy_model', 'fold', 'forecast', 'interpolate',
+    'load_task', 'mean_mixture', 'regularizers', 'report', 'save_task',
+    'sharing', 'total_variation']
