@@ -6,7 +6,6 @@ import os
 from absl.testing import parameterized
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from mixture_modules import bank_sharing
@@ -95,11 +94,6 @@ def _copy_model(model, path):
   return bank_sharing.copy_model(model)
 
 
-def _ignore_old_files(test):
-  """Keras warns of `.h5` files, which it calls legacy."""
-  return pytest.mark.filterwarnings('ignore:.*HDF5')(test)
-
-
 def _layers(model):
   return [layer for layer in model._flatten_layers() if hasattr(layer, 'bank')]
 
@@ -134,7 +128,6 @@ class SharingTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.product(
       make=(_flat, _nested, _one_signature, _time_distributed),
       copier=(_from_config, _from_json, _deserialize, _clone, _h5))
-  @_ignore_old_files
   def test_configurations_are_read_in_the_scope(self, make, copier):
     model = make(template_bank.TemplateBank(3))
     for _ in range(2):
@@ -145,7 +138,6 @@ class SharingTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.product(
       make=(_flat, _nested, _time_distributed),
       copier=(_from_config, _from_json, _deserialize, _h5))
-  @_ignore_old_files
   def test_configurations_outside_of_it_are_refused(self, make, copier):
     model = make(template_bank.TemplateBank(3))
     with self.assertRaisesRegex(
