@@ -116,7 +116,7 @@ class SharingTest(parameterized.TestCase, tf.test.TestCase):
                      & {id(v) for v in twin.weights})
 
   @parameterized.product(
-      make=(_flat, _nested, _one_signature, _time_distributed),
+      make=(_nested, _one_signature, _time_distributed),
       copier=(_file, _deep, _copy_model))
   def test_copies_with_weights(self, make, copier):
     model = make(template_bank.TemplateBank(3))
@@ -126,7 +126,7 @@ class SharingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllEqual(model(inputs), twin(inputs))
 
   @parameterized.product(
-      make=(_flat, _nested, _one_signature, _time_distributed),
+      make=(_nested, _one_signature),
       copier=(_from_config, _from_json, _deserialize, _clone, _h5))
   def test_configurations_are_read_in_the_scope(self, make, copier):
     model = make(template_bank.TemplateBank(3))
@@ -136,8 +136,8 @@ class SharingTest(parameterized.TestCase, tf.test.TestCase):
       self._assert_copy(model, twin)
 
   @parameterized.product(
-      make=(_flat, _nested, _time_distributed),
-      copier=(_from_config, _from_json, _deserialize, _h5))
+      make=(_flat, _time_distributed),
+      copier=(_from_config, _from_json, _h5))
   def test_configurations_outside_of_it_are_refused(self, make, copier):
     model = make(template_bank.TemplateBank(3))
     with self.assertRaisesRegex(
