@@ -201,6 +201,15 @@ class IsometricModel(keras.Model):
       norms.commit()
     return features, embedding
 
+  @property
+  def _default_save_signature(self):
+    """None with several tasks: no one call stands for a part of a SavedModel.
+
+    Keras would trace the call without a task, though it is a model around
+    this one, or a view, that is exported.
+    """
+    return super()._default_save_signature if len(self._tasks) == 1 else None
+
   predict_mixed = mixed_batches.predict_mixed
 
   def _adapt_input(self, images, task, norms):

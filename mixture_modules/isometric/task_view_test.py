@@ -85,6 +85,21 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
     loaded = tf.saved_model.load(path)
     self.assertAllClose(view(_IMAGES), loaded.serve(_IMAGES), 1e-5, 1e-5)
 
+  def test_model_around_one_of_several_tasks_is_exported(self):
+    model = toy_models.make_model()
+    images = keras.Input((8, 8, 3))
+    around = keras.Model(images, model(images, task='b'))
+    path = os.path.join(self.get_temp_dir(), 'exported')
+    for export in (lambda: around.export(path, verbose=False),
+                   lambda: tf.saved_model.save(around, path)):
+      export()
+      loaded = tf.saved_model.load(path)
+      served = loaded.signatures['serving_default'](
+          tf.constant(_IMAGES))
+      self.assertAllClose(
+          around(_IMAGES), list(served.values())[0], 1e-5, 1e-5)
+      tf.io.gfile.rmtree(path)
+
   def test_unknown_task_is_refused(self):
     with self.assertRaisesRegex(ValueError, "one of the tasks .'a', 'b'."):
       toy_models.make_model().view('c')
