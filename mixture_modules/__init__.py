@@ -7,6 +7,7 @@ task and a layer.
 
 from mixture_modules import regularizers
 from mixture_modules.bank_sharing import copy_model
+from mixture_modules.bank_sharing import load_model
 from mixture_modules.bank_sharing import sharing
 from mixture_modules.isometric.folding import fold
 from mixture_modules.isometric.isometric_config import IsometricConfig
@@ -30,5 +31,5 @@ __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
     'TemplateBank', 'copy_model', 'fold', 'forecast', 'interpolate',
-    'load_task', 'mean_mixture', 'regularizers', 'report', 'save_task',
-    'sharing', 'total_variation']
+    'load_model', 'load_task', 'mean_mixture', 'regularizers', 'report',
+    'save_task', 'sharing', 'total_variation']

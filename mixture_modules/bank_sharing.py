@@ -40,6 +40,25 @@ def sharing():
     _local.holders = before
 
 
+def load_model(path, **kwargs):
+  """Loads a `.keras` or `.h5` file of a model with layers of this package.
+
+      model = mm.load_model('model.keras')
+
+  `keras.saving.load_model` does the same for `.keras` files once this package
+  is imported; of `.h5` files it knows no shared banks.
+
+  Args:
+    path: The file.
+    **kwargs: As for `keras.saving.load_model`.
+
+  Returns:
+    The Keras model.
+  """
+  with sharing():
+    return keras.saving.load_model(path, **kwargs)
+
+
 def copy_model(model):
   """An independent copy of a model, with its weights and banks of its own.
 

@@ -84,6 +84,12 @@ def _h5(model, path):
   return _file(model, path.replace('.keras', '.h5'))
 
 
+def _load_model(model, path):
+  path = path.replace('.keras', '.h5')
+  model.save(path)
+  return bank_sharing.load_model(path)
+
+
 def _deep(model, path):
   del path
   return copy.deepcopy(model)
@@ -117,7 +123,7 @@ class SharingTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.product(
       make=(_nested, _one_signature, _time_distributed),
-      copier=(_file, _deep, _copy_model))
+      copier=(_file, _deep, _copy_model, _load_model))
   def test_copies_with_weights(self, make, copier):
     model = make(template_bank.TemplateBank(3))
     twin = copier(model, self._path)
