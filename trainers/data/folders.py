@@ -25,7 +25,7 @@ _SPLITS = {'train', 'validation', 'test'}
 _IGNORED = ('desktop.ini', 'thumbs.db')
 _FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF')  # MPO: JPEG of some telephones
 _THREADS = 8
-_TEST_EVERY = 5  # one image in five is for the test where no folder is
+_TEST_SHARE = 0.2  # of the images is for the test where no folder is
 # Of images without labels:
 _LEAST = 20  # so that each split has two, to compare
 _LOOKED_AT = 10  # to see whether they have one size
@@ -40,8 +40,9 @@ def make_task(name, path):
 
   Returns:
     `ImageTask`. Classes are the names of the class folders in order. Without
-    PATH/test, every fifth training image of a class is for the test, in an
-    order that only the files' names decide. Images of one size of at most
+    PATH/test, about a fifth of the training images is for the test: a file's
+    own name decides, so that adding, removing or renaming one moves no other.
+    Images of one size of at most
     64 x 64 pixels are shifted, others are cropped at random and mirrored.
 
   Raises:
@@ -73,8 +74,8 @@ def make_unlabelled_task(name, path):
     path: Directory of image files; `~` is the home directory.
 
   Returns:
-    `ImageTask` without classes. Every fifth image is for the test, in an order
-    that only the files' names decide; augmentation is as of `make_task`.
+    `ImageTask` without classes. About a fifth of the images is for the test, as
+    of `make_task`; so is the augmentation.
 
   Raises:
     ValueError: If the directory holds anything else, or fewer than 20 images.
@@ -221,22 +222,28 @@ def _hold_out(path, files):
   """Returns `files` with a test split, held out of train if there is none."""
   if 'test' in files:
     return files
-  test = {name: sorted(paths, key=_place)[_TEST_EVERY - 1::_TEST_EVERY]
+  test = {name: [path for path in paths if _is_held_out(path)]
           for name, paths in files['train'].items()}
-  if not any(test.values()):
-    raise ValueError(
-        f'{path}: expected at least {_TEST_EVERY} images in some class, one of '
-        f'which is for the test, received fewer: add images, or put those for '
-        f'the test into {os.path.join(path, "test")}.')
-  train = {name: sorted(set(paths) - set(test[name]))
+  train = {name: [path for path in paths if not _is_held_out(path)]
            for name, paths in files['train'].items()}
+  without = [name for name, paths in train.items() if not paths]
+  if without or not any(test.values()):
+    raise ValueError(
+        f'{path}: expected enough images in each class for training, and for '
+        f'the test, which gets about a fifth of them by their names, received '
+        f'no image for {without or "the test"}: add images, or put those for '
+        f'the test into {os.path.join(path, "test")}.')
   return {**files, 'train': train, 'test': test}
 
 
-def _place(path):
-  """Returns a key that orders files by nothing but their names, shuffled."""
-  name = os.path.basename(path)
-  return hashlib.sha256(name.encode()).digest(), name
+def _is_held_out(path):
+  """Whether a file is for the test; nothing but its name decides.
+
+  A rank among the names would move other files whenever one comes or goes, and
+  so make training images of test images.
+  """
+  digest = hashlib.sha256(os.path.basename(path).encode()).digest()
+  return int.from_bytes(digest[:8], 'big') < _TEST_SHARE * 2 ** 64
 
 
 def _find_splits(path):

@@ -63,17 +63,31 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllEqual(test_labels, [2])
     self.assertEqual(labels.dtype, np.int32)
 
-  def test_every_fifth_of_a_class_is_for_the_test_by_name_alone(self):
-    names = [f'{kind}/{i}.png' for kind in 'ab' for i in range(25)]
-    self._add(*names)
+  def _split_names(self):
     task = self._make_task()
-    self.assertEqual(task.splits, {'train': 40, 'test': 10})
+    return {split: {os.path.relpath(path, self.root)
+                    for path in folders.list_files(task, split)[0]}
+            for split in ('train', 'test')}
+
+  def test_a_fifth_is_for_the_test_by_name_alone(self):
+    self._add(*(f'{kind}/{i}.png' for kind in 'ab' for i in range(100)))
+    task = self._make_task()
+    self.assertBetween(task.splits['test'], 30, 50)
     test, labels = folders.list_files(task, 'test')
-    self.assertAllEqual(labels, [0] * 5 + [1] * 5)
-    self.assertEqual([pathlib.Path(path).name for path in test[:5]],
-                     [pathlib.Path(path).name for path in test[5:]])
-    self.assertNotEqual([pathlib.Path(path).name for path in test[:5]],
-                        ['4.png', '9.png', '14.png', '19.png', '24.png'])
+    half = len(test) // 2
+    self.assertAllEqual(labels, [0] * half + [1] * half)
+    self.assertEqual([pathlib.Path(path).name for path in test[:half]],
+                     [pathlib.Path(path).name for path in test[half:]])
+
+  def test_files_that_come_and_go_move_no_other(self):
+    self._add(*(f'{kind}/{i}.png' for kind in 'ab' for i in range(20)))
+    before = self._split_names()
+    self._add(*(f'a/new{i}.jpg' for i in range(9)))
+    (self.root / 'b/3.png').unlink()
+    (self.root / 'a/4.png').rename(self.root / 'a/four.png')
+    after = self._split_names()
+    self.assertEmpty(before['train'] & after['test'])
+    self.assertEmpty(before['test'] & after['train'])
 
   @parameterized.named_parameters(
       ('small', (28, 28), (28, 28), (28, 28, 3), 'shift'),
@@ -104,15 +118,20 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
       self._make_task()
 
   def test_refuses_too_few_for_a_test(self):
-    self._add('a/1.png', 'b/1.png')
-    with self.assertRaisesRegex(ValueError, 'at least 5 images in some class'):
+    self._add('a/1.png', 'b/1.png')  # neither is held out
+    with self.assertRaisesRegex(ValueError, "no image for the test: .*'test'|"
+                                'no image for the test: add images'):
+      self._make_task()
+    self._add('b/0.png')
+    (self.root / 'b/1.png').unlink()
+    with self.assertRaisesRegex(ValueError, r"no image for \['b'\]: add"):
       self._make_task()
 
   @parameterized.parameters(
       ((), None), (('test',), None), (('validation',), 'validation'),
       (('test', 'validation'), 'validation'))
   def test_splits(self, others, validation_split):
-    self._add(*(f'train/a/{i}.jpg' for i in range(5)), 'train/b/1.jpg')
+    self._add(*(f'train/a/{i}.png' for i in range(5)), 'train/b/1.jpg')
     for split in others:
       self._add(f'{split}/b/{split}.jpg', f'{split}/a/{split}.jpg')
     task = self._make_task()
@@ -128,11 +147,11 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_a_class_may_be_called_train(self):
     self._add('train/1.jpg', 'car/1.jpg',
-              *(f'test/{i}.jpg' for i in range(5)))
+              *(f'test/{i}.png' for i in range(5)))
     self.assertEqual(self._make_task().class_names, ('car', 'test', 'train'))
 
   def test_home_and_relative_paths_are_made_absolute(self):
-    self._add(*(f'a/{i}.jpg' for i in range(5)), 'b/1.jpg')
+    self._add(*(f'a/{i}.png' for i in range(5)), 'b/1.jpg')
     with mock.patch.dict(os.environ, {'HOME': str(self.root.parent)}):
       task = folders.make_task('toy', f'~/{self.root.name}')
     self.assertEqual(task.folder, str(self.root))
@@ -169,17 +188,17 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(task.name, 'images:toy')
     self.assertFalse(task.is_labelled)
     self.assertIsNone(task.class_names)
-    self.assertEqual(task.splits, {'train': 17, 'test': 4})
+    self.assertEqual(task.splits, {'train': 15, 'test': 6})
     self.assertEqual(task.image_shape, (30, 40, 3))
     paths = sum((folders.list_files(task, split)[0] for split in task.splits),
                 [])
     self.assertCountEqual(
         paths, [str(self.root / f'{i}.png') for i in range(21)])
-    self.assertAllEqual(folders.list_files(task, 'train')[1], [0] * 17)
+    self.assertAllEqual(folders.list_files(task, 'train')[1], [0] * 15)
 
   def test_sizes_of_images_without_labels_are_compared(self):
     self._add(*(f'{i}.png' for i in range(20)))
-    PIL.Image.new('L', (40, 31)).save(self.root / '6.png')
+    PIL.Image.new('L', (40, 31)).save(self.root / '1.png')
     task = folders.make_unlabelled_task('images:toy', str(self.root))
     self.assertFalse(task.has_fixed_size)
     self.assertEqual(task.augmentation, 'crop_flip')

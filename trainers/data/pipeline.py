@@ -97,21 +97,29 @@ class TaskData:
 
     Returns:
       {'class_names': list or None, 'splits': {split: {'examples': number,
-      'labels': digest of all labels in order}}}; where there are no labels,
-      'files', digest of the names of all files in order.
+      'labels': digest of all labels in order, 'files': digest of the names and
+      sizes of all image files in order}}}; 'labels' where there are some,
+      'files' of folders of images.
     """
-    def digest(split):
+    def digest(facts):
+      return hashlib.blake2b(facts, digest_size=8).hexdigest()
+
+    def digests(split):
+      found = {}
       if self.is_labelled:
-        key, facts = 'labels', self.labels(split).astype('<i4').tobytes()
-      else:
-        names = map(os.path.basename, self.files(split))
-        key, facts = 'files', '/'.join(names).encode()
-      return {key: hashlib.blake2b(facts, digest_size=8).hexdigest()}
+        found['labels'] = digest(self.labels(split).astype('<i4').tobytes())
+      paths = sum((member.files(split) for member in self.parts
+                   if member.task.folder), [])
+      if paths:
+        found['files'] = digest('/'.join(
+            f'{os.path.basename(path)}:{os.path.getsize(path)}'
+            for path in paths).encode())
+      return found
 
     return {
         'class_names': self.class_names and list(self.class_names),
         'splits': {split: {'examples': self.num_examples(split),
-                           **digest(split)} for split in splits}}
+                           **digests(split)} for split in splits}}
 
   def train_batches(self, batch_size, seed, start_step=0, augment=True,
                     num_shards=1, num_pipelines=1, pipeline_id=0,

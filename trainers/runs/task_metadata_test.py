@@ -21,7 +21,7 @@ class TaskMetadataTest(parameterized.TestCase):
          'examples_seed': 2})
 
   @parameterized.parameters(
-      {'examples': 3}, {'examples': 3, 'labels': 'a', 'files': 'b'},
+      {'examples': 3},
       {'examples': 2 ** 31, 'labels': 'a'}, {'examples': '3', 'labels': 'a'})
   def test_refuses_odd_splits(self, **split):
     with self.assertRaisesRegex(ValueError, 'x.task, received splits='):
