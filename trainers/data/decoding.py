@@ -43,13 +43,37 @@ def decode(encoded, channels=3):
 
 
 def decode_tensor(encoded, channels):
-  """`decode` of a string tensor: uint8 `[height, width, channels]`."""
-  def decode_bytes(encoded):  # an array of one object, where it is eager
-    return decode(getattr(encoded, 'item', lambda: encoded)(), channels)
+  """`decode` of a string tensor: uint8 `[height, width, channels]`.
 
-  image = tf.numpy_function(
-      decode_bytes, [encoded], tf.uint8, stateful=False)
+  Most photographs are JPEG files that are stored upright: TensorFlow decodes
+  them to the same pixels, several at a time.
+  """
+  def is_plain(encoded):
+    return np.bool_(_is_plain_jpeg(_bytes(encoded)))
+
+  def by_pillow(encoded):
+    return decode(_bytes(encoded), channels)
+
+  image = tf.cond(
+      tf.numpy_function(is_plain, [encoded], tf.bool, stateful=False),
+      lambda: tf.io.decode_jpeg(
+          encoded, channels, dct_method='INTEGER_ACCURATE'),
+      lambda: tf.numpy_function(
+          by_pillow, [encoded], tf.uint8, stateful=False))
   return tf.ensure_shape(image, [None, None, channels])
+
+
+def _bytes(encoded):
+  """What `tf.numpy_function` hands over: an array of one, where it is eager."""
+  return encoded if isinstance(encoded, bytes) else encoded.item()
+
+
+def _is_plain_jpeg(encoded):
+  if not encoded.startswith(b'\xff\xd8'):
+    return False
+  with PIL.Image.open(io.BytesIO(encoded)) as image:
+    return (image.mode in ('RGB', 'L')
+            and image.getexif().get(_ORIENTATION, 1) == 1)
 
 
 def read_size(encoded):

@@ -101,12 +101,17 @@ class DecodingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(16, decoding.num_grey_bits(encoded))
     self.assertIsNone(decoding.num_grey_bits(_encode(_PICTURE, 'PNG')))
 
-  def test_in_a_data_set(self):
-    encoded = _encode(_PICTURE, 'PNG')
+  @parameterized.parameters(
+      ('PNG', 'RGB', 1), ('JPEG', 'RGB', 1), ('JPEG', 'L', 1),
+      ('JPEG', 'RGB', 6), ('JPEG', 'CMYK', 1))
+  def test_in_a_data_set(self, kind, mode, orientation):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    encoded = _encode(_PICTURE.convert(mode), kind, exif=exif)
     for image in (decoding.decode_tensor(tf.constant(encoded), 3),
                   *tf.data.Dataset.from_tensors(encoded).map(
                       lambda element: decoding.decode_tensor(element, 3))):
-      self.assertAllEqual(_PIXELS, image)
+      self.assertAllEqual(decoding.decode(encoded), image)
 
 
 if __name__ == '__main__':
