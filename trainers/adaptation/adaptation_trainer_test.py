@@ -55,12 +55,15 @@ def run_steps(trainer, first, last, anew=False):
   return {name: float(value) for name, value in scalars.items()}
 
 
+@contextlib.contextmanager
 def wrong_labels():
   """A context in which the target's images have one another's labels."""
   target = toy_adaptation.make_data()[_TARGET]
   labels = target.labels
-  return mock.patch.object(
-      target, 'labels', lambda split: labels(split)[::-1].copy())
+  with (mock.patch.object(
+      target, 'labels', lambda split: labels(split)[::-1].copy()),
+        mock.patch.object(target, '_datasets', {})):  # none with right ones
+    yield
 
 
 def moved(trainer, before):

@@ -48,6 +48,7 @@ def train_places(name, num_examples, batch_size, seed, start_step=0,
   first_row = pipeline_id * shards * shard_size
   augmentation_seed = _seed(seed, name, 'augmentation')
 
+  @tf.autograph.experimental.do_not_convert
   def select(step, places):
     """Splits this pipeline's part of the global batch by shard."""
     draws = augmentation.draw(
@@ -79,6 +80,7 @@ def endless_places(num_examples, seed, start, batch_size):
   """
   first_epoch, skipped = divmod(start, num_examples)
 
+  @tf.autograph.experimental.do_not_convert
   def order(epoch):
     places = tf.random.experimental.stateless_shuffle(
         tf.range(num_examples, dtype=tf.int64),
