@@ -55,6 +55,11 @@ def _take(dataset, count):
 
 class OrderTest(parameterized.TestCase, tf.test.TestCase):
 
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.noise = _data(task=_task(augmentation='shift_flip'), seed=3)
+
   @parameterized.parameters((2, 5), (3, 2), (23, 4), (110, 64), (200, 200))
   def test_every_epoch_has_every_example_once(self, num_stored, batch_size):
     data = _data(num_stored)
@@ -78,18 +83,18 @@ class OrderTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLen(set(orders), 4)
     self.assertEqual(order(0, 'toy'), orders[0])
 
-  @parameterized.parameters(1, 4, 5, 17)
+  @parameterized.parameters(1, 5, 17)
   def test_start_step_continues_the_same_batches(self, start_step):
-    data = _data(task=_task(augmentation='shift_flip'), seed=3)
+    data = self.noise
     images, labels = _take(data.train_batches(8, seed=5), start_step + 4)
     resumed_images, resumed_labels = _take(
         data.train_batches(8, seed=5, start_step=start_step), 4)
     self.assertAllEqual(resumed_images, images[start_step:])
     self.assertAllEqual(resumed_labels, labels[start_step:])
 
-  @parameterized.parameters((2, 1), (4, 1), (4, 2), (4, 4), (12, 3))
+  @parameterized.parameters((2, 1), (4, 4), (12, 3))
   def test_shards_together_are_the_global_batch(self, shards, pipelines):
-    data = _data(task=_task(augmentation='shift_flip'), seed=3)
+    data = self.noise
     steps, batch_size = 5, 12
     images, labels = _take(data.train_batches(batch_size, seed=1), steps)
     parts = [

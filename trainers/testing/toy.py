@@ -1,6 +1,7 @@
 """A small learnable problem and a small run, for tests of the trainers."""
 
 import contextlib
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -73,13 +74,12 @@ def make_config(tasks=('one', 'two'), **changes):
 
 @contextlib.contextmanager
 def eagerly():
-  """A context in which functions are run, not traced: quicker for few steps.
-
-  Datasets are to be made outside of it.
-  """
+  """A context in which functions are run, not traced: quicker for few steps."""
   tf.config.run_functions_eagerly(True)
   try:
-    yield
+    with warnings.catch_warnings():  # of datasets, which are still traced
+      warnings.filterwarnings('ignore', message='Even though the `tf.config')
+      yield
   finally:
     tf.config.run_functions_eagerly(False)
 
