@@ -226,6 +226,12 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(status, 1)
     self.assertIn("Expected flags only, received ['optdigits']", error)
 
+  def test_suggests_another_flag(self):
+    status, _, error = self.start('--batchsize=3').wait()
+    self.assertEqual(status, 1)
+    self.assertIn('Did you mean: batch_size', error)
+    self.assertNotIn('Traceback', error)
+
   def test_never_overwrites(self):
     workdir = self.directory / 'run'
     shutil.copytree(self.finished, workdir)
