@@ -7,17 +7,23 @@ import shutil
 import signal
 import socket
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 from matplotlib import image as mpl_image
 import numpy as np
 import tensorflow as tf
 
+from launch import train
 from launch.testing import command_server
+from launch.testing import in_process
+from trainers import training
 from trainers.data import catalog
 from trainers.data.datasets import builders
 from trainers.runs import checkpoints
 from trainers.runs import records
+from trainers.runs import run_config
+from trainers.runs import run_options
 
 _TINY = (
     '--depth_multiplier=0.2', '--num_layers=2', '--num_templates=2',
@@ -32,6 +38,10 @@ def read_metrics(workdir):
           for line in records.read_lines(workdir / records.METRICS)]
 
 
+class _Called(Exception):
+  """The library is called."""
+
+
 class TrainTest(parameterized.TestCase, tf.test.TestCase):
 
   @classmethod
@@ -44,7 +54,7 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     builders.prepare(
         catalog.get_task('optdigits'), str(cls.data_dir), quiet=True)
     cls.flags = (*_TINY, '--tasks=optdigits,kmnist+boundary', '--smoke',
-                 '--seed=5')
+                 '--seed=5', '--warmup_steps=100', '--data_dir=nothing_here')
     cls.status, cls.output, cls.error = command_server.Command(
         'train', *cls.flags, f'--workdir={cls.finished}',
         directory=root).wait()
@@ -184,15 +194,15 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     self.assertRegex(output, 'task +top-1 +loss +examples +own parameters')
     self.assertIn(f'{workdir}/signatures.png', output)
 
-  def test_smoke_reads_no_data_and_needs_no_workdir(self):
-    self.run_command(
-        *_TINY, '--smoke', '--signature=linear', '--warmup_steps=100',
-        f'--data_dir={self.directory}/nothing_here')
-    workdir, = (self.directory / 'runs').iterdir()  # the default
-    self.assertRegex(workdir.name, r'^\d{8}-\d{6}')
-    tasks = records.read_json(workdir / records.RESULTS)['tasks']
-    self.assertEqual(
-        list(tasks), ['optdigits', 'optdigits+blur', 'optdigits+boundary'])
+  def test_trains_the_default_run_in_a_new_directory(self):
+    with (mock.patch.object(training, 'train', side_effect=_Called) as train_,
+          self.assertRaises(_Called)):
+      in_process.run(train, '--noprogress')
+    config, workdir, options, strategy = train_.call_args.args
+    self.assertEqual(config, run_config.recipe('default'))
+    self.assertRegex(str(workdir), r'^runs/\d{8}-\d{6}')
+    self.assertEqual(options, run_options.RunOptions(progress=False))
+    self.assertEqual(strategy.num_replicas_in_sync, 1)
 
   # Bad input
 
