@@ -223,5 +223,41 @@ class TaskLifecycleTest(parameterized.TestCase, tf.test.TestCase):
         model.remove_task(name)
 
 
+class ChangedSignatureTest(parameterized.TestCase, tf.test.TestCase):
+
+  @parameterized.named_parameters(
+      ('hardened', 'softmax', 'harden', ()),
+      ('relaxed', '1-3-2', 'relax', ('linear',)))
+  def test_one_task_of_two(self, kind, method, arguments):
+    model = toy_models.make_model(signature=kind)
+    before = toy_models.outputs(model)
+    getattr(model.task('a').signature, method)(*arguments)
+    after = toy_models.outputs(model)
+    self.assertAllEqual(before['b'], after['b'])
+    if method == 'relax':  # a linear one begins where it was
+      self.assertAllClose(before['a'], after['a'], 1e-5, 1e-5)
+    else:
+      self.assertNotAllClose(before['a'], after['a'])
+    model.add_task('c', 4, init='copy:a', head=model.task('a').head_name)
+    path = os.path.join(self.get_temp_dir(), 'model.keras')
+    model.save(path)
+    copy = keras.saving.load_model(path)
+    for name in 'abc':
+      changed = model.task(name).signature
+      self.assertEqual(changed.kind, copy.task(name).signature.kind)
+      self.assertEqual(name != 'b', changed.kind != kind)
+    after = toy_models.outputs(model)
+    self.assertAllEqual(after['a'], after['c'])
+    self.assertAllClose(after, toy_models.outputs(copy), 0, 0)
+    weights = os.path.join(self.get_temp_dir(), 'model.weights.h5')
+    model.save_weights(weights)
+    other = toy_models.make_model({'a': 4, 'b': 4, 'c': 4}, signature=kind)
+    with self.assertRaisesRegex(ValueError, 'relax and harden the same'):
+      other.load_weights(weights)
+    # It grows with the others.
+    model.duplicate_template(1)
+    self.assertAllClose(after, toy_models.outputs(model), 1e-4, 1e-4)
+
+
 if __name__ == '__main__':
   tf.test.main()
