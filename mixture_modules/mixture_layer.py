@@ -173,17 +173,17 @@ class MixtureLayer(keras.layers.Layer):
         'mixture_regularizer': regularizers.serialize(
             self.mixture_regularizer)}
 
-
-def _are_options(signature):
-  """Whether they say what signature a layer is to have of its own."""
-  return signature is None or isinstance(signature, (str, dict)) or (
-      isinstance(signature, int) and not isinstance(signature, bool))
-
   @classmethod
   def from_config(cls, config):
     """A layer of these arguments; `bank` and `signature` as `sharing` says."""
     return super().from_config(
         bank_sharing.copies(config, ('bank', 'signature')))
+
+
+def _are_options(signature):
+  """Whether they say what signature a layer is to have of its own."""
+  return signature is None or isinstance(signature, (str, dict)) or (
+      isinstance(signature, int) and not isinstance(signature, bool))
 
 
 def _check_signature(signature, bank):
