@@ -221,8 +221,8 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
 
 
 _PLAIN = {'clustering': 0.1, 'weight_decay': 1e-3, 'learning_rate': 0.1}
-_DROPPED = {'dropout': 0.5, 'norm': 'private', 'entropy': 0.1,
-            'learning_rate': 0.1}
+_DROPPED = {'tasks': ['one'], 'dropout': 0.5, 'norm': 'private',
+            'entropy': 0.1, 'learning_rate': 0.1}
 
 
 class _Doubled:
