@@ -85,11 +85,11 @@ class RunTest(parameterized.TestCase):
     flags.DEFINE_integer('entry_test_size', 1, 'How large.', flag_values=own)
     self.addCleanup(flags.FLAGS.remove_flag_values, own)
 
-    def run_app(guarded):
-      flags.FLAGS([*argv, *arguments])
-      guarded(list(argv))
+    def run_app(guarded, argv):
+      guarded(flags.FLAGS(argv))
 
     with (mock.patch.object(app, 'run', run_app),
+          mock.patch.object(sys, 'argv', [*argv, *arguments]),
           contextlib.redirect_stderr(io.StringIO()) as error):
       try:
         entry.run(lambda: main(own), own)
@@ -103,6 +103,29 @@ class RunTest(parameterized.TestCase):
         self.run_main(lambda own: sizes.append(own.entry_test_size),
                       '--entry_test_size=3'), (0, ''))
     self.assertEqual(sizes, [3])
+
+  @parameterized.parameters(
+      ('--entry_test_path=~/runs/a', '--entry_test_path={home}/runs/a'),
+      ('--entry_test_path=~', '--entry_test_path={home}'),
+      ('--entry_test_path=folder:~/a,folder:~/b',
+       '--entry_test_path=folder:{home}/a,folder:{home}/b'),
+      ('--entry_test_path=a~/b', '--entry_test_path=a~/b'),
+      ('--entry_test_path=~a/b', '--entry_test_path=~a/b'))
+  def test_expands_the_home_directory(self, given, expected):
+    flags.DEFINE_string('entry_test_path', None, 'Where.')
+    self.addCleanup(flags.FLAGS.__delattr__, 'entry_test_path')
+    seen = []
+    self.assertEqual((0, ''), self.run_main(
+        lambda own: seen.append(flags.FLAGS.entry_test_path), given))
+    home = os.path.expanduser('~')
+    self.assertEqual([expected.format(home=home).split('=', 1)[1]], seen)
+
+  def test_prints_on_a_terminal_of_few_letters(self):
+    terminal = io.TextIOWrapper(io.BytesIO(), 'ascii')
+    with contextlib.redirect_stdout(terminal):
+      self.assertEqual((0, ''), self.run_main(lambda own: print('97 ± 1')))
+    terminal.flush()
+    self.assertEqual(b'97 \\xb1 1\n', terminal.buffer.getvalue())
 
   def test_refuses_words(self):
     ran = []

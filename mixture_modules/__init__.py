@@ -6,6 +6,9 @@ task and a layer.
 """
 
 from mixture_modules import regularizers
+from mixture_modules.bank_sharing import copy_model
+from mixture_modules.bank_sharing import load_model
+from mixture_modules.bank_sharing import sharing
 from mixture_modules.isometric.folding import fold
 from mixture_modules.isometric.isometric_config import IsometricConfig
 from mixture_modules.isometric.isometric_model import IsometricModel
@@ -15,6 +18,8 @@ from mixture_modules.mixture_conv import MixtureConv2D
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
+from mixture_modules.reports import forecast
+from mixture_modules.reports import report
 from mixture_modules.signatures import Signature
 from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture
@@ -25,5 +30,6 @@ from mixture_modules.version import __version__ as __version__
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
-    'TemplateBank', 'fold', 'interpolate', 'load_task', 'mean_mixture',
-    'regularizers', 'save_task', 'total_variation']
+    'TemplateBank', 'copy_model', 'fold', 'forecast', 'interpolate',
+    'load_model', 'load_task', 'mean_mixture', 'regularizers', 'report',
+    'save_task', 'sharing', 'total_variation']

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
 from mixture_modules import signatures
 from mixture_modules import template_bank
@@ -60,10 +61,11 @@ class MixtureLayer(keras.layers.Layer):
     if signature is not False:
       _check_signature(signature, bank)
       signature.join(self)
+    bank.join(self)
     self.bank = bank
     self.slot = slot
     self.signature = signature or None
-    self._parameter_names = ()
+    self._slots = {}  # parameter -> `TemplateSlot`
 
   @property
   def trainable(self):
@@ -77,7 +79,8 @@ class MixtureLayer(keras.layers.Layer):
   @trainable.setter
   def trainable(self, value):
     self._trainable = bool(value)
-    self.bank.follow(self.slots)
+    for slot in self._slots.values():
+      slot.follow()
     if self.signature:
       self.signature.follow()
 
@@ -88,18 +91,20 @@ class MixtureLayer(keras.layers.Layer):
   def _add_parameter(self, name, shape, initializer, regularizer=None,
                      constraint=None):
     """Makes sure that the bank has templates for a parameter."""
-    self.bank.add_slot(
-        self._slot_of(name), shape, initializer, regularizer, constraint)
-    self._parameter_names += (name,)
-    self.bank.join(self, self._slot_of(name))
+    slot = self.bank.add_slot(
+        f'{self.slot or self._default_slot()}/{name}', shape, initializer,
+        regularizer, constraint,
+        scale=self.signature.initial_scale() if self.signature else 1.0)
+    self._slots[name] = slot
+    slot.join(self)
 
   def _slot_of(self, name):
-    return f'{self.slot or self._default_slot()}/{name}'
+    return self._slots[name].slot
 
   @property
   def slots(self):
     """Names of the slots that this layer computes with."""
-    return tuple(self._slot_of(name) for name in self._parameter_names)
+    return tuple(slot.slot for slot in self._slots.values())
 
   def _row(self, mixture, row):
     """The `ResolvedRow` that a call computes with."""
@@ -130,7 +135,7 @@ class MixtureLayer(keras.layers.Layer):
       raise AttributeError(
           f'{self.name}: expected a built layer with a signature to mix {name} '
           'by: build it first, or mix with bank.mix().')
-    if name not in self._parameter_names:
+    if name not in self._slots:
       return None
     return self.bank.mix(self._slot_of(name), self._own_mixture())
 
@@ -144,12 +149,17 @@ class MixtureLayer(keras.layers.Layer):
   def get_config(self):
     """Constructor arguments; the bank is passed as the object itself.
 
-    Keras then writes a bank that several layers share once, and
-    `clone_model` gives clones that share the original bank.
+    A copy made by `from_config` shares the bank, outside of `sharing`.
     """
     return {
         **super().get_config(), 'bank': self.bank, 'slot': self.slot,
         'signature': None if self._owns_signature else self.signature or False}
+
+  @classmethod
+  def from_config(cls, config):
+    """A layer of these arguments; `bank` and `signature` as `sharing` says."""
+    return super().from_config(
+        bank_sharing.copies(config, ('bank', 'signature')))
 
 
 def _check_signature(signature, bank):
