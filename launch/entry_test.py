@@ -4,8 +4,10 @@ import ast
 import contextlib
 import importlib
 import io
+import os
 import pathlib
 import signal
+import sys
 from unittest import mock
 import warnings
 
