@@ -15,7 +15,12 @@ from mixture_modules.isometric.isometric_config import IsometricConfig
 from mixture_modules.isometric.isometric_model import IsometricModel
 from mixture_modules.isometric.task_files import load_task
 from mixture_modules.isometric.task_files import save_task
+from mixture_modules.layer_normalization import MixtureLayerNormalization
+from mixture_modules.mixture_conv import MixtureConv1D
 from mixture_modules.mixture_conv import MixtureConv2D
+from mixture_modules.mixture_conv_transpose import MixtureConv2DTranspose
+from mixture_modules.mixture_dense import MixtureDense
+from mixture_modules.mixture_dense import MixtureEinsumDense
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
@@ -31,7 +36,9 @@ from mixture_modules.weight_averaging import WeightAveraging
 
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
-    'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
-    'TemplateBank', 'WeightAveraging', 'copy_model', 'fold', 'forecast',
-    'interpolate', 'load_model', 'load_task', 'mean_mixture', 'optimizers',
-    'regularizers', 'report', 'save_task', 'sharing', 'total_variation']
+    'MixtureConv1D', 'MixtureConv2D', 'MixtureConv2DTranspose', 'MixtureDense',
+    'MixtureDepthwise', 'MixtureEinsumDense', 'MixtureLayerNormalization',
+    'MixtureSE', 'Signature', 'TemplateBank', 'WeightAveraging', 'copy_model',
+    'fold', 'forecast', 'interpolate', 'load_model', 'load_task',
+    'mean_mixture', 'optimizers', 'regularizers', 'report', 'save_task',
+    'sharing', 'total_variation']

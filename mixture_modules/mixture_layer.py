@@ -210,24 +210,6 @@ def refuse_all_but(default, name, value):
       'mixture layers do without, leave it out or use the layer of Keras')
 
 
-def refuse_empty(layer, shape):
-  """Refuses inputs smaller than the kernel, in the words of Keras' layer.
-
-  Keras looks when it builds; of outputs without size, of sizes that it learns
-  later, TensorFlow returns whatever the memory holds.
-
-  Args:
-    layer: Convolution whose `compute_output_shape` refuses such inputs.
-    shape: Shape of the inputs, None where it is not known.
-  """
-  first = 1 if layer.data_format == 'channels_last' else 2
-  for size, kernel, rate in zip(
-      shape[first:], layer.kernel_size, layer.dilation_rate):
-    window = 1 if layer.padding == 'same' else (kernel - 1) * rate + 1
-    if size is not None and size < window:
-      layer.compute_output_shape(tuple(shape))
-
-
 def serialize(layer, names):
   """Config entries of initialisers, regularisers, activations and the rest.
 
@@ -243,10 +225,3 @@ def serialize(layer, names):
     value = getattr(layer, name)
     config[name] = module.serialize(value) if module and value else value
   return config
-
-
-def add_bias(outputs, bias, channel_axis):
-  """Adds a `[channels]` bias along `channel_axis` of a 4D tensor."""
-  shape = [1, 1, 1, 1]
-  shape[channel_axis] = -1
-  return ops.add(outputs, ops.reshape(bias, shape))

@@ -38,6 +38,14 @@ x = inputs = keras.Input((8, 8, 3))
 for _ in range(2):
   y = mm.MixtureConv2D(3, 3, padding='same', bank=bank)(x)
   y = mm.MixtureDepthwise(3, padding='same', bank=bank)(y)
+  y = mm.MixtureConv2DTranspose(3, 3, padding='same', bank=bank)(y)
+  y = mm.MixtureDense(3, 'relu', bank=bank)(y)
+  y = mm.MixtureEinsumDense(
+      'abcd,de->abce', (8, 8, 3), bias_axes='e', bank=bank)(y)
+  y = mm.MixtureConv1D(3, 3, padding='causal', bank=bank)(
+      keras.layers.Reshape((64, 3))(y))
+  y = mm.MixtureLayerNormalization(bank=bank)(
+      keras.layers.Reshape((8, 8, 3))(y))
   x = x + mm.MixtureBatchNormalization(bank=bank)(mm.MixtureSE(bank=bank)(y))
 x = keras.layers.GlobalAveragePooling2D()(x)
 layers = keras.Model(inputs, keras.layers.Dense(4)(x))
@@ -66,7 +74,6 @@ assert not fit_a_head(layers)
 assert not fit_a_head(keras.Sequential([keras.Input((8, 8, 3)), layers]))
 layers.trainable = True
 train(layers)
-
 
 
 def assert_fit_leaves_alone(model, others):
