@@ -35,6 +35,9 @@ if keras.backend.backend() == 'tensorflow':
   _BY_KERNEL['test_dense_sparse'] = (
       'It differentiates by the kernel, which is no variable.')
 
+# Tests of layers that we do not replace; they would only take time.
+_OTHERS = ('*conv3d*', '*conv1d_transpose*', '*depthwise_conv1d*')
+
 # Module of Keras' tests: (layers in it, {tests: why they cannot pass}).
 _MODULES = {
     'convolutional.conv_test': (
@@ -149,7 +152,9 @@ def _name(test):
 
 
 def _is_skipped(test):
-  """Whether pytest, for which Keras marks its tests, would leave it out."""
+  """Whether it is of other layers, or pytest's marks of Keras leave it out."""
+  if any(fnmatch.fnmatch(_name(test), pattern) for pattern in _OTHERS):
+    return True
   method = getattr(test, _name(test).split(' ')[0])
   return any(mark.name == 'skipif' and mark.args[0]
              for mark in getattr(method, 'pytestmark', ()))
