@@ -5,6 +5,7 @@ the templates theta belong to a shared `TemplateBank` and the mixture xi to a
 task and a layer.
 """
 
+from mixture_modules import optimizers
 from mixture_modules import regularizers
 from mixture_modules.bank_sharing import copy_model
 from mixture_modules.bank_sharing import load_model
@@ -31,11 +32,13 @@ from mixture_modules.signatures import mean_mixture
 from mixture_modules.signatures import total_variation
 from mixture_modules.template_bank import TemplateBank
 from mixture_modules.version import __version__ as __version__
+from mixture_modules.weight_averaging import WeightAveraging
 
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv1D', 'MixtureConv2D', 'MixtureConv2DTranspose', 'MixtureDense',
     'MixtureDepthwise', 'MixtureEinsumDense', 'MixtureLayerNormalization',
-    'MixtureSE', 'Signature', 'TemplateBank', 'copy_model', 'fold', 'forecast',
-    'interpolate', 'load_model', 'load_task', 'mean_mixture', 'regularizers',
-    'report', 'save_task', 'sharing', 'total_variation']
+    'MixtureSE', 'Signature', 'TemplateBank', 'WeightAveraging', 'copy_model',
+    'fold', 'forecast', 'interpolate', 'load_model', 'load_task',
+    'mean_mixture', 'optimizers', 'regularizers', 'report', 'save_task',
+    'sharing', 'total_variation']

@@ -5,6 +5,7 @@ from keras import ops
 
 from mixture_modules import bank_sharing
 from mixture_modules import checks
+from mixture_modules import regularizers
 from mixture_modules import signatures
 from mixture_modules import template_bank
 
@@ -22,9 +23,16 @@ class MixtureLayer(keras.layers.Layer):
     slot: Name of the group of slots. Layers that name the same slot share
       templates. Default: derived from the shapes, so that layers of equal
       shapes share.
-    signature: Optional one-row `Signature`, to share a mixture between
-      layers. Default None: one of the layer's own. False: none at all; every
-      call then brings a `mixture` or a `row`.
+    signature: What mixes the templates. Default None: a trained softmax of
+      the layer's own. A kind ('linear', 'tanh'), the number of a template
+      from 1 (fixed), or a dictionary of options of `Signature`, such as
+      {'temperature': 2, 'spread': 1}: one of the layer's own of this kind. A
+      one-row `Signature`: that one, which layers can share. False: none at
+      all; every call then brings a `mixture` or a `row`.
+    mixture_regularizer: `regularizers.MixtureRegularizer`, or a dictionary of
+      its arguments, such as {'entropy': 0.01}. Its loss is added where the
+      layer computes with its signature, once a step for one that layers
+      share. Default: none.
     **kwargs: As for any Keras layer.
 
   Call arguments:
@@ -36,13 +44,15 @@ class MixtureLayer(keras.layers.Layer):
 
   Raises:
     ValueError: If `bank` is not a `TemplateBank`, LoRA is asked for,
-      `signature` does not have one row over its K templates, or a call has
+      `signature` does not have one row over its K templates, layers that share
+      one differ in `mixture_regularizer`, or a call has
       both `mixture` and `row`, or neither where the layer has no signature.
 
   Source: section 3.2.
   """
 
-  def __init__(self, *, bank, slot=None, signature=None, **kwargs):
+  def __init__(self, *, bank, slot=None, signature=None,
+               mixture_regularizer=None, **kwargs):
     for name in _LORA:
       refuse_all_but(None, name, kwargs.pop(name, None))
     # Keras would cast the mixture to the compute dtype before it is used;
@@ -54,12 +64,14 @@ class MixtureLayer(keras.layers.Layer):
       raise ValueError(
           'bank must be a TemplateBank, for example '
           f'TemplateBank(num_templates=4), received {bank!r}.')
-    self._owns_signature = signature is None
-    if signature is None:
-      signature = signatures.Signature(
-          1, bank.num_templates, dtype=bank.dtype_policy)
+    self._owns_signature = _are_options(signature)
+    if self._owns_signature:
+      signature = signatures.make(
+          signature, bank.num_templates, bank.dtype_policy)
+    self.mixture_regularizer = regularizers.get(mixture_regularizer)
     if signature is not False:
       _check_signature(signature, bank)
+      signature.regularize_by(self.mixture_regularizer)
       signature.join(self)
     bank.join(self)
     self.bank = bank
@@ -118,6 +130,7 @@ class MixtureLayer(keras.layers.Layer):
         raise ValueError(f'{self.name}: expected a mixture or a row, for the '
                          'layer has no signature, received neither: pass one.')
       mixture = self._own_mixture()
+      self.signature.add_regularization()
     return template_bank.ResolvedRow(
         {slot: self.bank.mix(slot, mixture) for slot in self.slots})
 
@@ -151,9 +164,14 @@ class MixtureLayer(keras.layers.Layer):
 
     A copy made by `from_config` shares the bank, outside of `sharing`.
     """
+    signature = self.signature or False
+    if self._owns_signature:
+      signature = signature.options() or None
     return {
         **super().get_config(), 'bank': self.bank, 'slot': self.slot,
-        'signature': None if self._owns_signature else self.signature or False}
+        'signature': signature,
+        'mixture_regularizer': regularizers.serialize(
+            self.mixture_regularizer)}
 
   @classmethod
   def from_config(cls, config):
@@ -162,11 +180,17 @@ class MixtureLayer(keras.layers.Layer):
         bank_sharing.copies(config, ('bank', 'signature')))
 
 
+def _are_options(signature):
+  """Whether they say what signature a layer is to have of its own."""
+  return signature is None or isinstance(signature, (str, dict)) or (
+      isinstance(signature, int) and not isinstance(signature, bool))
+
+
 def _check_signature(signature, bank):
   if not isinstance(signature, signatures.Signature):
     raise ValueError(
-        'signature must be a Signature of one row, for example '
-        f'Signature(1, {bank.num_templates}, kind="1"), received '
+        'signature must be a kind, options or a Signature of one row, for '
+        f'example Signature(1, {bank.num_templates}, kind="1"), received '
         f'{signature!r}.')
   shape = [signature.num_layers, signature.num_templates]
   if shape != [1, bank.num_templates]:

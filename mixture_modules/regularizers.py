@@ -1,9 +1,12 @@
 """Regularisers that pull mixtures towards one-hot (section 3.2).
 
-Pure functions of mixtures and templates. Each sums over the rows that it is
-given, of one signature or of several. `entropies` serves whatever else
-measures an entropy.
+Pure functions of mixtures and templates, and `MixtureRegularizer` for layers.
+Each sums over the rows that it is given, of one signature or of several.
+`entropies` serves whatever else measures an entropy.
 """
+
+import dataclasses
+from typing import Literal
 
 from keras import ops
 
@@ -82,7 +85,7 @@ def clustering(mixtures, pairwise, distance='identity'):
       ops.sum(xi * DISTANCES[distance](squared, pairwise)), 'float32')
 
 
-def squared_distances(bank):
+def squared_distances(bank, slots=None):
   """Squared distances between the whole templates of a bank.
 
       P_ij = |theta_i - theta_j|^2 = G_ii + G_jj - 2 G_ij
@@ -92,13 +95,14 @@ def squared_distances(bank):
 
   Args:
     bank: `TemplateBank` of K templates.
+    slots: Names of the slots that count. Default: all.
 
   Returns:
     `[K, K]`, float64: what differs little between templates would be lost in
     the difference of float32 squares.
   """
   gram = 0.0
-  for slot in bank.slots:
+  for slot in bank.slots if slots is None else slots:
     theta = ops.cast(bank.templates(slot), 'float64')
     theta = ops.reshape(theta, (bank.num_templates, -1))
     # The same distances of smaller numbers; of equal templates exactly 0.
@@ -130,3 +134,78 @@ def _bounded(squared, pairwise):
 
 # g(d) as functions of d^2 `[L, K]` and of all squared distances `[K, K]`.
 DISTANCES = {'identity': _identity, 'square': _square, 'bounded': _bounded}
+
+
+@dataclasses.dataclass(frozen=True)
+class MixtureRegularizer:
+  """The regularisers of a mixture layer, as the trainers weigh them.
+
+      entropy * H[xi] + clustering * sum_k xi_k g(|mean - theta_k|)
+
+  Here theta_k are the parameters of template k that the signature mixes: those
+  of the layer, or of all layers that share it.
+
+      mm.MixtureConv2D(16, 3, bank=bank, mixture_regularizer={'entropy': .01})
+
+  Args:
+    entropy: Weight of `regularizers.entropy`.
+    clustering: Weight of `regularizers.clustering`.
+    clustering_distance: Its g.
+
+  Call arguments:
+    mixtures: `[L, K]`, rows that sum to 1.
+    slots: {bank: names of its slots} that they mix.
+
+  Returns:
+    Scalar, float32; the loss to be added.
+
+  Raises:
+    ValueError: If a weight is negative, or there is no such distance.
+
+  Source: section 3.2.
+  """
+
+  entropy: float = 0.0
+  clustering: float = 0.0
+  clustering_distance: Literal[*sorted(DISTANCES)] = 'identity'
+
+  def __post_init__(self):
+    checks.types(self)
+    checks.not_negative('entropy', self.entropy)
+    checks.not_negative('clustering', self.clustering)
+
+  def __call__(self, mixtures, slots):
+    """The weighted sum of both."""
+    loss = ops.zeros((), 'float32')
+    if self.entropy:
+      loss += self.entropy * ops.cast(entropy(mixtures), 'float32')
+    if self.clustering:
+      pairwise = sum(squared_distances(bank, names)
+                     for bank, names in slots.items())
+      loss += self.clustering * clustering(
+          mixtures, pairwise, self.clustering_distance)
+    return loss
+
+
+def get(regularizer):
+  """A `MixtureRegularizer` or None, from what a layer is given.
+
+  Args:
+    regularizer: One, a dictionary of its arguments, or None.
+
+  Raises:
+    ValueError: If it is none of these.
+  """
+  if isinstance(regularizer, dict):
+    names = [field.name for field in dataclasses.fields(MixtureRegularizer)]
+    for name in regularizer:
+      checks.one_of('an argument of mixture_regularizer', name, names)
+    return MixtureRegularizer(**regularizer)
+  if regularizer is not None:
+    checks.is_a('mixture_regularizer', regularizer, MixtureRegularizer)
+  return regularizer
+
+
+def serialize(regularizer):
+  """The dictionary of arguments that `get` takes back, or None."""
+  return None if regularizer is None else dataclasses.asdict(regularizer)

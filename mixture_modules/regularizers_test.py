@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules import mixture_conv
 from mixture_modules import regularizers
+from mixture_modules import signatures
 from mixture_modules import template_bank
 from mixture_modules.testing import numpy_regularizers
 
@@ -203,6 +205,105 @@ class ClusteringTest(parameterized.TestCase, tf.test.TestCase):
         ValueError,
         "one of identity, square, bounded, received 'cube'"):
       clustering(make_mixtures(2, 2), make_bank(2), 'cube')
+
+
+class MixtureRegularizerTest(parameterized.TestCase, tf.test.TestCase):
+
+  def make_layers(self, weights, shared=False):
+    """Two layers, each called twice, in a functional model; the bank."""
+    bank = template_bank.TemplateBank(3)
+    signature = signatures.Signature(1, 3) if shared else None
+    layers = [
+        mixture_conv.MixtureConv2D(
+            2, size, padding='same', bank=bank, signature=signature,
+            mixture_regularizer=weights) for size in (1, 3)]
+    x = inputs = keras.Input((4, 4, 2))
+    for layer in (*layers, *layers):
+      x = layer(x)
+    return keras.Model(inputs, x), layers, bank
+
+  @parameterized.product(shared=(True, False), distance=_DISTANCES)
+  def test_loss_in_fit_is_that_of_the_definition(self, shared, distance):
+    weights = regularizers.MixtureRegularizer(0.5, 0.25, distance)
+    model, layers, bank = self.make_layers(weights, shared)
+    groups = [layers] if shared else [[layer] for layer in layers]
+    expected = 0.0
+    for group in groups:  # the layers of one signature
+      xi = group[0].signature.mixture_weights().numpy()
+      # A bank of their slots alone.
+      mixed = template_bank.TemplateBank(3)
+      for slot in (slot for layer in group for slot in layer.slots):
+        values = bank.templates(slot)
+        mixed.add_slot(slot, values.shape[1:], 'zeros')
+        mixed.templates(slot).assign(values)
+      expected += 0.5 * numpy_regularizers.direct_entropy(xi)
+      expected += 0.25 * numpy_regularizers.direct_clustering(
+          xi, mixed, distance)
+    images = np.ones((2, 4, 4, 2), 'float32')
+    model.compile('sgd', 'mse', run_eagerly=distance == 'square')
+    error = np.mean((model(images) - images) ** 2)
+    self.assertLen(model.losses, len(groups))
+    loss = model.evaluate(images, images, verbose=0)
+    self.assertAllClose(error + expected, loss, 1e-5)
+    before = [v.numpy() for v in model.trainable_variables]
+    self.assertAllClose(loss, model.train_on_batch(images, images), 1e-5)
+    for variable, value in zip(model.trainable_variables, before):
+      if not variable.path.endswith('bias'):
+        self.assertNotAllClose(variable, value, rtol=0, atol=1e-7)
+    # What does not train is not regularised.
+    for layer in layers:
+      layer.trainable = False
+    model(images)
+    self.assertEmpty(model.losses)
+
+  def test_makes_mixtures_sharper(self):
+    model, layers, _ = self.make_layers({'entropy': 1})
+    images = np.zeros((2, 4, 4, 2), 'float32')
+    model.compile(keras.optimizers.SGD(1.0), 'mse')
+    before = [max(layer.signature.mixture_weights()[0]) for layer in layers]
+    model.fit(images, images, epochs=5, verbose=0)
+    after = [max(layer.signature.mixture_weights()[0]) for layer in layers]
+    self.assertAllGreater(np.subtract(after, before), 0.05)
+
+  def test_a_fixed_signature_has_no_loss_until_it_is_relaxed(self):
+    bank = template_bank.TemplateBank(3)
+    layer = mixture_conv.MixtureConv2D(
+        2, 1, bank=bank, signature=1, mixture_regularizer={'entropy': 1})
+    images = np.ones((1, 2, 2, 2), 'float32')
+    layer(images)
+    self.assertEmpty(layer.losses)
+    with self.assertRaisesRegex(ValueError, "received 'linear': take softmax"):
+      layer.signature.relax('linear')
+    self.assertEqual('1', layer.signature.kind)
+    layer.signature.relax()
+    layer(images)
+    self.assertAllClose(
+        layer.losses, [-0.9 * np.log(0.9) - 0.1 * np.log(0.05)])
+
+  @parameterized.named_parameters(
+      ('negative', {'entropy': -1}, 'entropy .* received -1'),
+      ('distance', {'clustering_distance': 'cube'}, "received 'cube'"),
+      ('name', {'weight': 1}, "clustering_distance, received 'weight'"),
+      ('kind', 'entropy', "a MixtureRegularizer, received 'entropy'"))
+  def test_rejects(self, weights, message):
+    with self.assertRaisesRegex(ValueError, message):
+      self.make_layers(weights)
+
+  def test_rejects_what_contradicts(self):
+    bank = template_bank.TemplateBank(3)
+    signature = signatures.Signature(1, 3)
+
+    def make(weights, signature=signature):
+      mixture_conv.MixtureConv2D(2, 1, bank=bank, signature=signature,
+                                 mixture_regularizer=weights)
+
+    make({'entropy': 1})
+    make(None)
+    make(regularizers.MixtureRegularizer(1))
+    with self.assertRaisesRegex(ValueError, 'entropy=2.*after .*entropy=1'):
+      make({'entropy': 2})
+    with self.assertRaisesRegex(ValueError, "received 'linear': take softmax"):
+      make({'entropy': 1}, 'linear')
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ ablations) or fixed and one-hot, when it is just a sequence of template
 numbers such as 1-2-2-3.
 """
 
+
 import keras
 from keras import ops
 import numpy as np
@@ -19,6 +20,10 @@ from mixture_modules import tracking
 TRAINED = ('softmax', 'tanh', 'linear')
 FIXED = fixed_sequences.KINDS
 INITIALIZERS = ('random', 'uniform', 'diagonal')
+# What a mixture layer's `signature` may say of one of the layer's own.
+OPTIONS = {'kind': 'softmax', 'initializer': 'random', 'spread': 0.5,
+           'temperature': 1.0, 'diagonal_weight': 0.99, 'seed': None}
+_SOFTENED = 0.9  # share that a relaxed layer leaves its template
 _FLOOR = 1e-8  # smallest xi whose logarithm is taken
 _TANH_LIMIT = 1 - 1e-6  # largest |xi|; the next to 1 in float32 is 6e-8 away
 
@@ -71,6 +76,10 @@ class Signature(shared_layer.SharedLayer):
     self.seed = seed
     self.shared = deserialize(shared)
     self.shared_half = shared_half
+    self._regularizer = None
+    self._is_shared = False  # whether its rows stand in others' halves
+    if self.shared is not None:
+      self.shared._is_shared = True
     # Template of each layer, from 0; None if the signature is trained.
     self.sequence = None
     if kind not in TRAINED:
@@ -112,6 +121,39 @@ class Signature(shared_layer.SharedLayer):
   def shared_variable(self):
     """The logits, or None of a fixed signature."""
     return self.logits
+
+  def regularize_by(self, regularizer):
+    """Sets the one regulariser of the layers that compute with this.
+
+    Args:
+      regularizer: `regularizers.MixtureRegularizer` or None.
+
+    Raises:
+      ValueError: If another layer has set another one, or the mixtures do not
+        sum to 1.
+    """
+    if regularizer is None:
+      return
+    _check_regularized(self.kind)
+    others = self._regularizer
+    if others not in (None, regularizer):
+      raise ValueError(
+          f'Expected one mixture_regularizer of a shared signature, received '
+          f'{regularizer} after {others}: give its layers equal ones.')
+    self._regularizer = regularizer
+
+  def add_regularization(self):
+    """Adds the regulariser's loss to the step, once however many layers ask."""
+    if (self._regularizer is not None and self.logits is not None
+        and self.logits.trainable and not self.losses):
+      self.add_loss(self._regularizer(self.mixture_weights(), self._slots()))
+
+  def _slots(self):
+    """{bank: names of the slots} that this signature mixes."""
+    slots = {}
+    for layer in self.users():
+      slots.setdefault(layer.bank, set()).update(layer.slots)
+    return {bank: sorted(names) for bank, names in slots.items()}
 
   def own_rows(self):
     """Indices of the layers whose rows are this signature's own."""
@@ -220,7 +262,7 @@ class Signature(shared_layer.SharedLayer):
     xi = ops.convert_to_numpy(xi)
     if self.sequence is not None:
       raise ValueError(f'The signature is fixed ({self.kind}): it cannot be '
-                       'assigned. Make a new one of the wanted kind.')
+                       'assigned. Make it a trained one first, by relax().')
     if xi.shape != (self.num_layers, self.num_templates):
       raise ValueError(
           f'Expected mixtures of shape {[self.num_layers, self.num_templates]}'
@@ -256,17 +298,86 @@ class Signature(shared_layer.SharedLayer):
     self.num_templates = num_templates
     if self.initializer == 'diagonal' and num_templates < self.num_layers:
       self.initializer = 'random'  # a diagonal would no longer fit
+    if self.sequence is None:
+      self.become(self.kind, rows)
+    else:
+      self.become(_explicit(rows))
+
+  def relax(self, kind='softmax', weight=None):
+    """Makes a fixed signature a trained one, in place.
+
+    The logits are a new variable: compile and trace again afterwards.
+
+    Args:
+      kind: 'softmax', 'tanh' or 'linear'.
+      weight: xi of each layer's template at the start; the others share the
+        rest alike. Default: 0.9, since a softmax near one-hot hardly learns;
+        1 for 'linear', which does, so that outputs stay what they were.
+
+    Raises:
+      ValueError: If the signature is trained, there is no such kind, or the
+        weight is not above 0 and, but for 'linear', below 1.
+    """
+    checks.one_of('kind', kind, TRAINED)
+    if self.sequence is None:
+      raise ValueError(f'Expected a fixed signature to relax, received one of '
+                       f'the kind {self.kind!r}, which is trained: train it.')
+    if weight is None:
+      weight = 1 if kind == 'linear' else _SOFTENED
+    checks.positive('weight', weight)
+    checks.require(weight < 1 or kind == 'linear' and weight == 1, 'weight',
+                   'below 1', weight, "try 0.9, or the kind 'linear' with 1")
+    chosen = np.eye(self.num_templates)[list(self.sequence)]
+    others = (1 - weight) / max(1, self.num_templates - 1)
+    xi = np.where(chosen, weight if self.num_templates > 1 else 1, others)
+    self.become(kind)
+    self.assign(xi)
+
+  def harden(self):
+    """Makes a trained signature a fixed one, in place.
+
+    Each layer computes with its strongest template alone, from now on. The
+    variable is gone: compile and trace again afterwards.
+
+    Raises:
+      ValueError: If the signature is fixed, or shares rows with others.
+    """
     if self.sequence is not None:
-      self.sequence = tuple(rows)
-      self.kind = '-'.join(str(k + 1) for k in rows)
-      return
+      raise ValueError('Expected a trained signature to harden, received the '
+                       f'fixed {self.kind!r}: leave it as it is.')
+    if self.shared is not None or self._is_shared:
+      raise ValueError(
+          'Expected a signature with rows of its own to harden, received one '
+          "that shares a half: detach 'mixture' of its task first.")
+    self.become(self.notation())
+
+  def become(self, kind, logits=None):
+    """Takes another kind, in place; `relax` and `harden` are made of it.
+
+    Args:
+      kind: As for the constructor.
+      logits: Of a trained kind, those of the rows that are not shared.
+        Default: zeros, to be assigned or loaded.
+    """
+    sequence = None
+    if self._regularizer is not None:
+      _check_regularized(kind)
+    if kind not in TRAINED:
+      sequence = fixed_sequences.make_sequence(
+          kind, self.num_layers, self.num_templates, self.seed)
+    self.kind, self.sequence = kind, sequence
     with tracking.unlocked(self):
-      tracking.forget(self, self.logits)
-      self.logits = self.add_weight(
-          name='logits', dtype=wide(self.variable_dtype), shape=rows.shape,
-          initializer='zeros', autocast=False)
+      if self.logits is not None:
+        tracking.forget(self, self.logits)
+      self.logits = None
+      if sequence is None:
+        self.logits = self.add_weight(
+            name='logits', dtype=wide(self.variable_dtype), autocast=False,
+            shape=(len(self.own_rows()), self.num_templates),
+            initializer='zeros')
+        if logits is not None:
+          self.logits.assign(logits)
     self.follow()
-    self.logits.assign(rows)
 
   def notation(self):
     """The strongest template of each layer, as the paper writes: '1-2-2-3'."""
@@ -274,8 +385,7 @@ class Signature(shared_layer.SharedLayer):
 
   def get_config(self):
     """Constructor arguments; a shared signature is passed as the object."""
-    names = ('num_layers', 'num_templates', 'kind', 'initializer', 'spread',
-             'temperature', 'diagonal_weight', 'seed', 'shared', 'shared_half')
+    names = ('num_layers', 'num_templates', *OPTIONS, 'shared', 'shared_half')
     layers = len(self.users())
     return {**super().get_config(), **{n: getattr(self, n) for n in names},
             **(bank_sharing.describe(self, layers) if layers > 1 else {})}
@@ -285,6 +395,38 @@ class Signature(shared_layer.SharedLayer):
     """The signature of `get_config`: one for all layers that shared it."""
     return bank_sharing.restore(cls, config)
 
+  def options(self):
+    """{option: value} of `OPTIONS` that are not the default."""
+    return {name: getattr(self, name) for name, default in OPTIONS.items()
+            if getattr(self, name) != default}
+
+
+def _check_regularized(kind):
+  checks.require(
+      kind not in ('tanh', 'linear'), 'a signature with mixture_regularizer',
+      'one whose mixtures sum to 1', kind, 'take softmax, or no regularizer')
+
+
+def make(options, num_templates, dtype):
+  """The one-row signature that a mixture layer is asked to have.
+
+  Args:
+    options: Kind, number of a template from 1, {option: value} with names of
+      `OPTIONS`, or None for their defaults.
+    num_templates: K.
+    dtype: As for any Keras layer.
+
+  Raises:
+    ValueError: If there is no such option or kind.
+  """
+  if options is None:
+    options = {}
+  if isinstance(options, (str, int)):
+    options = {'kind': str(options)}
+  for name in options:
+    checks.one_of('an option of a signature', name, OPTIONS)
+  return Signature(1, num_templates, dtype=dtype, **options)
+
 
 def wide(dtype):
   """The type to mix in: 'float64' for that type, else 'float32'."""
@@ -293,7 +435,12 @@ def wide(dtype):
 
 def notation(mixtures):
   """The strongest template, by |xi|, of each row of `[L, K]`: '1-2-2-3'."""
-  return '-'.join(str(k + 1) for k in np.abs(mixtures).argmax(-1))
+  return _explicit(np.abs(mixtures).argmax(-1))
+
+
+def _explicit(sequence):
+  """The kind of a fixed signature: template numbers, here from 0."""
+  return '-'.join(str(k + 1) for k in sequence)
 
 
 def harden(mixtures):

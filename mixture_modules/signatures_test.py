@@ -375,6 +375,50 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       Signature(4, 3, shared=Signature(*shape, **shared), **options)
 
+  @parameterized.named_parameters(
+      ('softmax', 'softmax', None, [.05, .9, .05]),
+      ('tanh', 'tanh', .5, [.25, .5, .25]),
+      ('linear', 'linear', None, [0, 1, 0]))
+  def test_relax_and_harden(self, kind, weight, row):
+    signature = Signature(2, 3, '2-3')
+    signature.relax(kind, weight)
+    self.assertEqual(kind, signature.kind)
+    xi = signature.mixture_weights()
+    self.assertAllClose([row, [row[0], row[0], row[1]]], xi, 1e-5, 1e-6)
+    self.assertEqual([signature.logits], signature.trainable_variables)
+    with self.assertRaisesRegex(ValueError, f'of the kind {kind!r}, which'):
+      signature.relax()
+    copy = Signature.from_config(signature.get_config())
+    copy.copy_from(signature)
+    self.assertAllEqual(xi, copy.mixture_weights())
+    signature.assign([[.7, .2, .1], [.1, .7, .2]])
+    signature.harden()
+    self.assertEmpty(signature.variables)
+    self.assertAllEqual([[1, 0, 0], [0, 1, 0]], signature.mixture_weights())
+    self.assertEqual('1-2', Signature.from_config(signature.get_config()).kind)
+    with self.assertRaisesRegex(ValueError, "fixed '1-2': leave it"):
+      signature.harden()
+
+  def test_relax_of_one_template(self):
+    signature = Signature(2, 1, '1-1')
+    signature.relax()
+    self.assertAllEqual([[1], [1]], signature.mixture_weights())
+
+  @parameterized.named_parameters(
+      ('kind', {'kind': '1-2'}, "softmax, tanh, linear, received '1-2'"),
+      ('one', {'weight': 1}, "below 1, received 1: .* 'linear' with 1"),
+      ('more', {'kind': 'linear', 'weight': 2}, 'below 1, received 2'),
+      ('none', {'weight': 0}, 'weight to be positive'))
+  def test_relax_errors(self, options, message):
+    with self.assertRaisesRegex(ValueError, message):
+      Signature(2, 3, '2-3').relax(**options)
+
+  def test_halves_do_not_harden(self):
+    shared = Signature(2, 3)
+    for signature in Signature(4, 3, shared=shared), shared:
+      with self.assertRaisesRegex(ValueError, "a half: detach 'mixture'"):
+        signature.harden()
+
 
 if __name__ == '__main__':
   tf.test.main()

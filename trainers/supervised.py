@@ -7,9 +7,9 @@ tasks' cross-entropies plus weight decay and the mixture regularisers.
 import keras
 import tensorflow as tf
 
+from mixture_modules import averaging
 from mixture_modules import regularizers
 from mixture_modules.isometric import isometric_model
-from trainers import ema as ema_lib
 from trainers import evaluation
 from trainers import optimizers
 from trainers.data import pipeline
@@ -58,10 +58,9 @@ class SupervisedTrainer:
     if variables is None:
       self._variables = model.trainable_variables
     with strategy.scope():
-      self.optimizer = optimizers.make_optimizer(
-          config.optimizer, steps, model.mixture_logits)
+      self.optimizer = optimizers.make_optimizer(config.optimizer, steps)
       self.optimizer.build(self._variables)
-      self.ema = ema_lib.ExponentialMovingAverage(
+      self.ema = averaging.ExponentialMovingAverage(
           _averaged(model, self._variables,
                     data if config.ema_statistics else ()), config.ema_decay)
     self.network = evaluation.TaskEvaluator(model, data, config.eval_batch_size)

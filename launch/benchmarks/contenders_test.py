@@ -56,7 +56,7 @@ class ContendersTest(parameterized.TestCase, tf.test.TestCase):
     model = _networks(use_se).model
     config = model.config
     expected = model.parameter_report()['total'] - np.prod(
-        model.mixture_logits[0].shape)
+        model.task().signature.logits.shape)
     stock = timed_networks.stock_network(config, contenders.NUM_CLASSES)
     counts = [sum(np.prod(v.shape) for v in stock.trainable_variables)]
     if pytorch.is_compared():

@@ -269,13 +269,6 @@ class IsometricModel(keras.Model):
 
   # Reports
 
-  @property
-  def mixture_logits(self):
-    """The trained signatures' variables, shared rows included."""
-    shared = [self.shared_signature] if self.shared_signature else []
-    owners = shared + [task.signature for task in self._tasks.values()]
-    return [s.logits for s in owners if s.logits is not None]
-
   named_variables = parameters.named_variables
   parameter_report = parameters.report
   own_parameters = parameters.count_own
@@ -290,7 +283,8 @@ class IsometricModel(keras.Model):
         'config': dataclasses.asdict(self.config),
         'tasks': [{'name': name, 'num_classes': task.num_classes,
                    'head': task.head_name,
-                   'detached': detaching.detached_parts(self, task)}
+                   'detached': detaching.detached_parts(self, task),
+                   **self._own_kind(task)}
                   for name, task in self._tasks.items()],
         'frozen': [name for name, layer in parameters.parts(self).items()
                    if not layer.trainable]}
@@ -305,13 +299,20 @@ class IsometricModel(keras.Model):
     if saved != self._task_order():
       raise ValueError(
           f'Expected weights of the tasks {self._task_order()} (task: head, '
-          f'parts of its own), received those of {saved}: add the same tasks '
-          'in the same order, and detach the same parts.')
+          'parts of its own, kind of signature if it was changed), received '
+          f'those of {saved}: add the same tasks in the same order, detach the '
+          'same parts, relax and harden the same signatures.')
 
   def _task_order(self):
     return str({name: ', '.join([task.head_name,
-                                 *detaching.detached_parts(self, task)])
+                                 *detaching.detached_parts(self, task),
+                                 *self._own_kind(task).values()])
                 for name, task in self._tasks.items()})
+
+  def _own_kind(self, task):
+    """{'signature': kind} of one that was relaxed or hardened, else empty."""
+    kind = task.signature.kind
+    return {} if kind == self.config.signature else {'signature': kind}
 
   @classmethod
   def from_config(cls, config):
@@ -324,6 +325,9 @@ class IsometricModel(keras.Model):
       model.add_task(task['name'], task['num_classes'], head=task['head'])
       for part in task['detached']:
         model.detach(task['name'], part)
+      if 'signature' in task:
+        signature = model.task(task['name']).signature
+        signature.become(task['signature'])
     parts = parameters.parts(model)
     for name in frozen:
       parts[name].trainable = False

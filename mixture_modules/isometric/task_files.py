@@ -74,7 +74,8 @@ def save_task(model, task_name, path, metadata=None, overwrite=False):
 
   Raises:
     ValueError: If the file exists, the task is not there or holds what is not
-      finite, or the metadata does not fit.
+      finite, the metadata does not fit, or no model would take the task, whose
+      signature was relaxed.
   """
   data = encode_task(model, task_name, metadata)
   files.write(path, data, overwrite)
@@ -89,6 +90,11 @@ def encode_task(model, task_name=None, metadata=None):
   tensors = {key: ops.convert_to_numpy(variable).astype(variable.dtype)
              for key, variable in variables.items()}
   signature = task.signature
+  if signature.sequence is None and signature.kind != model.config.signature:
+    raise ValueError(
+        f'Expected a task with a signature of the kind '
+        f'{model.config.signature!r}, as its model, or a fixed one, received '
+        f'{signature.kind!r}: harden it, or save the whole model.')
   metadata = tensor_files.format_json(metadata or {})
   header = {
       'name': task.task_name, 'num_classes': task.num_classes,
@@ -165,6 +171,7 @@ def load_task(model, path, name=None, force=False):
   task = model.add_task(name, file.header['num_classes'], head=head)
   try:
     _detach(model, name, file.tensors)
+    task_fit.harden_alike(model, task, file.header)
     variables = parameters.task_variables(model, name)
     if set(variables) != set(file.tensors):
       raise ValueError(

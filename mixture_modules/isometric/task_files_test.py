@@ -355,6 +355,34 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
         make_model(('a',), **changes), f'{_FAULTY} .*b.task: .*{message}',
         self.data, force=True)
 
+  @parameterized.named_parameters(
+      ('whole', {}), ('half', {'shared_half': 'first'}))
+  def test_a_hardened_task(self, changes):
+    model = make_model(**changes)
+    model.detach('b', 'mixture')
+    model.task('b').signature.harden()
+    kind = model.task('b').signature.kind
+    randomize(model, seed=1)
+    copy = copy_of(model)
+    self.assertEqual(kind, copy.task('b').signature.kind)
+    copy.remove_task('b')
+    task_files.save_task(model, 'b', self.path)
+    self.assertLoads(model, copy)
+    model.remove_task('b')
+    for sequence in ([0, 1], [0, 1, 3], [0, 1, 1.0], None):
+      header = task_files.read_task_file(self.path).header
+      header['signature']['sequence'] = sequence
+      with self.assertRaisesRegex(ValueError, 'expected 3 of the templates'):
+        task_fit.check(model, header, task_files.read_task_file(
+            self.path).tensors)
+
+  def test_a_relaxed_task_is_not_saved_alone(self):
+    model = make_model(signature='1-2-3')
+    model.task('b').signature.relax()
+    with self.assertRaisesRegex(ValueError, "kind '1-2-3'.*'softmax': harden"):
+      task_files.save_task(model, 'b', self.path)
+    self.assertFalse(self.path.exists())
+
   def test_other_sequence(self):
     data = task_files.encode_task(make_model(signature='1-2-3'), 'b')
     self.assertRefused(

@@ -87,14 +87,8 @@ def check(model, header, tensors):
     ValueError: If something does not fit; the message says what differs.
   """
   faults = _differences(describe_model(model), header['model'])
-  config, sequence = model.config, None
-  if config.signature not in signatures.TRAINED:
-    sequence = fixed_sequences.make_sequence(
-        config.signature, config.num_layers, config.num_templates, model.seed)
-  faults += _differences(
-      describe_signature(config.signature, config.temperature, sequence),
-      header['signature'], 'signature ')
-  faults += _shape_faults(model, header['num_classes'], tensors)
+  faults += _signature_faults(model.config, model.seed, header['signature'])
+  faults += _shape_faults(model, header, tensors)
   ours, theirs = shared_digests(model), header['shared']
   # Of another kind of model, these would say it all again.
   faults = faults or _differences(
@@ -103,6 +97,48 @@ def check(model, header, tensors):
     raise ValueError(f'it does not fit the model: {list_some(faults, "; ")}')
   return [name for name, digest in ours.items() if digest != theirs[name]
           and not _has_own(model, name, tensors)]
+
+
+def harden_alike(model, task, header):
+  """Makes the signature of a task fixed if the file's is, and its model's not.
+
+  Args:
+    model: `IsometricModel`.
+    task: `Task` of the model, just made.
+    header: As of `task_files.TaskFile`, of a file that was checked.
+  """
+  if _is_hardened(model.config, header['signature']):
+    model.detach(task.task_name, 'mixture')
+    task.signature.become(_explicit(header['signature']['sequence']))
+
+
+def _is_hardened(config, described):
+  return (config.signature in signatures.TRAINED
+          and described.get('kind') == 'fixed')
+
+
+def _explicit(sequence):
+  return '-'.join(str(number + 1) for number in sequence)
+
+
+def _signature_faults(config, seed, described):
+  """Texts on how a file's signature does not fit a model."""
+  if _is_hardened(config, described):
+    numbers = described.get('sequence')
+    if (isinstance(numbers, list) and len(numbers) == config.num_layers
+        and all(number in range(config.num_templates) for number in numbers)
+        and all(isinstance(number, int) for number in numbers)):
+      return []
+    return [f'signature sequence is {tensor_files.shorten(numbers)}, expected '
+            f'{config.num_layers} of the templates from 0 to '
+            f'{config.num_templates - 1}']
+  sequence = None
+  if config.signature not in signatures.TRAINED:
+    sequence = fixed_sequences.make_sequence(
+        config.signature, config.num_layers, config.num_templates, seed)
+  return _differences(
+      describe_signature(config.signature, config.temperature, sequence),
+      described, 'signature ')
 
 
 def _shapes_of(digests):
@@ -123,9 +159,9 @@ def _differences(ours, theirs, what=''):
       if key not in ours or key not in theirs or ours[key] != theirs[key]]
 
 
-def _shape_faults(model, num_classes, tensors):
+def _shape_faults(model, header, tensors):
   """What is wrong with names, shapes and dtypes of a task's tensors."""
-  required, optional = _shapes(model, num_classes)
+  required, optional = _shapes(model, header)
   faults = [f'it lacks {name}' for name in required if name not in tensors]
   for name, array in tensors.items():
     allowed = list(dict.fromkeys(
@@ -139,7 +175,7 @@ def _shape_faults(model, num_classes, tensors):
   return faults
 
 
-def _shapes(model, num_classes):
+def _shapes(model, header):
   """{name: (shape, dtype)} of what a task must have, and of what it may."""
   config = model.config
   sites = task_norms.shapes(config).items()
@@ -151,10 +187,11 @@ def _shapes(model, num_classes):
   if config.norm == 'private':
     required.update(optional)
   required['head/kernel'] = (
-      (config.adapter_filters[1], num_classes), 'float32')
-  required['head/bias'] = ((num_classes,), 'float32')
+      (config.adapter_filters[1], header['num_classes']), 'float32')
+  required['head/bias'] = ((header['num_classes'],), 'float32')
   rows, templates = config.num_layers, config.num_templates
-  if config.signature in signatures.TRAINED:
+  if (config.signature in signatures.TRAINED
+      and not _is_hardened(config, header['signature'])):
     optional['signature/logits'] = ((rows, templates), 'float32')
     if model.shared_signature is not None:
       rows -= model.shared_signature.num_layers
@@ -169,7 +206,8 @@ def _shapes(model, num_classes):
 def _has_own(model, name, tensors):
   """Whether a task has its own in the place of a shared variable."""
   if name == 'shared_signature/logits':
-    return len(tensors['signature/logits']) == model.config.num_layers
+    logits = tensors.get('signature/logits')  # none in a hardened one
+    return logits is None or len(logits) == model.config.num_layers
   kind, site, *parameter = name.split('/')
   if kind == 'bank' and parameter in (['gamma'], ['beta']):
     name = f'affine/{parameter[0]}/{site}'

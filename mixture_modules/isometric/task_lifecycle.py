@@ -157,6 +157,8 @@ def _initial_signature(model, init):
     if source.signature.shared is None:
       options.pop('shared', None)  # it has detached the shared half
     signature = make_signature(model, **options)
+    if signature.kind != source.signature.kind:  # it was relaxed or hardened
+      signature.become(source.signature.kind)
     if signature.sequence is None:
       signature.copy_from(source.signature)
     return signature, source

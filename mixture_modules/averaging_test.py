@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers import ema
+from mixture_modules import averaging
 
 
 class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
@@ -19,7 +19,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.product(warmup=(True, False), traced=(True, False))
   def test_matches_numpy(self, warmup, traced):
     variable = keras.Variable(self.values[0])
-    averager = ema.ExponentialMovingAverage({'w': variable}, 0.3, warmup)
+    averager = averaging.ExponentialMovingAverage({'w': variable}, 0.3, warmup)
     update = tf.function(averager.update) if traced else averager.update
     expected = self.values[0]
     for n, value in enumerate(self.values[1:]):
@@ -41,7 +41,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
     variable = keras.Variable(values, dtype=dtype)
     other = keras.Variable([2.0])
     before = variable.numpy().tobytes()
-    averager = ema.ExponentialMovingAverage({'w': variable}, 0.9)
+    averager = averaging.ExponentialMovingAverage({'w': variable}, 0.9)
     averager.averages['w'].assign([1.0, 2.0, 3.0, 4.0, 5.0])
     with averager.applied():
       self.assertAllEqual(variable.numpy(), [1.0, 2.0, 3.0, 4.0, 5.0])
@@ -55,7 +55,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_applied_restores_after_an_exception(self):
     variables = {str(i): keras.Variable(v) for i, v in enumerate(self.values)}
-    averager = ema.ExponentialMovingAverage(variables, 0.9)
+    averager = averaging.ExponentialMovingAverage(variables, 0.9)
     for average in averager.averages.values():
       average.assign([0.0] * 3)
     with (
@@ -76,9 +76,9 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
         averager.update()
 
     first, second = (keras.Variable(self.values[0]) for _ in range(2))
-    whole = ema.ExponentialMovingAverage({'w': first}, 0.9)
+    whole = averaging.ExponentialMovingAverage({'w': first}, 0.9)
     run(first, whole, self.values[1:4])
-    resumed = ema.ExponentialMovingAverage({'w': second}, 0.9)
+    resumed = averaging.ExponentialMovingAverage({'w': second}, 0.9)
     resumed.averages['w'].assign(whole.averages['w'].numpy())
     resumed.counter.assign(whole.counter.numpy())
     run(first, whole, self.values[4:])
@@ -92,7 +92,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
     strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
     with strategy.scope():
       variable = keras.Variable(self.values[0])
-      averager = ema.ExponentialMovingAverage({'w': variable}, 0.5)
+      averager = averaging.ExponentialMovingAverage({'w': variable}, 0.5)
 
     @tf.function
     def step(value):
@@ -103,7 +103,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
         averager.update()
 
     plain = keras.Variable(self.values[0])
-    expected = ema.ExponentialMovingAverage({'w': plain}, 0.5)
+    expected = averaging.ExponentialMovingAverage({'w': plain}, 0.5)
     for value in self.values[1:]:
       step(tf.constant(value))
       plain.assign(value)
@@ -126,7 +126,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
     strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
     with strategy.scope():
       variable = keras.Variable([1.0])
-      averager = ema.ExponentialMovingAverage({'w': variable}, 0.5, False)
+      averager = averaging.ExponentialMovingAverage({'w': variable}, 0.5, False)
 
     def replica_step():
       context = tf.distribute.get_replica_context()
@@ -140,7 +140,7 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_rejects_nested_use(self):
     variable = keras.Variable([1.0])
-    averager = ema.ExponentialMovingAverage({'w': variable}, 0.5)
+    averager = averaging.ExponentialMovingAverage({'w': variable}, 0.5)
     averager.averages['w'].assign([2.0])
     with (
         self.assertRaisesRegex(ValueError, 'second applied'),
@@ -154,12 +154,12 @@ class ExponentialMovingAverageTest(parameterized.TestCase, tf.test.TestCase):
     variable = keras.Variable([1.0])
     for decay in (-0.1, 1.0, float('nan')):
       with self.assertRaisesRegex(ValueError, rf'received {decay}: try'):
-        ema.ExponentialMovingAverage({'w': variable}, decay)
+        averaging.ExponentialMovingAverage({'w': variable}, decay)
     with self.assertRaisesRegex(ValueError, 'received none: build'):
-      ema.ExponentialMovingAverage({}, 0.5)
+      averaging.ExponentialMovingAverage({}, 0.5)
     count = keras.Variable(1, dtype='int64')
     with self.assertRaisesRegex(ValueError, "'n' of int64: leave it out"):
-      ema.ExponentialMovingAverage({'w': variable, 'n': count}, 0.5)
+      averaging.ExponentialMovingAverage({'w': variable, 'n': count}, 0.5)
 
 
 if __name__ == '__main__':

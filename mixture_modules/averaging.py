@@ -3,7 +3,7 @@
 import contextlib
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from mixture_modules import checks
 
@@ -41,14 +41,13 @@ class ExponentialMovingAverage:
   """
 
   def __init__(self, variables, decay, warmup=True):
-    checks.in_range('decay', decay, 0, 1,
-                    'try 0.999, or 0 to take the weights as they are')
+    check_decay(decay)
     if not variables:
       raise ValueError(
           'Expected variables to average, received none: build the model '
           'first, and pass its trainable variables by key.')
     for key, variable in variables.items():
-      if not tf.as_dtype(variable.dtype).is_floating:
+      if not keras.backend.is_float_dtype(variable.dtype):
         raise ValueError(
             'Expected floating-point variables to average, received '
             f'{key!r} of {variable.dtype}: leave it out.')
@@ -68,16 +67,16 @@ class ExponentialMovingAverage:
     """Moves the averages towards the variables; works in `tf.function`."""
     decay = self.decay
     if self.warmup:
-      n = tf.cast(self.counter.value, tf.float32)
-      decay = tf.minimum(decay, (1 + n) / (10 + n))
+      n = ops.cast(self.counter, 'float32')
+      decay = ops.minimum(decay, (1 + n) / (10 + n))
     for key, variable in self._variables.items():
       average = self.averages[key]
-      old = tf.convert_to_tensor(average.value)
-      new = tf.convert_to_tensor(variable.value)
+      new = _copy(variable)
       if not self.decay:  # exactly the variables, without rounding
         average.assign(new)
       else:
-        average.assign(old - tf.cast(1 - decay, old.dtype) * (old - new))
+        old = _copy(average)
+        average.assign(old - ops.cast(1 - decay, old.dtype) * (old - new))
     self.counter.assign_add(1)
 
   @contextlib.contextmanager
@@ -97,14 +96,48 @@ class ExponentialMovingAverage:
       raise ValueError(
           'Expected the variables to hold their own values, received a second '
           'applied() inside the first: leave the first before.')
-    own = {key: tf.identity(variable.value)
-           for key, variable in self._variables.items()}
+    own = self.own_values()
     self._applied = True
     try:
-      for key, variable in self._variables.items():
-        variable.assign(tf.identity(self.averages[key].value))
+      self.put(self.averages)
       yield
     finally:
-      for key, variable in self._variables.items():
-        variable.assign(own[key])
+      self.put(own)
       self._applied = False
+
+  def own_values(self):
+    """{key: copy of what the variable holds now}."""
+    return {key: _copy(variable) for key, variable in self._variables.items()}
+
+  def put(self, values):
+    """Gives the variables the values of a dictionary with their keys."""
+    for key, variable in self._variables.items():
+      variable.assign(_copy(values[key]))
+
+  def is_applied(self):
+    """Whether the variables hold the averages, bit for bit."""
+    return all(
+        ops.convert_to_numpy(variable).tobytes()
+        == ops.convert_to_numpy(self.averages[key]).tobytes()
+        for key, variable in self._variables.items())
+
+  def watches(self, variables):
+    """Whether it averages these very variables, under these keys."""
+    return variables.keys() == self._variables.keys() and all(
+        variable is self._variables[key]
+        for key, variable in variables.items())
+
+
+def check_decay(decay):
+  """Returns a decay that an average can have.
+
+  Raises:
+    ValueError: If it is not in [0, 1).
+  """
+  return checks.in_range('decay', decay, 0, 1,
+                         'try 0.999, or 0 to take the weights as they are')
+
+
+def _copy(variable):
+  """What a variable or a tensor holds, in memory of its own."""
+  return ops.stop_gradient(ops.copy(ops.convert_to_tensor(variable)))
