@@ -14,8 +14,7 @@ _COUNTS = ('filters', 'units', 'groups', 'depth_multiplier')
 
 
 class _ShownArguments:
-  """The arguments of a class, for `help`; its instances are called with others.
-  """
+  """The signature of a class, for `help`; instances have that of `call`."""
 
   def __get__(self, layer, layer_class):
     if layer is not None or layer_class.stock is None:

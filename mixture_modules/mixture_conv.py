@@ -59,8 +59,8 @@ class MixtureConv1D(_MixtureConv):
     if self.padding != 'causal':
       return super()._convolve(inputs, kernel)
     pad = [(0, 0)] * 3
-    pad[self._channel_axis - 1 if self._channel_axis == -1 else 2] = (
-        self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)
+    steps = 1 if self._channel_axis == -1 else 2
+    pad[steps] = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)
     return ops.conv(ops.pad(inputs, pad), kernel,
                     **{**self._options(), 'padding': 'valid'})
 

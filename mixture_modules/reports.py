@@ -18,8 +18,8 @@ from mixture_modules.isometric import isometric_model
 
 _SHARED = (keras.layers.Conv1D, keras.layers.Conv2D,
            keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D,
-           keras.layers.Dense, keras.layers.BatchNormalization,
-           keras.layers.LayerNormalization)
+           keras.layers.Dense, keras.layers.EinsumDense,
+           keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
 @dataclasses.dataclass(frozen=True)
