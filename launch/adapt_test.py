@@ -1,5 +1,6 @@
 """Tests of `launch.adapt` from the command line."""
 
+import dataclasses
 import pathlib
 import tempfile
 from unittest import mock
@@ -12,11 +13,16 @@ import tensorflow as tf
 from launch import adapt
 from launch.reports import projections
 from launch.testing import in_process
+from trainers.adaptation import adaptation_config
 from trainers.adaptation import adapting
 from trainers.runs import records
-from trainers.runs import results
 from trainers.runs import run_config
+from trainers.runs import run_options
 from trainers.testing import toy_records
+
+
+class _Called(Exception):
+  """The library is called."""
 
 
 class AdaptTest(parameterized.TestCase, tf.test.TestCase):
@@ -35,58 +41,59 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
         projections, 'neighbours',
         lambda x: projections.principal_components(x)[0]))
 
-  def run_command(self, name, *arguments):
-    """(work directory, standard output)."""
-    workdir = self.directory / name
-    return workdir, in_process.run(
-        adapt, f'--from={self.source}', f'--workdir={workdir}', '--smoke',
-        '--noprogress', *arguments)
+  def capture(self, *arguments):
+    """Arguments of the `adapting.adapt` that the command would call."""
+    with (mock.patch.object(adapting, 'adapt', side_effect=_Called) as adapt_,
+          self.assertRaises(_Called)):
+      in_process.run(adapt, *arguments)
+    return adapt_.call_args
 
   def test_flags_become_an_adaptation(self):
-    workdir, output = self.run_command(
-        'm3sda', '--target=usps', '--method=m3sda', '--init=copy:mnist',
+    workdir = self.directory / 'none_yet'
+    call = self.capture(
+        f'--from={self.source}', f'--workdir={workdir}', '--smoke',
+        '--noprogress', '--target=usps', '--method=m3sda', '--init=copy:mnist',
         '--nomove_statistics', '--label_free_score=density',
         '--moment_weight=0.5', '--seed=4', '--learning_rate=0.01')
-    config = adapting.read_config(workdir)
-    self.assertEqual(
-        (config.source, config.target, config.method, config.init,
-         config.move_statistics, config.score, config.options.moment_weight,
-         config.options.pretraining_steps),
-        (str(self.source), 'usps', 'm3sda', 'copy:mnist', False, 'density', 0.5,
-         1))
-    run = records.read_run(workdir)
-    self.assertEqual(run['kind'], 'smoke')
-    self.assertEqual((run['config']['seed'],
-                      run['config']['optimizer']['learning_rate']), (4, 0.01))
-    found = results.read(workdir / records.RESULTS)
-    self.assertIn('Begins with copy:mnist, as given.', output)
-    self.assertRegex(
-        output, rf'(?m)^usps +initial +{found.initial["usps"].top1:.2%} ')
-    self.assertRegex(output, r'(?m)^usps +last \(result\) ')
-    self.assertRegex(output, 'nothing else has changed')
-    self.assertNotIn('Oracle', output)
-    for name in ('signatures', 'features'):
-      picture = workdir / f'{name}.png'
-      self.assertIn(f'Picture of the {name}: {picture}\n', output)
-      self.assertTrue(picture.read_bytes().startswith(b'\x89PNG'))
-    # Resumed, it is as it was; flags must agree.
-    arguments = (f'--workdir={workdir}', '--resume', '--noprogress')
-    again = in_process.run(adapt, *arguments, '--moment_weight=0.5')
-    self.assertEqual(again, output)
-    with self.assertRaisesRegex(ValueError, 'options.moment_weight: 0.5 -> 1'):
-      in_process.run(adapt, *arguments, '--moment_weight=1')
+    expected = adaptation_config.AdaptationConfig(
+        source=self.source, target='usps', method='m3sda', init='copy:mnist',
+        move_statistics=False, score='density', options={'moment_weight': 0.5})
+    self.assertEqual(call, mock.call(
+        expected, workdir, run_options.RunOptions(smoke=True, progress=False),
+        seed=4, learning_rate=0.01))
+    # Resumed, what is not given is as it was.
+    with mock.patch.object(adapting, 'read_config', return_value=expected):
+      arguments = (f'--workdir={workdir}', '--resume')
+      self.assertEqual(self.capture(*arguments).args[0], expected)
+      self.assertEqual(
+          self.capture(*arguments, '--moment_weight=1').args[0],
+          dataclasses.replace(expected, options={'moment_weight': 1.0}))
 
   def test_a_folder_without_labels(self):
     photos = self.directory / 'photos'
     photos.mkdir()
     for number in range(24):
       PIL.Image.new('L', (8, 8), 10 * number).save(photos / f'{number}.png')
-    workdir, output = self.run_command(
-        'photos_run', f'--target=images:{photos}', '--method=source_only')
+    workdir = self.directory / 'photos_run'
+    output = in_process.run(
+        adapt, f'--from={self.source}', f'--workdir={workdir}', '--smoke',
+        '--noprogress', f'--target=images:{photos}', '--method=source_only',
+        '--init=copy:mnist')
+    self.assertIn('Begins with copy:mnist, as given.', output)
     self.assertIn(
         f'Classes that are predicted: {workdir / "predictions.csv"}\n', output)
     self.assertTrue((workdir / 'predictions.csv').exists())
     self.assertRegex(output, 'last +- +- +4')
+    self.assertRegex(output, 'nothing else has changed')
+    self.assertNotIn('Oracle', output)
+    for name in ('signatures', 'features'):
+      picture = workdir / f'{name}.png'
+      self.assertIn(f'Picture of the {name}: {picture}\n', output)
+      self.assertTrue(picture.read_bytes().startswith(b'\x89PNG'))
+    self.assertEqual(in_process.run(
+        adapt, f'--workdir={workdir}', '--resume', '--noprogress'), output)
+    with self.assertRaisesRegex(ValueError, r'\(seed: 0 -> 1\)'):
+      in_process.run(adapt, f'--workdir={workdir}', '--resume', '--seed=1')
 
   @parameterized.parameters(
       ('Expected --from, received none', '--target=usps', '--method=im'),

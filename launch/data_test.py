@@ -112,13 +112,13 @@ class DataTest(parameterized.TestCase, tf.test.TestCase):
         wraps=signature_plots.save_images) as save:
       output = self.run_command(
           tasks=f'optdigits,folder:{self.images},optdigits', batch='3')
-    # Of the folder's 30 images 6 are for the test, and 2 for validation.
+    # Of the folder's 30 images 10 are for the test, and 2 for validation.
     self.assertEqual(
         find_row(output, 'optdigits'),
         ['optdigits', '32x32', '10', '1,293', '144', '360', '8', '(125)', '3',
          '(132)'])
     row = find_row(output, f'folder:{self.images}')
-    self.assertEqual(row[1:6], ['128x128', '2', '22', '2', '6'])
+    self.assertEqual(row[1:6], ['128x128', '2', '18', '2', '10'])
     self.assertEqual((row[6], row[8]), ('red', 'blue'))
     for text in ('CC BY 4.0', 'bundled with scikit-learn', '8x8x1, in',
                  'classes  blue, red', 'Picture: runs/data/'):

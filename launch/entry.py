@@ -1,5 +1,7 @@
 """How every command starts and ends; it needs no TensorFlow."""
 
+import os
+import re
 import signal
 import sys
 import traceback
@@ -51,7 +53,16 @@ def run(main, command_flags):
   flags.FLAGS.append_flag_values(command_flags)
   for name in command_flags:  # those that --help shows
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], command_flags[name])
-  app.run(guarded)
+  for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, 'reconfigure'):  # others print what they are given
+      stream.reconfigure(errors='backslashreplace')
+  app.run(guarded, [sys.argv[0], *map(_expand_home, sys.argv[1:])])
+
+
+def _expand_home(argument):
+  """`~` where a path begins, which shells leave alone within an argument."""
+  home = os.path.expanduser('~')
+  return re.sub(r'(?<=[=:,])~(?=/|$)', lambda _: home, argument)
 
 
 def _how_to_make(missing):

@@ -7,7 +7,6 @@ import io
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 from unittest import mock
 import warnings
@@ -59,36 +58,18 @@ class CommandsTest(parameterized.TestCase):
     self.assertEmpty(defined - used)
 
   @parameterized.parameters(COMMANDS)
+  def test_starts_as_others_do(self, name):
+    self.assertEndsWith((_LAUNCH / f'{name}.py').read_text('utf-8'),
+                        "\n\n\nif __name__ == '__main__':\n"
+                        '  entry.run(main, FLAGS)\n')
+
+  @parameterized.parameters(COMMANDS)
   def test_refuses_flags_of_others(self, name):
     command = _import(name)
     command.FLAGS.unparse_flags()
     with self.assertRaises(flags.UnrecognizedFlagError):
       command.FLAGS([name, '--not_a_flag_of_any=1'])
     command.FLAGS.unparse_flags()
-
-
-class ProcessTest(absltest.TestCase):
-  """One command as a shell starts it."""
-
-  def run_command(self, *arguments):
-    return subprocess.run(
-        [sys.executable, '-m', 'launch.benchmark_backend', *arguments],
-        cwd=_LAUNCH.parent, env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'},
-        capture_output=True, text=True, check=False)
-
-  def test_help_shows_its_flags_alone(self):
-    found = self.run_command('--help')
-    self.assertStartsWith(
-        found.stdout.strip(), "Times training on any of Keras' backends")
-    for name in _import('benchmark_backend').FLAGS:
-      self.assertIn(f'--{name}: ', found.stdout.replace('[no]', ''))
-    self.assertNotIn('--workdir', found.stdout)
-
-  def test_suggests_another_flag(self):
-    found = self.run_command('--batchsize=3')
-    self.assertEqual(found.returncode, 1)
-    self.assertIn('Did you mean: batch_size', found.stderr)
-    self.assertNotIn('Traceback', found.stderr)
 
 
 class RunTest(parameterized.TestCase):
@@ -106,11 +87,11 @@ class RunTest(parameterized.TestCase):
     flags.DEFINE_integer('entry_test_size', 1, 'How large.', flag_values=own)
     self.addCleanup(flags.FLAGS.remove_flag_values, own)
 
-    def run_app(guarded):
-      flags.FLAGS([*argv, *arguments])
-      guarded(list(argv))
+    def run_app(guarded, argv):
+      guarded(flags.FLAGS(argv))
 
     with (mock.patch.object(app, 'run', run_app),
+          mock.patch.object(sys, 'argv', [*argv, *arguments]),
           contextlib.redirect_stderr(io.StringIO()) as error):
       try:
         entry.run(lambda: main(own), own)
@@ -124,6 +105,29 @@ class RunTest(parameterized.TestCase):
         self.run_main(lambda own: sizes.append(own.entry_test_size),
                       '--entry_test_size=3'), (0, ''))
     self.assertEqual(sizes, [3])
+
+  @parameterized.parameters(
+      ('--entry_test_path=~/runs/a', '--entry_test_path={home}/runs/a'),
+      ('--entry_test_path=~', '--entry_test_path={home}'),
+      ('--entry_test_path=folder:~/a,folder:~/b',
+       '--entry_test_path=folder:{home}/a,folder:{home}/b'),
+      ('--entry_test_path=a~/b', '--entry_test_path=a~/b'),
+      ('--entry_test_path=~a/b', '--entry_test_path=~a/b'))
+  def test_expands_the_home_directory(self, given, expected):
+    flags.DEFINE_string('entry_test_path', None, 'Where.')
+    self.addCleanup(flags.FLAGS.__delattr__, 'entry_test_path')
+    seen = []
+    self.assertEqual((0, ''), self.run_main(
+        lambda own: seen.append(flags.FLAGS.entry_test_path), given))
+    home = os.path.expanduser('~')
+    self.assertEqual([expected.format(home=home).split('=', 1)[1]], seen)
+
+  def test_prints_on_a_terminal_of_few_letters(self):
+    terminal = io.TextIOWrapper(io.BytesIO(), 'ascii')
+    with contextlib.redirect_stdout(terminal):
+      self.assertEqual((0, ''), self.run_main(lambda own: print('97 ± 1')))
+    terminal.flush()
+    self.assertEqual(b'97 \\xb1 1\n', terminal.buffer.getvalue())
 
   def test_refuses_words(self):
     ran = []

@@ -15,6 +15,7 @@ from launch import train
 from launch import transfer
 from launch.tables import adaptation_rows
 from launch.tables import adaptation_tables
+from launch.tables import parameter_table
 from launch.tables import table_jobs
 from launch.tables import table_options
 from launch.tables import trained_rows
@@ -55,9 +56,11 @@ class ReproduceTest(parameterized.TestCase):
     return (pathlib.Path(self.workdir) / 'table' / name).read_text()
 
   def test_table_7(self):
-    text = in_process.run(
-        reproduce, '--table=7', f'--workdir={self.workdir}/table')
-    self.assertIn('| Block with SE | 20000 | 20,536 | 52000 | 53,424 |', text)
+    with mock.patch.object(
+        parameter_table, 'markdown', return_value='| Logits | 256 C + C |\n'):
+      text = in_process.run(
+          reproduce, '--table=7', f'--workdir={self.workdir}/table')
+    self.assertIn('| Logits | 256 C + C |\n', text)
     self.assertEqual(self.read('table.md'), text)
 
   def test_table_8_of_one_s_own_data(self):

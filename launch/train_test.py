@@ -3,22 +3,27 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 from matplotlib import image as mpl_image
 import numpy as np
 import tensorflow as tf
 
+from launch import train
 from launch.testing import command_server
+from launch.testing import in_process
+from trainers import training
 from trainers.data import catalog
 from trainers.data.datasets import builders
 from trainers.runs import checkpoints
 from trainers.runs import records
+from trainers.runs import run_config
+from trainers.runs import run_options
 
 _TINY = (
     '--depth_multiplier=0.2', '--num_layers=2', '--num_templates=2',
@@ -33,6 +38,10 @@ def read_metrics(workdir):
           for line in records.read_lines(workdir / records.METRICS)]
 
 
+class _Called(Exception):
+  """The library is called."""
+
+
 class TrainTest(parameterized.TestCase, tf.test.TestCase):
 
   @classmethod
@@ -40,9 +49,15 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     super().setUpClass()
     directory = tempfile.TemporaryDirectory()
     cls.addClassCleanup(directory.cleanup)
-    cls.data_dir = pathlib.Path(directory.name)
+    root = pathlib.Path(directory.name)
+    cls.data_dir, cls.finished = root / 'data', root / 'run'
     builders.prepare(
         catalog.get_task('optdigits'), str(cls.data_dir), quiet=True)
+    cls.flags = (*_TINY, '--tasks=optdigits,kmnist+boundary', '--smoke',
+                 '--seed=5', '--warmup_steps=100', '--data_dir=nothing_here')
+    cls.status, cls.output, cls.error = command_server.Command(
+        'train', *cls.flags, f'--workdir={cls.finished}',
+        directory=root).wait()
 
   def setUp(self):
     super().setUp()
@@ -83,8 +98,7 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
   def test_interrupted_is_uninterrupted_bit_for_bit(self):
     whole, broken = self.directory / 'whole', self.directory / 'broken'
     flags = [
-        *_TINY, '--tasks=optdigits,optdigits+blur',
-        '--batch_size=8',
+        *_TINY, '--tasks=optdigits+blur', '--batch_size=8',
         f'--steps={_STEPS}', '--log_every=10', '--eval_every=90',
         '--checkpoint_every=20', '--deterministic', '--dropout=0.3',
         '--clustering=0.01', f'--data_dir={self.data_dir}']
@@ -94,36 +108,29 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
       return lambda: any(line['step'] >= step for line in records.read_lines(
           broken / records.METRICS))
 
-    with subprocess.Popen(
-        [sys.executable, '-m', 'launch.train', *flags, f'--workdir={broken}'],
-        cwd=pathlib.Path(__file__).parents[1],
-        env=command_server.ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
-      command_server.wait_for(
-          lambda: (broken / records.RUN).exists() or process.poll())
-      # run.json is there before the first step.
-      self.assertFalse(reached(1)())
-      command_server.wait_for(lambda: reached(50)() or process.poll())
-      process.kill()
-    self.assertEqual(process.returncode, -signal.SIGKILL)
+    command = self.start(*flags, f'--workdir={broken}')
+    command_server.wait_for((broken / records.RUN).exists)
+    # run.json is there before the first step.
+    self.assertFalse(reached(1)())
+    command_server.wait_for(reached(50))
+    os.kill(command.pid, signal.SIGKILL)
+    self.assertEqual(command.wait()[0], -signal.SIGKILL)
     saved = checkpoints.Checkpoints(broken / 'checkpoints').load()[0]
     self.assertEqual(saved % 20, 0)
 
-    last = saved
-    for number, least in ((signal.SIGTERM, 90), (signal.SIGINT, 130)):
-      resumed = self.start(
-          '--resume', f'--workdir={broken}', f'--data_dir={self.data_dir}',
-          '--log_every=10', '--eval_every=90', '--checkpoint_every=20')
-      command_server.wait_for(reached(least))
-      os.kill(resumed.pid, number)
-      status, output, error = resumed.wait()
-      self.assertEqual(status, 128 + number)
-      self.assertEqual(output, '')
-      self.assertRegex(error, f'Stopped by {number.name} after step .*resume')
-      step = checkpoints.Checkpoints(broken / 'checkpoints').load()[0]
-      self.assertIn(f'after step {step} of {_STEPS}', error)
-      self.assertGreater(step, last)
-      self.assertFalse((broken / records.RESULTS).exists())
-      last = step
+    resumed = self.start(
+        '--resume', f'--workdir={broken}', f'--data_dir={self.data_dir}',
+        '--log_every=10', '--eval_every=90', '--checkpoint_every=20')
+    command_server.wait_for(reached(90))
+    os.kill(resumed.pid, signal.SIGTERM)
+    status, output, error = resumed.wait()
+    self.assertEqual(status, 128 + signal.SIGTERM)
+    self.assertEqual(output, '')
+    self.assertRegex(error, 'Stopped by SIGTERM after step .*resume')
+    step = checkpoints.Checkpoints(broken / 'checkpoints').load()[0]
+    self.assertIn(f'after step {step} of {_STEPS}', error)
+    self.assertGreater(step, saved)
+    self.assertFalse((broken / records.RESULTS).exists())
 
     output = self.run_command(
         *flags, f'--workdir={broken}', '--resume')
@@ -154,10 +161,8 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
   # Results
 
   def test_leaves_what_it_promises(self):
-    workdir = self.directory / 'run'
-    output = self.run_command(
-        *_TINY, '--tasks=optdigits,kmnist+boundary', '--smoke', '--seed=5',
-        f'--workdir={workdir}')
+    self.assertEqual(self.status, 0, self.error)
+    workdir, output = self.finished, self.output
     self.assertCountEqual([path.name for path in workdir.iterdir()], [
         'run.json', 'metrics.jsonl', 'signatures.jsonl', 'results.json',
         'signatures.png', 'checkpoints', 'tensorboard'])
@@ -189,17 +194,15 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     self.assertRegex(output, 'task +top-1 +loss +examples +own parameters')
     self.assertIn(f'{workdir}/signatures.png', output)
 
-  @parameterized.parameters(
-      ('default', ()), ('digits', (*_TINY, '--signature=tanh')),
-      ('figure2b', (*_TINY, '--signature=linear')))
-  def test_smoke(self, preset, flags):
-    self.run_command(
-        '--smoke', f'--preset={preset}', *flags,
-        f'--data_dir={self.directory}/nothing_here', '--warmup_steps=100')
-    workdir, = (self.directory / 'runs').iterdir()  # the default
-    self.assertRegex(workdir.name, r'^\d{8}-\d{6}')
-    tasks = records.read_json(workdir / records.RESULTS)['tasks']
-    self.assertLen(tasks, {'default': 3, 'digits': 5, 'figure2b': 9}[preset])
+  def test_trains_the_default_run_in_a_new_directory(self):
+    with (mock.patch.object(training, 'train', side_effect=_Called) as train_,
+          self.assertRaises(_Called)):
+      in_process.run(train, '--noprogress')
+    config, workdir, options, strategy = train_.call_args.args
+    self.assertEqual(config, run_config.recipe('default'))
+    self.assertRegex(str(workdir), r'^runs/\d{8}-\d{6}')
+    self.assertEqual(options, run_options.RunOptions(progress=False))
+    self.assertEqual(strategy.num_replicas_in_sync, 1)
 
   # Bad input
 
@@ -233,10 +236,16 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(status, 1)
     self.assertIn("Expected flags only, received ['optdigits']", error)
 
+  def test_suggests_another_flag(self):
+    status, _, error = self.start('--batchsize=3').wait()
+    self.assertEqual(status, 1)
+    self.assertIn('Did you mean: batch_size', error)
+    self.assertNotIn('Traceback', error)
+
   def test_never_overwrites(self):
     workdir = self.directory / 'run'
-    flags = [*_TINY, '--tasks=optdigits', '--smoke', f'--workdir={workdir}']
-    self.run_command(*flags)
+    shutil.copytree(self.finished, workdir)
+    flags = [*self.flags, f'--workdir={workdir}']
 
     def contents():
       return {path: path.read_bytes() for path in workdir.rglob('*')
@@ -244,7 +253,7 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
 
     before = contents()
     self.assertFails('holds a run already', *flags)
-    self.assertFails('seed: 0 -> 1', *flags, '--resume', '--seed=1')
+    self.assertFails('seed: 5 -> 1', *flags, '--resume', '--seed=1')
     self.assertFails("kind 'smoke', expected 'train'", '--resume',
                      f'--workdir={workdir}')
     self.assertFails('the file', '--smoke', f'--workdir={workdir}/run.json')
@@ -272,7 +281,7 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
   # Several devices and processes
 
   def test_workers_and_replicas_agree(self):
-    flags = [*_TINY, '--tasks=optdigits,optdigits+blur', '--steps=6',
+    flags = [*_TINY, '--tasks=optdigits+blur', '--steps=6',
              '--batch_size=8', '--log_every=2', '--eval_every=4',
              '--dropout=0.3', f'--data_dir={self.data_dir}']
     with socket.socket() as one, socket.socket() as two:

@@ -1,25 +1,28 @@
 """Tests of `launch.transfer` from the command line."""
 
-import os
 import pathlib
-import signal
 import tempfile
+from unittest import mock
 
 from absl import flags
 from absl.testing import parameterized
 import tensorflow as tf
 
 from launch import transfer
-from launch.testing import command_server
 from launch.testing import in_process
 from trainers.runs import checkpoints
 from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import saved_models
 from trainers.testing import toy_records
+from trainers.transfer import transfer_start
 
 _FLAGS = ('--smoke', '--task=usps', '--init=learned', '--deterministic',
           '--tune=head,mixture', '--seed=4')
+
+
+class _Killed(BaseException):
+  """As a signal that nothing can catch."""
 
 
 class TransferTest(parameterized.TestCase, tf.test.TestCase):
@@ -72,12 +75,11 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_killed_while_it_begins(self):
     workdir = self.directory / 'killed'
-    command = command_server.Command(
-        'transfer', *_FLAGS, f'--from={self.source}', f'--workdir={workdir}',
-        directory=self.directory)
-    command_server.wait_for((workdir / records.RUN).exists)
-    os.kill(command.pid, signal.SIGKILL)
-    self.assertEqual(command.wait()[0], -signal.SIGKILL)
+    with (mock.patch.object(transfer_start, 'begin', side_effect=_Killed),
+          self.assertRaises(_Killed)):
+      in_process.run(transfer, *_FLAGS, f'--from={self.source}',
+                     f'--workdir={workdir}', '--noprogress')
+    self.assertTrue((workdir / records.RUN).exists())
     self.assertFalse((workdir / 'initial.json').exists())
     # It begins again, from the same model only.
     resume = f'--workdir={workdir}', '--resume', '--noprogress'

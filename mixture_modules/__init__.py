@@ -7,15 +7,25 @@ task and a layer.
 
 from mixture_modules import optimizers
 from mixture_modules import regularizers
+from mixture_modules.bank_sharing import copy_model
+from mixture_modules.bank_sharing import load_model
+from mixture_modules.bank_sharing import sharing
 from mixture_modules.isometric.folding import fold
 from mixture_modules.isometric.isometric_config import IsometricConfig
 from mixture_modules.isometric.isometric_model import IsometricModel
 from mixture_modules.isometric.task_files import load_task
 from mixture_modules.isometric.task_files import save_task
+from mixture_modules.layer_normalization import MixtureLayerNormalization
+from mixture_modules.mixture_conv import MixtureConv1D
 from mixture_modules.mixture_conv import MixtureConv2D
+from mixture_modules.mixture_conv_transpose import MixtureConv2DTranspose
+from mixture_modules.mixture_dense import MixtureDense
+from mixture_modules.mixture_dense import MixtureEinsumDense
 from mixture_modules.mixture_depthwise import MixtureDepthwise
 from mixture_modules.mixture_se import MixtureSE
 from mixture_modules.normalization import MixtureBatchNormalization
+from mixture_modules.reports import forecast
+from mixture_modules.reports import report
 from mixture_modules.signatures import Signature
 from mixture_modules.signatures import interpolate
 from mixture_modules.signatures import mean_mixture
@@ -26,7 +36,9 @@ from mixture_modules.weight_averaging import WeightAveraging
 
 __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
-    'MixtureConv2D', 'MixtureDepthwise', 'MixtureSE', 'Signature',
-    'TemplateBank', 'WeightAveraging', 'fold', 'interpolate', 'load_task',
-    'mean_mixture', 'optimizers', 'regularizers', 'save_task',
-    'total_variation']
+    'MixtureConv1D', 'MixtureConv2D', 'MixtureConv2DTranspose', 'MixtureDense',
+    'MixtureDepthwise', 'MixtureEinsumDense', 'MixtureLayerNormalization',
+    'MixtureSE', 'Signature', 'TemplateBank', 'WeightAveraging', 'copy_model',
+    'fold', 'forecast', 'interpolate', 'load_model', 'load_task',
+    'mean_mixture', 'optimizers', 'regularizers', 'report', 'save_task',
+    'sharing', 'total_variation']

@@ -26,7 +26,7 @@ class BankGrowthTest(tf.test.TestCase):
     self.assertAllClose(before, model(images), 1e-5, 1e-5)
     bank_growth.drop_in_bank(bank, signatures, [3, 4])
     self.assertAllClose(before, model(images), 1e-5, 1e-5)
-    self.assertLen(bank.losses, 1)
+    self.assertLen(model.losses, 1)
     path = os.path.join(self.get_temp_dir(), 'model.keras')
     model.save(path)
     self.assertAllEqual(model(images), keras.saving.load_model(path)(images))

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
 from mixture_modules import regularizers
 from mixture_modules import signatures
@@ -72,10 +73,11 @@ class MixtureLayer(keras.layers.Layer):
       _check_signature(signature, bank)
       signature.regularize_by(self.mixture_regularizer)
       signature.join(self)
+    bank.join(self)
     self.bank = bank
     self.slot = slot
     self.signature = signature or None
-    self._parameter_names = ()
+    self._slots = {}  # parameter -> `TemplateSlot`
 
   @property
   def trainable(self):
@@ -89,7 +91,8 @@ class MixtureLayer(keras.layers.Layer):
   @trainable.setter
   def trainable(self, value):
     self._trainable = bool(value)
-    self.bank.follow(self.slots)
+    for slot in self._slots.values():
+      slot.follow()
     if self.signature:
       self.signature.follow()
 
@@ -100,18 +103,20 @@ class MixtureLayer(keras.layers.Layer):
   def _add_parameter(self, name, shape, initializer, regularizer=None,
                      constraint=None):
     """Makes sure that the bank has templates for a parameter."""
-    self.bank.add_slot(
-        self._slot_of(name), shape, initializer, regularizer, constraint)
-    self._parameter_names += (name,)
-    self.bank.join(self, self._slot_of(name))
+    slot = self.bank.add_slot(
+        f'{self.slot or self._default_slot()}/{name}', shape, initializer,
+        regularizer, constraint,
+        scale=self.signature.initial_scale() if self.signature else 1.0)
+    self._slots[name] = slot
+    slot.join(self)
 
   def _slot_of(self, name):
-    return f'{self.slot or self._default_slot()}/{name}'
+    return self._slots[name].slot
 
   @property
   def slots(self):
     """Names of the slots that this layer computes with."""
-    return tuple(self._slot_of(name) for name in self._parameter_names)
+    return tuple(slot.slot for slot in self._slots.values())
 
   def _row(self, mixture, row):
     """The `ResolvedRow` that a call computes with."""
@@ -143,7 +148,7 @@ class MixtureLayer(keras.layers.Layer):
       raise AttributeError(
           f'{self.name}: expected a built layer with a signature to mix {name} '
           'by: build it first, or mix with bank.mix().')
-    if name not in self._parameter_names:
+    if name not in self._slots:
       return None
     return self.bank.mix(self._slot_of(name), self._own_mixture())
 
@@ -157,8 +162,7 @@ class MixtureLayer(keras.layers.Layer):
   def get_config(self):
     """Constructor arguments; the bank is passed as the object itself.
 
-    Keras then writes a bank that several layers share once, and
-    `clone_model` gives clones that share the original bank.
+    A copy made by `from_config` shares the bank, outside of `sharing`.
     """
     signature = self.signature or False
     if self._owns_signature:
@@ -168,6 +172,12 @@ class MixtureLayer(keras.layers.Layer):
         'signature': signature,
         'mixture_regularizer': regularizers.serialize(
             self.mixture_regularizer)}
+
+  @classmethod
+  def from_config(cls, config):
+    """A layer of these arguments; `bank` and `signature` as `sharing` says."""
+    return super().from_config(
+        bank_sharing.copies(config, ('bank', 'signature')))
 
 
 def _are_options(signature):
@@ -200,24 +210,6 @@ def refuse_all_but(default, name, value):
       'mixture layers do without, leave it out or use the layer of Keras')
 
 
-def refuse_empty(layer, shape):
-  """Refuses inputs smaller than the kernel, in the words of Keras' layer.
-
-  Keras looks when it builds; of outputs without size, of sizes that it learns
-  later, TensorFlow returns whatever the memory holds.
-
-  Args:
-    layer: Convolution whose `compute_output_shape` refuses such inputs.
-    shape: Shape of the inputs, None where it is not known.
-  """
-  first = 1 if layer.data_format == 'channels_last' else 2
-  for size, kernel, rate in zip(
-      shape[first:], layer.kernel_size, layer.dilation_rate):
-    window = 1 if layer.padding == 'same' else (kernel - 1) * rate + 1
-    if size is not None and size < window:
-      layer.compute_output_shape(tuple(shape))
-
-
 def serialize(layer, names):
   """Config entries of initialisers, regularisers, activations and the rest.
 
@@ -233,10 +225,3 @@ def serialize(layer, names):
     value = getattr(layer, name)
     config[name] = module.serialize(value) if module and value else value
   return config
-
-
-def add_bias(outputs, bias, channel_axis):
-  """Adds a `[channels]` bias along `channel_axis` of a 4D tensor."""
-  shape = [1, 1, 1, 1]
-  shape[channel_axis] = -1
-  return ops.add(outputs, ops.reshape(bias, shape))

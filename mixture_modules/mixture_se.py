@@ -30,6 +30,7 @@ class MixtureSE(mixture_layer.MixtureLayer):
     kernel_initializer: Of each template's kernels.
     bias_initializer: Of each template's biases.
     kernel_regularizer: On the templates, not on the mixed kernels.
+    data_format: 'channels_last' or 'channels_first'. Default: Keras' setting.
     bank: `TemplateBank` that owns the templates; shared, not copied.
     slot: Name of the template group. Default: derived from the shapes.
     signature: Optional one-row `Signature`. Default: the layer's own.
@@ -44,8 +45,8 @@ class MixtureSE(mixture_layer.MixtureLayer):
     `[batch, height, width, channels]`.
 
   Raises:
-    ValueError: If `squeeze_ratio` is not positive, `slot` holds templates of
-      another shape, or Keras is set to channels_first.
+    ValueError: If `squeeze_ratio` is not positive, `data_format` is no such
+      format, or `slot` holds templates of another shape.
 
   Source: section 4.1 (the block); biases and the rounding are our choice, and
   come within 2.7 % of Table 7.
@@ -54,13 +55,16 @@ class MixtureSE(mixture_layer.MixtureLayer):
   def __init__(self, squeeze_ratio=0.25, activation='relu',
                gate_activation='hard_sigmoid',
                kernel_initializer='glorot_uniform', bias_initializer='zeros',
-               kernel_regularizer=None, *, bank, slot=None, signature=None,
-               **kwargs):
+               kernel_regularizer=None, data_format=None, *, bank, slot=None,
+               signature=None, **kwargs):
     super().__init__(bank=bank, slot=slot, signature=signature, **kwargs)
     checks.positive('squeeze_ratio', squeeze_ratio)
-    if keras.config.image_data_format() != 'channels_last':
-      raise ValueError('MixtureSE works on channels_last, received the Keras '
-                       f'setting {keras.config.image_data_format()!r}.')
+    self.data_format = checks.one_of(
+        'data_format', data_format or keras.config.image_data_format(),
+        ('channels_last', 'channels_first'))
+    first = self.data_format == 'channels_first'
+    self._channel_axis = 1 if first else -1
+    self._sizes = (2, 3) if first else (1, 2)
     self.squeeze_ratio = squeeze_ratio
     self.activation = keras.activations.get(activation)
     self.gate_activation = keras.activations.get(gate_activation)
@@ -71,11 +75,12 @@ class MixtureSE(mixture_layer.MixtureLayer):
 
   def build(self, input_shape):
     """Asks the bank for two kernels and two biases."""
-    channels = input_shape[-1]
+    channels = input_shape[self._channel_axis]
     if channels is None:
       raise ValueError('The number of input channels must be known, received '
                        f'inputs of shape {input_shape}.')
-    self.input_spec = keras.InputSpec(ndim=4, axes={-1: channels})
+    self.input_spec = keras.InputSpec(
+        ndim=4, axes={self._channel_axis: channels})
     squeezed = make_divisible(channels * self.squeeze_ratio)
     self._shape = (channels, squeezed)
     for name, shape in (('squeeze', (channels, squeezed)),
@@ -95,17 +100,18 @@ class MixtureSE(mixture_layer.MixtureLayer):
     """Gates every channel by the image's mean activations."""
     row = self._row(mixture, row)
     inputs = ops.cast(inputs, self.compute_dtype)
-    squeezed = ops.mean(inputs, axis=(1, 2))  # [batch, channels]
+    squeezed = ops.mean(inputs, axis=self._sizes)  # [batch, channels]
     hidden = self.activation(
         ops.matmul(squeezed, self._parameter('squeeze_kernel', row))
         + self._parameter('squeeze_bias', row))
     gate = self.gate_activation(
         ops.matmul(hidden, self._parameter('excite_kernel', row))
         + self._parameter('excite_bias', row))
-    return inputs * gate[:, None, None, :]
+    return inputs * ops.expand_dims(gate, self._sizes)
 
   def get_config(self):
     """Constructor arguments."""
     return {**super().get_config(), **mixture_layer.serialize(self, (
         'squeeze_ratio', 'activation', 'gate_activation',
-        'kernel_initializer', 'bias_initializer', 'kernel_regularizer'))}
+        'kernel_initializer', 'bias_initializer', 'kernel_regularizer',
+        'data_format'))}

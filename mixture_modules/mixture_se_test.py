@@ -62,6 +62,25 @@ class MixtureSETest(parameterized.TestCase, tf.test.TestCase):
           expected, layer(_images(), mixture=mixture), 1e-5, 1e-5)
     self.assertNotAllClose(expected, layer(_images(), mixture=0))
 
+  def test_channels_first(self):
+    layer, _ = _built()
+    first = mixture_se.MixtureSE(
+        bank=layer.bank, slot='se', data_format='channels_first')
+    images = np.moveaxis(_images(), -1, 1)
+    self.assertAllClose(np.moveaxis(layer(_images(), mixture=1), -1, 1),
+                        first(images, mixture=1), 1e-6, 1e-6)
+    with self.assertRaisesRegex(ValueError, 'expected axis 1.* to have value'):
+      first(_images(), mixture=1)
+
+  def test_data_format_is_that_of_keras(self):
+    keras.config.set_image_data_format('channels_first')
+    self.addCleanup(keras.config.set_image_data_format, 'channels_last')
+    bank = template_bank.TemplateBank(1)
+    layer = mixture_se.MixtureSE(bank=bank)
+    self.assertEqual('channels_first', layer.get_config()['data_format'])
+    with self.assertRaisesRegex(ValueError, "one of .*received 'last'"):
+      mixture_se.MixtureSE(data_format='last', bank=bank)
+
   def test_kernels_alone_are_regularized(self):
     layer, theta = _built(kernel_regularizer=keras.regularizers.L2(.1))
     self.assertAllClose(

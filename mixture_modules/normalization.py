@@ -103,9 +103,40 @@ def _fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
   return y, batch_mean, batch_variance * biased
 
 
+class MixedGammaAndBeta:
+  """How norms show their mixed parameters."""
+
+  @property
+  def gamma(self):
+    """The mixed gamma, a tensor, or None."""
+    return self._mixed('gamma')
+
+  @gamma.setter
+  def gamma(self, value):
+    _refuse_assignment(value)
+
+  @property
+  def beta(self):
+    """The mixed beta, a tensor, or None."""
+    return self._mixed('beta')
+
+  @beta.setter
+  def beta(self, value):
+    _refuse_assignment(value)
+
+
+def _refuse_assignment(value):
+  """Keras' constructor sets gamma and beta to None; nobody else sets them."""
+  if value is not None:
+    raise AttributeError(
+        'Expected mixed gamma and beta to be left alone, received one: assign '
+        'to bank.templates(slot).')
+
+
 @keras.saving.register_keras_serializable(package='mixture_modules')
 class MixtureBatchNormalization(
-    mixture_layer.MixtureLayer, keras.layers.BatchNormalization):
+    MixedGammaAndBeta, mixture_layer.MixtureLayer,
+    keras.layers.BatchNormalization):
   """Batch normalisation with mixed gamma and beta and its own statistics.
 
       y = gamma(xi) * (x - mean) / sqrt(variance + epsilon) + beta(xi)
@@ -215,24 +246,6 @@ class MixtureBatchNormalization(
         trainable=False, initializer=self.moving_variance_initializer,
         autocast=False, aggregation='mean')
 
-  @property
-  def gamma(self):
-    """The mixed gamma, a tensor, or None."""
-    return self._mixed('gamma')
-
-  @gamma.setter
-  def gamma(self, value):
-    _refuse_assignment(value)
-
-  @property
-  def beta(self):
-    """The mixed beta, a tensor, or None."""
-    return self._mixed('beta')
-
-  @beta.setter
-  def beta(self, value):
-    _refuse_assignment(value)
-
   def _default_slot(self):
     return f'norm_{self._channels}'
 
@@ -260,11 +273,3 @@ class MixtureBatchNormalization(
                             (self.moving_variance, variance)):
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
     return outputs
-
-
-def _refuse_assignment(value):
-  """Keras' constructor sets gamma and beta to None; nobody else sets them."""
-  if value is not None:
-    raise AttributeError(
-        'Expected mixed gamma and beta to be left alone, received one: assign '
-        'to bank.templates(slot).')

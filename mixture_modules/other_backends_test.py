@@ -33,6 +33,14 @@ x = inputs = keras.Input((8, 8, 3))
 for _ in range(2):
   y = mm.MixtureConv2D(3, 3, padding='same', bank=bank)(x)
   y = mm.MixtureDepthwise(3, padding='same', bank=bank)(y)
+  y = mm.MixtureConv2DTranspose(3, 3, padding='same', bank=bank)(y)
+  y = mm.MixtureDense(3, 'relu', bank=bank)(y)
+  y = mm.MixtureEinsumDense(
+      'abcd,de->abce', (8, 8, 3), bias_axes='e', bank=bank)(y)
+  y = mm.MixtureConv1D(3, 3, padding='causal', bank=bank)(
+      keras.layers.Reshape((64, 3))(y))
+  y = mm.MixtureLayerNormalization(bank=bank)(
+      keras.layers.Reshape((8, 8, 3))(y))
   x = x + mm.MixtureBatchNormalization(bank=bank)(mm.MixtureSE(bank=bank)(y))
 x = keras.layers.GlobalAveragePooling2D()(x)
 layers = keras.Model(inputs, keras.layers.Dense(4)(x))
@@ -61,6 +69,45 @@ assert not fit_a_head(layers)
 assert not fit_a_head(keras.Sequential([keras.Input((8, 8, 3)), layers]))
 layers.trainable = True
 train(layers)
+
+
+def assert_fit_leaves_alone(model, others):
+  own = {id(v) for v in model.variables}
+  others = [v for v in others if id(v) not in own]
+  assert others
+  before = [keras.ops.convert_to_numpy(v) + 0 for v in others]
+  model.compile(
+      keras.optimizers.AdamW(.1, weight_decay=.1),
+      keras.losses.SparseCategoricalCrossentropy(True))
+  model.fit(images, labels, epochs=2, verbose=0)
+  for v, old in zip(others, before):
+    assert keras.ops.convert_to_numpy(v).tobytes() == old.tobytes(), v.path
+
+
+def with_head(bank, filters):
+  x = inputs = keras.Input((8, 8, 3))
+  for n in (3, filters):
+    x = mm.MixtureConv2D(n, 3, padding='same', bank=bank)(x)
+  x = keras.layers.GlobalAveragePooling2D()(x)
+  return keras.Model(inputs, keras.layers.Dense(4)(x))
+
+
+first, second = with_head(bank, 5), with_head(bank, 7)
+first.compile('adam', keras.losses.SparseCategoricalCrossentropy(True))
+first.fit(images, labels, verbose=0)
+third = with_head(bank, 9)  # a slot more does not disturb the fit
+first.fit(images, labels, verbose=0)
+first.save('first.keras')
+assert_same(first(images), keras.saving.load_model('first.keras')(images))
+assert_fit_leaves_alone(first, second.variables + third.variables)
+twin = mm.copy_model(first)
+assert_same(first(images), twin(images))
+assert_fit_leaves_alone(twin, first.variables)
+
+two = mm.IsometricModel(mm.IsometricConfig(
+    depth_multiplier=.2, num_layers=2, num_templates=2, image_size=8,
+    adapter_filters=(8, 16)), {'a': 4, 'b': 5}, seed=0)
+assert_fit_leaves_alone(two.view('a'), two.variables)
 
 model = mm.IsometricModel(mm.IsometricConfig(
     depth_multiplier=.2, num_layers=3, num_templates=2, image_size=8,

@@ -6,16 +6,16 @@ ablations) or fixed and one-hot, when it is just a sequence of template
 numbers such as 1-2-2-3.
 """
 
-import weakref
 
 import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
 from mixture_modules import fixed_sequences
+from mixture_modules import shared_layer
 from mixture_modules import tracking
-from mixture_modules import users
 
 TRAINED = ('softmax', 'tanh', 'linear')
 FIXED = fixed_sequences.KINDS
@@ -29,7 +29,7 @@ _TANH_LIMIT = 1 - 1e-6  # largest |xi|; the next to 1 in float32 is 6e-8 away
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
-class Signature(keras.layers.Layer):
+class Signature(shared_layer.SharedLayer):
   """One mixture of K templates for each of L layers.
 
       xi[l] = softmax(logits[l] / temperature)
@@ -76,8 +76,6 @@ class Signature(keras.layers.Layer):
     self.seed = seed
     self.shared = deserialize(shared)
     self.shared_half = shared_half
-    self._users = users.Users()
-    self._mixed_layers = weakref.WeakSet()
     self._regularizer = None
     self._is_shared = False  # whether its rows stand in others' halves
     if self.shared is not None:
@@ -120,20 +118,9 @@ class Signature(keras.layers.Layer):
     self.built = True
 
   @property
-  def trainable(self):
-    """Whether the logits train, unless none but frozen layers use them."""
-    return self._trainable
-
-  @trainable.setter
-  def trainable(self, value):
-    keras.layers.Layer.trainable.fset(self, value)
-    self.follow()
-
-  def join(self, layer):
-    """Counts a mixture layer among those that compute with this signature."""
-    self._users.add('logits', layer)
-    self._mixed_layers.add(layer)
-    self.follow()
+  def shared_variable(self):
+    """The logits, or None of a fixed signature."""
+    return self.logits
 
   def regularize_by(self, regularizer):
     """Sets the one regulariser of the layers that compute with this.
@@ -164,15 +151,9 @@ class Signature(keras.layers.Layer):
   def _slots(self):
     """{bank: names of the slots} that this signature mixes."""
     slots = {}
-    for layer in self._mixed_layers:
+    for layer in self.users():
       slots.setdefault(layer.bank, set()).update(layer.slots)
     return {bank: sorted(names) for bank, names in slots.items()}
-
-  def follow(self):
-    """Lets the logits train as the signature and the layers that joined do."""
-    if self.logits is not None:
-      self.logits.trainable = (
-          self.trainable and not self._users.all_frozen('logits'))
 
   def own_rows(self):
     """Indices of the layers whose rows are this signature's own."""
@@ -190,6 +171,34 @@ class Signature(keras.layers.Layer):
       noise = keras.random.normal(shape, stddev=self.spread, seed=self.seed)
       logits = logits + ops.cast(noise, logits.dtype)
     return ops.cast(logits, dtype)
+
+  def initial_scale(self):
+    """What random templates are multiplied by, so that their mixture is not.
+
+        scale = 1 / sqrt(E sum_k xi[k] ** 2)
+
+    A mixture of K independent templates of variance 1 has the variance
+    `sum_k xi[k] ** 2`, 1 / K for equal shares: eight layers without norms
+    would shrink what passes them K ** 4 times in variance. The expectation is
+    over the random start of a signature; a fixed one and K = 1 give 1.
+
+    Returns:
+      Float; 1 where one template has all the weight.
+
+    Source: our choice.
+    """
+    if self.sequence is not None or self.num_templates == 1:
+      return 1.0
+    xi = np.full((1, self.num_templates), 1 / self.num_templates)
+    if self.initializer == 'diagonal':
+      xi = self._diagonal()
+    elif self.initializer == 'random':
+      noise = np.random.default_rng(0).normal(
+          scale=self.spread, size=(10_000, self.num_templates))
+      logits = ops.convert_to_numpy(self.logits_of(xi)) + noise
+      xi = self.weights_of(ops.convert_to_tensor(logits.astype('float32')))
+    return float(np.mean(np.sum(np.square(
+        ops.convert_to_numpy(xi)), axis=-1)) ** -.5)
 
   def _diagonal(self):
     if self.num_templates < self.num_layers:
@@ -377,7 +386,14 @@ class Signature(keras.layers.Layer):
   def get_config(self):
     """Constructor arguments; a shared signature is passed as the object."""
     names = ('num_layers', 'num_templates', *OPTIONS, 'shared', 'shared_half')
-    return {**super().get_config(), **{n: getattr(self, n) for n in names}}
+    layers = len(self.users())
+    return {**super().get_config(), **{n: getattr(self, n) for n in names},
+            **(bank_sharing.describe(self, layers) if layers > 1 else {})}
+
+  @classmethod
+  def from_config(cls, config):
+    """The signature of `get_config`: one for all layers that shared it."""
+    return bank_sharing.restore(cls, config)
 
   def options(self):
     """{option: value} of `OPTIONS` that are not the default."""

@@ -294,6 +294,24 @@ class SignatureTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(parameters | {'name', 'trainable', 'dtype'},
                      set(Signature(3, 4).get_config()))
 
+  @parameterized.parameters(
+      ('softmax', 'random', {}), ('softmax', 'uniform', {}),
+      ('softmax', 'random', {'spread': 2., 'temperature': 3.}),
+      ('tanh', 'random', {}), ('linear', 'random', {'spread': .1}),
+      ('linear', 'uniform', {}), ('softmax', 'diagonal', {}))
+  def test_initial_scale_keeps_the_variance(self, kind, initializer, options):
+    keras.utils.set_random_seed(0)
+    rows = 5 if initializer == 'diagonal' else 400
+    signature = Signature(rows, 5, kind, initializer=initializer, **options)
+    # 1 / sqrt(E sum_k xi[k] ** 2) over the rows, which start alike.
+    xi = signature.mixture_weights().numpy()
+    expected = np.mean(np.sum(xi ** 2, -1)) ** -.5
+    self.assertAllClose(expected, signature.initial_scale(), .05, 0)
+
+  @parameterized.parameters((3, 'cyclic'), (1, 'softmax'), (1, 'linear'))
+  def test_one_template_alone_needs_no_scale(self, num_templates, kind):
+    self.assertEqual(1, Signature(4, num_templates, kind).initial_scale())
+
   def test_config_round_trip(self):
     signature = Signature(
         4, 3, 'tanh', 'uniform', spread=.1, temperature=2.,

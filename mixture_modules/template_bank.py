@@ -5,17 +5,16 @@ variable `[K, *shape]` for each slot: row k of all slots together is template
 k. A layer computes with a mixture xi of the rows, `sum_k xi[k] * theta[k]`.
 """
 
-import random
-import zlib
+import weakref
 
 import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
 from mixture_modules import signatures
-from mixture_modules import tracking
-from mixture_modules import users
+from mixture_modules import template_slot
 
 
 class ResolvedRow(dict):
@@ -31,30 +30,32 @@ class ResolvedRow(dict):
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
-class TemplateBank(keras.layers.Layer):
-  """Owns the templates that mixture layers compute with.
+class TemplateBank:
+  """The templates that mixture layers compute with.
 
       bank = TemplateBank(num_templates=4)
       for _ in range(8):
         x = x + MixtureConv2D(64, 3, padding='same', bank=bank)(x)
 
   Mixture layers ask for their slots when they are built; layers that ask for
-  the same slot share its templates. A frozen layer passes no gradient to the
-  bank, and a slot whose layers are all frozen is frozen. To freeze every slot,
-  set `bank.trainable = False`; freezing a model that holds the bank as an
-  attribute does so, too.
+  the same slot share its templates. A model has, counts, saves and trains the
+  slots of its own layers, so that several models can use one bank.
+
+  A frozen layer passes no gradient to the bank, and a slot whose layers are
+  all frozen is frozen. To freeze every slot, set `bank.trainable = False`.
 
   Templates are mixed in float32, in float64 if they are of that type
   (`dtype='float64'`, or Keras set to it).
 
-  `.keras` files, `clone_model`, `copy` and `pickle` keep one bank for all
-  layers of a model. Keras' own limits for shared layers hold here, too: a bank
-  on two levels of nested models does not load, and `Model.from_config` or
-  `to_json` give every layer a bank of its own.
+  `.keras` files, `copy` and `pickle` keep one bank for all layers of a model;
+  so does `copy_model`. Read other configurations within `sharing`.
 
   Args:
     num_templates: K, the number of templates in every slot.
-    **kwargs: As for any Keras layer.
+    dtype: Type or Keras dtype policy of the templates. Default: Keras' own.
+    trainable: Whether slots train, those that none but frozen layers use
+      excepted.
+    name: What errors call the bank.
 
   Raises:
     ValueError: If `num_templates` is not a positive integer.
@@ -62,34 +63,48 @@ class TemplateBank(keras.layers.Layer):
   Source: section 3.2 ("mixture modules").
   """
 
-  def __init__(self, num_templates, **kwargs):
-    super().__init__(**kwargs)
+  def __init__(self, num_templates, dtype=None, trainable=True,
+               name='template_bank'):
     self.num_templates = checks.positive_integer(
         'num_templates (K in the paper)', num_templates)
-    self._templates = {}  # slot -> Variable [K, *shape]
-    self._slot_configs = {}
-    self._users = users.Users()
+    self.dtype_policy = keras.dtype_policies.get(dtype)
+    self.name = name
+    self._trainable = bool(trainable)
+    self._slots = {}  # slot -> `TemplateSlot`
+    self._layers = weakref.WeakSet()
 
   @property
   def slots(self):
     """Names of the slots, in the order in which they were added."""
-    return tuple(self._templates)
+    return tuple(self._slots)
+
+  @property
+  def variables(self):
+    """The variables `[K, *shape]` of all slots."""
+    return [slot.templates for slot in self._slots.values()]
+
+  def slot(self, name):
+    """The `TemplateSlot` of this name.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    if name not in self._slots:
+      raise ValueError(
+          f'The bank has no slot {name!r}; it has {sorted(self._slots)}. '
+          'Add it with add_slot(), or build the layer that uses it.')
+    return self._slots[name]
 
   def templates(self, slot):
     """The variable `[K, *shape]` of `slot`."""
-    if slot not in self._templates:
-      raise ValueError(
-          f'The bank has no slot {slot!r}; it has {sorted(self._templates)}. '
-          'Add it with add_slot(), or build the layer that uses it.')
-    return self._templates[slot]
+    return self.slot(slot).templates
 
   def add_slot(self, slot, shape, initializer='glorot_uniform',
-               regularizer=None, constraint=None):
+               regularizer=None, constraint=None, scale=1.0):
     """Makes sure that `slot` exists with these properties.
 
-    Every template is initialised on its own shape (an initialiser that saw
-    `[K, *shape]` would take K for a part of the receptive field), and each
-    with its own seed, so that templates differ.
+    A layer that computes with the slot itself, by `mix`, keeps what this
+    returns as an attribute, so that models find the templates.
 
     Args:
       slot: Name of the slot, without colons, which stand for its slashes in
@@ -100,6 +115,12 @@ class TemplateBank(keras.layers.Layer):
         the templates, once, however many layers use them.
       constraint: Keras constraint of one template. The optimiser applies it to
         each template after a step, as it does to the kernels of plain layers.
+      scale: Multiplies random templates as they are drawn, if the slot is new.
+        `Signature.initial_scale` gives mixtures the variance of the
+        initialiser. Constant initialisers need none.
+
+    Returns:
+      The `template_slot.TemplateSlot`, a Keras layer.
 
     Raises:
       ValueError: If the slot exists with another shape, initialiser,
@@ -108,30 +129,19 @@ class TemplateBank(keras.layers.Layer):
     if ':' in slot:
       raise ValueError(f'Expected a name of a slot without a colon, received '
                        f'{slot!r}: choose another one.')
-    config = {
-        'slot': slot,
-        'shape': [int(n) for n in shape],
-        'initializer': _serialize(keras.initializers.get(initializer)),
-        'regularizer': _serialize(keras.regularizers.get(regularizer)),
-        'constraint': _serialize(keras.constraints.get(constraint)),
-    }
-    if slot in self._slot_configs:
-      _check_same_slot(self._slot_configs[slot], config)
-      return
-    self._slot_configs[slot] = config
-    self._add_templates(slot, _per_template(initializer, slot))
-    self.built = True
+    if slot in self._slots:
+      _check_same_slot(self._slots[slot], template_slot.describe(
+          shape, initializer, regularizer, constraint))
+    else:
+      self._slots[slot] = template_slot.TemplateSlot(
+          slot, self.num_templates, shape, initializer, regularizer,
+          constraint, scale, dtype=self.dtype_policy,
+          trainable=self.trainable)
+    return self._slots[slot]
 
-  def _add_templates(self, slot, initializer):
-    config = self._slot_configs[slot]
-    with tracking.unlocked(self):
-      self._templates[slot] = self.add_weight(
-          name=slot.replace('/', '_'),
-          shape=(self.num_templates, *config['shape']),
-          initializer=initializer, autocast=False,
-          regularizer=keras.regularizers.get(config['regularizer']),
-          constraint=_each_template(config['constraint']))
-    self.follow([slot])
+  def join(self, layer):
+    """Counts a layer among those that share the bank."""
+    self._layers.add(layer)
 
   @property
   def trainable(self):
@@ -141,24 +151,13 @@ class TemplateBank(keras.layers.Layer):
   @trainable.setter
   def trainable(self, value):
     self._trainable = bool(value)
-    self.follow(self.slots)
+    for slot in self._slots.values():
+      slot.trainable = self._trainable
 
-  def join(self, layer, slot):
-    """Counts a layer among the users of a slot."""
-    self._users.add(slot, layer)
-    self.follow([slot])
-
-  def follow(self, slots):
-    """Lets slots train as the bank and the layers that joined them do.
-
-    A slot that no layer joined trains as the bank does.
-
-    Args:
-      slots: Names of slots.
-    """
-    for slot in slots:
-      self._templates[slot].trainable = (
-          self.trainable and not self._users.all_frozen(slot))
+  @property
+  def trainable_variables(self):
+    """The variables of the slots that train."""
+    return [v for v in self.variables if v.trainable]
 
   def draw(self, num_templates, seed=None):
     """New templates as the slots' initialisers make them, not yet the bank's.
@@ -171,10 +170,9 @@ class TemplateBank(keras.layers.Layer):
       {slot: array `[num_templates, *shape]`}.
     """
     if seed is None:
-      seed = random.randint(1, 10**9)  # as Keras draws seeds
-    return {slot: ops.convert_to_numpy(_per_template(
-        config['initializer'], slot, seed)((num_templates, *config['shape'])))
-            for slot, config in self._slot_configs.items()}
+      seed = template_slot.draw_seed()
+    return {name: slot.draw(num_templates, seed)
+            for name, slot in self._slots.items()}
 
   def resize(self, templates):
     """Holds other templates, and perhaps another number, from now on.
@@ -190,17 +188,15 @@ class TemplateBank(keras.layers.Layer):
     """
     counts = {len(rows) for rows in templates.values()}
     wrong = set(templates) ^ set(self.slots) or {
-        slot for slot, config in self._slot_configs.items()
-        if list(templates[slot].shape[1:]) != config['shape']}
+        name for name, slot in self._slots.items()
+        if templates[name].shape[1:] != slot.shape}
     if wrong or len(counts) != 1 or counts == {0}:
       raise ValueError(
           'Expected arrays [K, *shape] of one K for all slots, received '
           f'{ {slot: rows.shape for slot, rows in templates.items()} }.')
     self.num_templates = counts.pop()
-    for slot, rows in templates.items():
-      tracking.forget(self, self._templates[slot])
-      self._add_templates(slot, 'zeros')
-      self._templates[slot].assign(rows)
+    for name, rows in templates.items():
+      self._slots[name].resize(rows)
 
   def mix(self, slot, mixture):
     """`sum_k mixture[k] * templates[k]` of one slot, in float32 or float64.
@@ -264,84 +260,25 @@ class TemplateBank(keras.layers.Layer):
     return ops.cast(templates, signatures.wide(templates.dtype))
 
   def get_config(self):
-    """Constructor arguments; the slots are in `get_build_config`."""
-    return {**super().get_config(), 'num_templates': self.num_templates}
+    """Constructor arguments; layers make the slots again."""
+    return {
+        'num_templates': self.num_templates, 'trainable': self.trainable,
+        'dtype': keras.dtype_policies.serialize(self.dtype_policy),
+        'name': self.name, **bank_sharing.describe(self, len(self._layers))}
 
-  def get_build_config(self):
-    """The slots: name, shape, initialiser, regulariser, constraint."""
-    return {'slots': list(self._slot_configs.values())}
+  @classmethod
+  def from_config(cls, config):
+    """The bank of `get_config`: one for all layers that shared it."""
+    return bank_sharing.restore(cls, config)
 
-  def build_from_config(self, config):
-    """Makes the slots of a saved bank again."""
-    for slot in config['slots']:
-      self.add_slot(slot['slot'], slot['shape'],
-                    keras.initializers.get(slot['initializer']),
-                    keras.regularizers.get(slot['regularizer']),
-                    keras.constraints.get(slot['constraint']))
 
-  def save_own_variables(self, store):
-    """Saves each slot under its name, so that order does not matter."""
-    for slot, variable in self._templates.items():
-      store[_store_key(slot)] = variable.numpy()
-
-  def load_own_variables(self, store):
-    """Loads each slot by name; refuses a store with other slots or K."""
-    expected = {_store_key(slot): slot for slot in self._templates}
-    saved = {key: np.asarray(store[key]) for key in set(store.keys())}
-    self._check_saved(expected, saved)
-    for key, slot in expected.items():
-      self._templates[slot].assign(saved[key])
-
-  def _check_saved(self, expected, saved):
-    """Refuses saved templates that are not those of this bank's slots."""
-    if expected and not saved:
-      # Keras asks again, at another place, for what did not fit at the first.
+def _check_same_slot(slot, properties):
+  for key, value in properties.items():
+    here = slot.properties[key]
+    if here != value:
       raise ValueError(
-          f'Expected K = {self.num_templates} templates of the slots '
-          f'{list(self.slots)} for the bank {self.name!r}, received a file '
-          'without such: it is of a model with another number of templates, '
-          'other slots or another structure.')
-    if set(expected) != set(saved):
-      raise ValueError(
-          f'The saved bank {self.name!r} has other slots than this one: '
-          f'missing {sorted(set(expected) - set(saved))}, '
-          f'unexpected {sorted(set(saved) - set(expected))}. Build the layers '
-          'that used the bank when it was saved before loading its weights, '
-          'and no others.')
-    counts = {len(rows) for rows in saved.values()}
-    if counts - {self.num_templates}:
-      raise ValueError(
-          f'The saved bank {self.name!r} has K = '
-          f'{", ".join(map(str, sorted(counts)))} templates, this one '
-          f'{self.num_templates}: make it with that num_templates.')
-
-
-def _serialize(value):
-  """The Keras config of an initialiser or the like, to be compared."""
-  if value is None:
-    return None
-  return _without_ids(keras.saving.serialize_keras_object(value))
-
-
-def _without_ids(config):
-  """A copy without the ids that Keras adds, even later, while it saves."""
-  if isinstance(config, dict):
-    return {key: _without_ids(value) for key, value in config.items()
-            if key != 'shared_object_id'}
-  return config
-
-
-def _store_key(slot):
-  return slot.replace('/', ':')  # '/' would open a group in HDF5
-
-
-def _check_same_slot(existing, config):
-  for key in ('shape', 'initializer', 'regularizer', 'constraint'):
-    if existing[key] != config[key]:
-      here, received = (_describe(c[key]) for c in (existing, config))
-      raise ValueError(
-          f'Slot {config["slot"]!r} holds templates with {key} {here}, '
-          f'received {key} {received}. Layers on one slot share its '
+          f'Slot {slot.slot!r} holds templates with {key} {_describe(here)}, '
+          f'received {key} {_describe(value)}. Layers on one slot share its '
           'templates: make them agree, or give this layer a slot of its own '
           'with slot=...')
 
@@ -351,45 +288,3 @@ def _describe(config):
     return config
   # A plain function has its name in place of arguments.
   return f'{config["class_name"]}({config["config"]})'
-
-
-def _each_template(constraint):
-  """A constraint of `[K, *shape]`, that of one template or None for each."""
-  constraint = keras.constraints.get(constraint)
-  if constraint is None:
-    return None
-
-  def constrain(templates):
-    templates = ops.unstack(ops.convert_to_tensor(templates))
-    return ops.stack([constraint(template) for template in templates])
-
-  return constrain
-
-
-def _per_template(initializer, slot, seed=None):
-  """An initialiser of `[K, *shape]` that draws each template by itself.
-
-  The slot is part of the seed: one initialiser often serves several slots,
-  and would give them all the same random numbers. A `seed` stands for the
-  initialiser's own.
-  """
-  initializer = keras.initializers.get(initializer)
-
-  def initialize(shape, dtype=None):
-    count, *shape = shape
-    # A plain function draws by itself, whatever its randomness.
-    config = getattr(initializer, 'get_config', dict)()
-    own = config.get('seed', '')
-    if seed is not None and 'seed' in config:
-      own = seed
-    if not isinstance(own, (int, type(None))):
-      # A SeedGenerator moves on by itself; seedless initialisers are constant.
-      draws = [initializer] * count
-    else:
-      entropy = [own or int(initializer.seed), zlib.crc32(slot.encode())]
-      seeds = np.random.SeedSequence(entropy).generate_state(count)
-      draws = [type(initializer).from_config({**config, 'seed': int(s >> 1)})
-               for s in seeds]
-    return ops.stack([draw(tuple(shape), dtype=dtype) for draw in draws])
-
-  return initialize

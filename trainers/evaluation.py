@@ -6,40 +6,53 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules.isometric import parameters
 from trainers.runs import results
 
-IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
+_IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
 
 
-class Traced:
-  """A function of a model as a graph, traced anew once it is stale.
+class Graphs:
+  """What a model makes of images in inference: a graph for each of its tasks.
 
-  Adding or detaching a part, say, gives the model other variables: what was
-  traced before would go on with the old ones.
+  A graph is traced at its first use, and anew once it is stale: to detach a
+  part, say, gives a task other variables, and what was traced before would go
+  on with the old ones. Other tasks may come and go.
 
   Args:
-    model: Keras model.
-    function: Of tensors; it calls the model.
-    *specs: `tf.TensorSpec` of each argument.
+    model: `IsometricModel`; its present weights are used at each call.
   """
 
-  def __init__(self, model, function, *specs):
+  def __init__(self, model):
     self._model = model
-    self._function = function
-    self._specs = specs
-    self._variables = []
-    self._graph = None
+    self._variables = {}  # task: those of its graph; held, so that ids stay
+    self._graphs = {}
 
-  def current(self):
-    """The graph of the model's present variables, a function."""
-    variables = self._model.variables
-    if self._graph is None or [*map(id, variables)] != [
-        *map(id, self._variables)]:
-      self._variables = variables  # held, so that no other takes an id
-      self._graph = tf.function(
-          self._function, autograph=False,
-          jit_compile=False).get_concrete_function(*self._specs)
-    return self._graph
+  def current(self, task):
+    """The graph of a task's present variables.
+
+    Args:
+      task: Name of the task.
+
+    Returns:
+      Function from images `[b, S, S, 3]`, float32, to (logits `[b, classes]`,
+      embeddings `[b, c2]`).
+    """
+    variables = [*parameters.shared_variables(self._model).values(),
+                 *parameters.task_variables(self._model, task).values()]
+    if [*map(id, variables)] != [*map(id, self._variables.get(task, []))]:
+      self._variables[task] = variables
+      self._graphs[task] = self._trace(task)
+    return self._graphs[task]
+
+  def _trace(self, task):
+    def infer(images):
+      _, embedding = self._model.encode(images, task=task, training=False)
+      return self._model.task(task).head(embedding), embedding
+
+    return tf.function(
+        infer, autograph=False,
+        jit_compile=False).get_concrete_function(_IMAGES)
 
 
 class TaskEvaluator:
@@ -50,15 +63,18 @@ class TaskEvaluator:
     data: {task: `TaskData`}.
     batch_size: Images in a batch of evaluation.
     predictors: As for `Evaluator`.
+    graphs: As for `Evaluator`.
   """
 
-  def __init__(self, model, data, batch_size=500, predictors=None):
+  def __init__(self, model, data, batch_size=500, predictors=None,
+               graphs=None):
     self.model = model
     self.data = data
     self.predictors = dict(predictors or {})
     self._batch_size = batch_size
-    self._evaluator = Evaluator(model, self.predictors)
-    self._own_heads = Evaluator(model)
+    graphs = graphs or Graphs(model)
+    self._evaluator = Evaluator(model, self.predictors, graphs)
+    self._own_heads = Evaluator(model, graphs=graphs)
 
   def evaluate(self, split, tasks=None):
     """{task: `results.TaskScore`} over a whole split.
@@ -83,19 +99,19 @@ class TaskEvaluator:
 
 
 class Evaluator:
-  """Evaluates a model's tasks; traces one graph for each task.
+  """Evaluates a model's tasks.
 
   Args:
     model: `IsometricModel`; its present weights are used at each call.
     predictors: {task: function from its embeddings `[b, c2]` to probabilities
       `[b, classes]`} of tasks that others than their own heads predict.
       Default: none.
+    graphs: `Graphs` of the model. Default: its own.
   """
 
-  def __init__(self, model, predictors=None):
-    self._model = model
+  def __init__(self, model, predictors=None, graphs=None):
     self._predictors = predictors or {}
-    self._steps = {}  # task: `Traced`
+    self._graphs = graphs or Graphs(model)
 
   def evaluate(self, task, batches):
     """Loss and accuracy over all of `batches`.
@@ -110,13 +126,13 @@ class Evaluator:
     Raises:
       ValueError: If there are no examples.
     """
-    if task not in self._steps:
-      self._steps[task] = Traced(self._model, self._make_step(task), IMAGES,
-                                 tf.TensorSpec([None], tf.int32))
-    step = self._steps[task].current()
+    infer, predict = self._graphs.current(task), self._predictors.get(task)
     right, loss, examples = 0, 0.0, 0
     for images, labels in batches:
-      logits, losses = step(images, labels)
+      logits, embedding = infer(images)
+      if predict is not None:
+        logits = tf.math.log(tf.maximum(predict(embedding), 1e-30))
+      losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
       right += int(np.sum(np.argmax(logits, -1) == labels.numpy()))
       loss += float(np.sum(losses, dtype='float64'))
       examples += len(labels)
@@ -145,20 +161,6 @@ class Evaluator:
       members = {
           member.name: score for member, score in zip(data.tasks, scores)}
     return results.TaskScore(**vars(pool(scores)), members=members)
-
-  def _make_step(self, task):
-    predict = self._predictors.get(task)
-
-    def step(images, labels):
-      if predict is None:
-        logits = self._model(images, task=task, training=False)
-      else:
-        _, embedding = self._model.encode(images, task=task, training=False)
-        logits = tf.math.log(tf.maximum(predict(embedding), 1e-30))
-      return logits, tf.nn.sparse_softmax_cross_entropy_with_logits(
-          labels=labels, logits=logits)
-
-    return step
 
 
 def pool(scores):

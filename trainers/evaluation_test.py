@@ -62,22 +62,32 @@ class EvaluatorTest(parameterized.TestCase, tf.test.TestCase):
     kernel.assign(-kernel)
     self.assertNotEqual(before, evaluator.evaluate('one', batches))
 
-  def test_traces_once_while_the_variables_stay(self):
-    layer = keras.layers.Dense(1)
-    model, calls = keras.Sequential([keras.Input([2]), layer]), []
+  def test_traces_once_while_a_tasks_variables_stay(self):
+    model = isometric_model.IsometricModel(
+        self.model.config, {'one': toy.CLASSES})
+    graphs = evaluation.Graphs(model)
+    graph = graphs.current('one')
+    self.assertIs(graphs.current('one'), graph)
+    # Another task has nothing to do with it.
+    model.add_task('two', toy.CLASSES, init='copy:one')
+    other = graphs.current('two')
+    self.assertIsNot(other, graph)
+    self.assertIs(graphs.current('one'), graph)
+    # A task of the name of one that was removed is another.
+    model.remove_task('two')
+    model.add_task('two', toy.CLASSES, init='copy:one')
+    self.assertIsNot(graphs.current('two'), other)
+    # All tasks are of the bank.
+    model.add_templates(1)
+    self.assertIsNot(graphs.current('one'), graph)
 
-    def function(x):
-      calls.append(x)
-      return model(x)
-
-    traced = evaluation.Traced(model, function, tf.TensorSpec([None, 2]))
-    graph = traced.current()
-    layer.kernel.assign([[1.0], [2.0]])
-    self.assertAllEqual(graph(tf.ones([3, 2])), np.full([3, 1], 3.0))
-    self.assertIs(traced.current(), graph)
-    model.add(keras.layers.Dense(1))
-    self.assertIsNot(traced.current(), graph)
-    self.assertLen(calls, 2)
+  def test_graphs_give_logits_and_embeddings(self):
+    images, _ = next(iter(self.data['one'].eval_batches('test', 7)))
+    logits, embeddings = evaluation.Graphs(self.model).current('one')(images)
+    self.assertAllClose(
+        logits, self.model(images, task='one'), rtol=1e-5, atol=1e-5)
+    self.assertAllClose(
+        embeddings, self.model.encode(images, 'one')[1], rtol=1e-5, atol=1e-5)
 
   def test_uses_the_present_weights(self):
     head = self.model.tasks['one'].head

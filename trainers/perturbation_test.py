@@ -27,9 +27,7 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
     cls.trainer = supervised.make_trainer(
         cls.config, toy.make_data(cls.config.tasks),
         tf.distribute.get_strategy())
-    batches = cls.trainer.batches(0)
-    for step in range(5):
-      cls.trainer.train_step(tf.constant(step, tf.int64), next(batches))
+    toy.run_steps(cls.trainer, 5, traced=False)
 
   def perturb(self, edits, *options, **keywords):
     """Results, and how each network was made: layers and mixtures."""
@@ -58,10 +56,10 @@ class PerturbationTest(parameterized.TestCase, tf.test.TestCase):
       self.assertEqual(after[key].tobytes(), array.tobytes(), key)
 
   def test_each_edit_is_made_to_the_trained_network(self):
-    edits = ['drop:1', 'reverse', 'drop:3', 'none', 'reverse+drop:1']
+    edits = ['drop:1', 'reverse', 'drop:3', 'reverse+drop:1']
     found, made = self.perturb(edits, 'train')
     self.assertEqual([found[edit].layers for edit in edits],
-                     [(2, 3), (3, 2, 1), (1, 2), (1, 2, 3), (2, 1)])
+                     [(2, 3), (3, 2, 1), (1, 2), (2, 1)])
     losses = set()
     for edit, arguments in zip(edits, made):
       model = rearranging.rearrange(self.trainer.model, *arguments)

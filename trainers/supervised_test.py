@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
@@ -69,7 +70,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     images = {name: batch[0].shape
               for name, batch in next(trainer.batches(0)).items()}
     self.assertEqual(images, {'one': (8, 8, 8, 3), 'two': (4, 8, 8, 3)})
-    for scalars in toy.run_steps(trainer, 2):
+    for scalars in toy.run_steps(trainer, 2, traced=False):
       self.assertAllClose(
           scalars['loss'],
           2 * scalars['one/loss'] + 0.25 * scalars['two/loss'], rtol=1e-5)
@@ -77,7 +78,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
   def test_zero_weight_trains_nothing_of_a_task(self):
     trainer = make_trainer(toy.make_config(loss_weights=(1.0, 0.0)))
     before = checkpoints.snapshot(trainer.model.named_variables())
-    toy.run_steps(trainer, 3)
+    toy.run_steps(trainer, 3, traced=False)
     after = checkpoints.snapshot(trainer.model.named_variables())
     moved = {key for key in before
              if before[key].tobytes() != after[key].tobytes()}
@@ -123,20 +124,20 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
   def test_restores_into_a_fresh_trainer(self):
     config = toy.make_config(dropout=0.3)
     trainer = make_trainer(config)
-    toy.run_steps(trainer, 2)
+    toy.run_steps(trainer, 2, traced=False)
     saved = checkpoints.snapshot(trainer.state())
     fresh = make_trainer(config)
     for variable in fresh.state().values():
       variable.assign(np.ones(variable.shape))
     checkpoints.restore(fresh.state(), saved)
     self.assertSameBits(checkpoints.snapshot(fresh.state()), saved)
-    self.assertAllClose(
-        toy.run_steps(fresh, 3, 2)[-1], toy.run_steps(trainer, 3, 2)[-1],
-        rtol=1e-4)
+    one, other = (toy.run_steps(each, 2, 2, traced=False)[-1]
+                  for each in (fresh, trainer))
+    self.assertAllClose(one, other, rtol=1e-4)
 
   def test_evaluates_averages_and_brings_the_weights_back(self):
     trainer = make_trainer(toy.make_config(learning_rate=0.1))
-    toy.run_steps(trainer, 3)
+    toy.run_steps(trainer, 3, traced=False)
     before = checkpoints.snapshot(trainer.state())
     ema = trainer.evaluate('test')
     raw = trainer.evaluate('test', weights='raw')
@@ -175,7 +176,7 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     for key in decayed:
       self.assertAllClose(gradients[key], decay * named[key].numpy())
     # And it is in the loss, once for both tasks.
-    scalars = toy.run_steps(trainer, 1)[0]
+    scalars = toy.run_steps(trainer, 1, traced=False)[0]
     self.assertAllClose(
         scalars['loss'] - scalars['one/loss'] - scalars['two/loss'], expected,
         rtol=1e-3)
@@ -195,17 +196,17 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
       expected += 0.5 * numpy_regularizers.direct_entropy(xi)
       expected += 0.25 * numpy_regularizers.direct_clustering(
           xi, trainer.model.bank, config.clustering_distance)
-    scalars = toy.run_steps(trainer, 1)[0]
+    scalars = toy.run_steps(trainer, 1, traced=False)[0]
     self.assertAllClose(
         scalars['loss'] - scalars['one/loss'] - scalars['two/loss'], expected,
         rtol=1e-3)
 
   def test_mixed_precision(self):
-    config = toy.make_config(use_se=True)
+    config = toy.make_config(['one'], use_se=True)
     trainer = make_trainer(config.replace(precision='mixed_bfloat16'))
     scalars = toy.run_steps(trainer, 3)
     self.assertTrue(np.isfinite([s['loss'] for s in scalars]).all())
-    exact = toy.run_steps(make_trainer(config), 1)[0]
+    exact = toy.run_steps(make_trainer(config), 1, traced=False)[0]
     self.assertAllClose(scalars[0]['loss'], exact['loss'], rtol=0.05)
     self.assertNotEqual(scalars[0]['loss'], exact['loss'])
     self.assertEqual(trainer.model.block.compute_dtype, 'bfloat16')
@@ -217,6 +218,11 @@ class SupervisedTest(parameterized.TestCase, tf.test.TestCase):
     config = toy.make_config(warmup_steps=10)
     with self.assertRaisesRegex(ValueError, 'below the number of training'):
       make_trainer(config)
+
+
+_PLAIN = {'clustering': 0.1, 'weight_decay': 1e-3, 'learning_rate': 0.1}
+_DROPPED = {'tasks': ['one'], 'dropout': 0.5, 'norm': 'private',
+            'entropy': 0.1, 'learning_rate': 0.1}
 
 
 class _Doubled:
@@ -241,23 +247,36 @@ class _Doubled:
 
 class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
 
-  def setUp(self):
-    super().setUp()
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
     # Collectives of several strategies in one process get into each other's
     # way; launch/train_test.py tries them in processes of their own.
-    self.strategy = tf.distribute.MirroredStrategy(
+    cls.strategy = tf.distribute.MirroredStrategy(
         ['CPU:0', 'CPU:1'],
         cross_device_ops=tf.distribute.ReductionToOneDevice())
+    cls.kept = {}
+
+  def make_mirrored(self, **changes):
+    """A trainer of all replicas, traced but once, as it was at the start."""
+    key = str(changes)
+    if key not in self.kept:
+      trainer = make_trainer(toy.make_config(**changes), self.strategy)
+      self.kept[key] = trainer, checkpoints.snapshot(trainer.state())
+    trainer, start = self.kept[key]
+    checkpoints.restore(trainer.state(), start)
+    return trainer
 
   def test_equals_one_device_where_halves_have_the_same_statistics(self):
-    config = toy.make_config(clustering=0.1, weight_decay=1e-3,
-                             learning_rate=0.1)
-    trainers, scalars = [], []
-    for strategy in (self.strategy, None):
-      data = {name: _Doubled(task_data) for name, task_data
-              in toy.make_data(config.tasks).items()}
-      trainers.append(make_trainer(config, strategy, data))
-      scalars.append(toy.run_steps(trainers[-1], 4))
+    single = make_trainer(toy.make_config(**_PLAIN))
+    trainers = [self.make_mirrored(**_PLAIN), single]
+    scalars = []
+    for trainer in trainers:
+      data = {name: _Doubled(task_data)
+              for name, task_data in trainer.data.items()}
+      with mock.patch.object(trainer, 'data', data):
+        scalars.append(toy.run_steps(
+            trainer, 4, traced=trainer is not single))
     for mirrored, single in zip(*scalars):
       self.assertAllClose(mirrored, single, rtol=1e-3, atol=1e-5)
     mirrored, single = (checkpoints.snapshot(t.state()) for t in trainers)
@@ -268,9 +287,8 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(one, other, rtol=1e-2)
 
   def test_loss_and_statistics_are_means_over_replicas(self):
-    config = toy.make_config()
-    mirrored = make_trainer(config, self.strategy)
-    single = make_trainer(config)
+    mirrored = self.make_mirrored(**_PLAIN)
+    single = make_trainer(toy.make_config(**_PLAIN))
     start = checkpoints.snapshot(single.state())
     self.assertSameBitsAsMirrored(mirrored, start)
     whole = next(single.batches(0))
@@ -279,8 +297,9 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
       checkpoints.restore(single.state(), start)
       batches = {name: tuple(x[half] for x in batch)
                  for name, batch in whole.items()}
-      losses.append(float(single.train_step(
-          tf.constant(0, tf.int64), batches)['loss']))
+      with toy.eagerly():
+        losses.append(float(single.train_step(
+            tf.constant(0, tf.int64), batches)['loss']))
       states.append(checkpoints.snapshot(single.state()))
     received = toy.run_steps(mirrored, 1)[0]['loss']
     self.assertGreater(abs(losses[0] - losses[1]), 0.01)
@@ -301,9 +320,7 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
         self.assertEqual(value.numpy().tobytes(), arrays[key].tobytes(), key)
 
   def test_replicas_stay_equal(self):
-    trainer = make_trainer(toy.make_config(
-        dropout=0.5, norm='private', entropy=0.1, learning_rate=0.1),
-        self.strategy)
+    trainer = self.make_mirrored(**_DROPPED)
     before = checkpoints.snapshot(trainer.state())
     toy.run_steps(trainer, 3)
     after = checkpoints.snapshot(trainer.state())
@@ -316,20 +333,18 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
     self.assertSameBitsAsMirrored(trainer, after)
 
   def test_restores_all_replicas(self):
-    config = toy.make_config(dropout=0.5)
-    single = make_trainer(config)
-    toy.run_steps(single, 2)
+    single = make_trainer(toy.make_config(**_DROPPED))
+    toy.run_steps(single, 2, traced=False)
     arrays = checkpoints.snapshot(single.state())
-    mirrored = make_trainer(config, self.strategy)
+    mirrored = self.make_mirrored(**_DROPPED)
     checkpoints.restore(mirrored.state(), arrays)
     self.assertSameBitsAsMirrored(mirrored, arrays)
 
   def test_dropout_differs_by_step_task_and_replica(self):
-    trainer = make_trainer(toy.make_config(dropout=0.5), self.strategy)
+    trainer = self.make_mirrored(**_DROPPED)
     images = np.random.default_rng(0).normal(size=(8, 8, 8, 3))
     images = tf.constant(images, tf.float32)
 
-    @tf.function
     def embed(step, index):
       seed = trainer._dropout_seed(step, index)
       return seed, trainer.model(

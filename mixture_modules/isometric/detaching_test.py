@@ -33,7 +33,10 @@ def _new(part, norm):
 
 class DetachingTest(parameterized.TestCase, tf.test.TestCase):
 
-  @parameterized.product(part=tuple(detaching.PARTS), norm=toy_models.NORMS)
+  @parameterized.parameters(
+      *((part, norm) for part in detaching.PARTS
+        for norm in (toy_models.NORMS if part not in ('mixture', 'head')
+                     else ('mixed',))))
   def test_outputs_stay(self, part, norm):
     model = toy_models.make_model(
         norm=norm, shared_half='first', shared_head=True)
@@ -80,7 +83,8 @@ class DetachingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(
         xi @ theta, model.tasks['a'].affine.gamma['expand'], 1e-5, 1e-5)
 
-  @parameterized.product(norm=toy_models.NORMS, order=(1, -1))
+  @parameterized.parameters(
+      ('mixed', 1), ('mixed', -1), ('private', 1), ('shared', -1))
   def test_saving(self, norm, order):
     model = toy_models.make_model(
         norm=norm, shared_half='first', shared_head=True, seed=1)
@@ -180,7 +184,7 @@ class DetachingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLen(model.losses, before + 2)
 
   def test_predicts_anew_after_detaching(self):
-    model = toy_models.make_model({'a': 4})
+    model = toy_models.make_model({'a': 4}, num_layers=1)
     model.compile(jit_compile=False)
     images = toy_models.make_images()
     model.predict(images, verbose=0)

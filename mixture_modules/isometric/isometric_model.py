@@ -23,6 +23,7 @@ from mixture_modules.isometric import parameters
 from mixture_modules.isometric import several_tasks
 from mixture_modules.isometric import task_lifecycle
 from mixture_modules.isometric import task_norms
+from mixture_modules.isometric import task_view
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -89,11 +90,13 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     self.input_adapter = adapters.input_adapter(config, self.dtype_policy)
     self.output_adapter = adapters.output_adapter(config, self.dtype_policy)
     self.affine = None  # gamma and beta that the model owns
+    self._norm_slots = []  # gamma and beta that the bank owns
     if config.norm == 'mixed':
       for site in task_norms.BODY_SITES:
         shape = task_norms.shapes(config)[site][1:]
-        self.bank.add_slot(f'{site}/gamma', shape, 'ones')
-        self.bank.add_slot(f'{site}/beta', shape, 'zeros')
+        self._norm_slots += [
+            self.bank.add_slot(f'{site}/gamma', shape, 'ones'),
+            self.bank.add_slot(f'{site}/beta', shape, 'zeros')]
     if config.norm != 'private':
       sites = task_norms.ADAPTER_SITES
       if config.norm == 'shared':
@@ -111,6 +114,16 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     self._lock_state()
     for name, classes in tasks.items():
       self.add_task(name, classes, head='shared' if shared_head else None)
+
+  @property
+  def trainable(self):
+    """Whether the model trains, its bank included."""
+    return self._trainable
+
+  @trainable.setter
+  def trainable(self, value):
+    keras.Model.trainable.fset(self, value)
+    self.bank.trainable = value
 
   # Tasks
 
@@ -134,6 +147,10 @@ class IsometricModel(several_tasks.SeveralTasksModel):
                        f'received {received}: name one with task=..., or '
                        'give fit a dictionary, {task: images}.')
     return self._tasks[name]
+
+  def view(self, task=None):
+    """One task as a Keras model of its own: see `task_view.TaskView`."""
+    return task_view.TaskView(self, task)
 
   add_task = task_lifecycle.add_task
   remove_task = task_lifecycle.remove_task
@@ -195,6 +212,15 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     if move_statistics:
       norms.commit()
     return features, embedding
+
+  @property
+  def _default_save_signature(self):
+    """None with several tasks: no one call stands for a part of a SavedModel.
+
+    Keras would trace the call without a task, though it is a model around
+    this one, or a view, that is exported.
+    """
+    return super()._default_save_signature if len(self._tasks) == 1 else None
 
   predict_mixed = mixed_batches.predict_mixed
 

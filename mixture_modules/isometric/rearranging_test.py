@@ -20,7 +20,7 @@ def make_model(**changes):
   """A tiny network, no two of whose values are equal."""
   config = isometric_config.IsometricConfig(**{
       'depth_multiplier': .2, 'num_layers': 3, 'num_templates': 3,
-      'image_size': 8, 'adapter_filters': (8, 16), **changes})
+      'image_size': 8, 'adapter_filters': (8, 16), 'use_se': False, **changes})
   model = isometric_model.IsometricModel(config, _TASKS)
   rng = np.random.default_rng(1)
   for key, variable in model.named_variables().items():
@@ -70,8 +70,8 @@ def direct_logits(model, name, layers, mixtures):
 
 
 _MODELS = {
-    'mixed': {},
-    'private': {'norm': 'private', 'use_se': False},
+    'mixed': {'use_se': True},
+    'private': {'norm': 'private'},
     'shared': {'norm': 'shared', 'original_input': True},
     'half_shared': {'shared_half': 'first', 'temperature': .7},
     'second_half': {'shared_half': 'second', 'signature_init': 'diagonal'},

@@ -14,10 +14,13 @@ def _is_statistic(name):
 
 class TuneScopesTest(parameterized.TestCase, tf.test.TestCase):
 
-  @parameterized.product(scope=tune_scopes.SCOPES, norm=toy_models.NORMS)
+  @parameterized.parameters(*(
+      (scope, norm) for scope in tune_scopes.SCOPES
+      for norm in (toy_models.NORMS if scope not in ('mixture', 'head')
+                   else ('mixed',))))
   def test_nothing_else_moves(self, scope, norm):
     model = toy_models.make_model(
-        norm=norm, shared_half='first', shared_head=True)
+        norm=norm, shared_half='first', shared_head=True, num_layers=2)
     before, outputs = toy_models.values(model), toy_models.outputs(model)
     tuned = tune_scopes.tuned_variables(model, 'a', scope)
     detached = toy_models.values(model)

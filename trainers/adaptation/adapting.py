@@ -214,6 +214,6 @@ def _begin(config, run, model, data, evaluation):
 
   start = target_start.add_target(
       model, config, images.pop(config.target), run.batch_size, images,
-      lambda: evaluate('validation').top1)
+      lambda: evaluate('validation').top1, evaluation.graphs)
   return adaptation_results.Initial(
       start, evaluate('validation'), evaluate('test'), others)

@@ -71,15 +71,34 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     for name, array in one.items():
       self.assertEqual(array.tobytes(), other[name].tobytes(), name)
 
+  def run_example(self, workdir):
+    """{name: value} of what the example of `adapting.adapt` leaves."""
+    text = inspect.getdoc(adapting.adapt).split('\n\n', 1)[1]
+    code = textwrap.dedent(text.split('\n\nThe target gets')[0])
+    shutil.copytree(self.models['bank'], workdir / 'runs' / 'digits')
+    values = {}
+    with (contextlib.chdir(workdir), mock.patch.object(
+        adapting.adapt, '__defaults__', (None, None, _SMOKE))):
+      exec(code, values)  # pylint: disable=exec-used
+    return values
+
   def test_adda_from_start_to_end(self):
-    before = {path: path.read_bytes() for path
-              in self.models['bank'].rglob('*') if path.is_file()}
+    """The example of `adapting.adapt`."""
+    where = self.directory / 'example'
     output = io.StringIO()
     with (contextlib.redirect_stdout(output),
           contextlib.redirect_stderr(output)):
-      workdir, found = self.adapt('adda', 'adda', watch_every=1)
+      values = self.run_example(where)
     self.assertEqual(output.getvalue(), '')
-    self.assertEqual({path: path.read_bytes() for path in before}, before)
+    config, found = values['config'], values['found']
+    self.assertEqual((config.method, config.options.label_smoothing),
+                     ('adda', 0.2))
+    source, workdir = where / 'runs' / 'digits', where / 'runs' / 'usps'
+    for path in self.models['bank'].rglob('*'):
+      if path.is_file():
+        self.assertEqual(
+            (source / path.relative_to(self.models['bank'])).read_bytes(),
+            path.read_bytes())
     self.assertEqual(results.read(workdir / records.RESULTS), found)
     self.assertEqual(list(found.tasks), ['usps', 'optdigits', 'mnist'])
     facts, run = found.adaptation, records.read_run(workdir)
@@ -110,8 +129,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
 
     # What it ran can be told without the model.
     trained = saved_models.load(self.models['bank']).config
-    expected = adapting.describe(
-        trained, self.config('adda', watch_every=1), smoke=True)
+    expected = adapting.describe(trained, config, smoke=True)
     self.assertEqual(run['config'], {
         **expected, 'origin': run['config']['origin']})
     # Nothing but the target is other than in the source.
@@ -135,14 +153,14 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(dataclasses.replace(resumed, seconds=0),
                      dataclasses.replace(found, seconds=0))
     self.assertEqual(features_file.read_bytes(), features_data)
-    again = adapting.adapt(
-        self.config('adda', watch_every=1), broken, _RESUME, steps=3)
+    again = adapting.adapt(config, broken, _RESUME, steps=3)
     self.assertEqual(dataclasses.replace(again, seconds=0),
                      dataclasses.replace(found, seconds=0))
     with self.assertRaisesRegex(ValueError, 'other settings .*watch_every'):
-      adapting.adapt(self.config('adda', watch_every=2), broken, _RESUME)
+      adapting.adapt(
+          dataclasses.replace(config, watch_every=2), broken, _RESUME)
     with self.assertRaisesRegex(ValueError, 'holds a run already'):
-      self.adapt('adda', 'adda')
+      adapting.adapt(self.config('adda'), broken, _SMOKE)
 
     # Its target, whose labels it has not read, is no source of another.
     saved = saved_models.load(workdir)
@@ -150,7 +168,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(adapting._default_sources(saved), ['optdigits', 'mnist'])
 
   def test_m3sda_is_evaluated_by_both_heads(self):
-    workdir, found = self.adapt('m3sda', 'm3sda')
+    workdir, found = self.adapt('m3sda', 'm3sda', init='copy:mnist')
     own = found.tasks['usps'].own_head
     self.assertNotAllClose(found.tasks['usps'].loss, own.loss)
     evaluated = evaluating.evaluate(
@@ -164,7 +182,8 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     # Others cannot predict so, and say so.
     with self.assertWarnsRegex(
         UserWarning, 'predicts usps by .*own_head in results.json'):
-      self.adapt('from_m3sda', 'source_only', workdir, target='usps_unpadded')
+      self.adapt('from_m3sda', 'source_only', workdir, target='usps_unpadded',
+                 init='copy:mnist')
 
   def test_baseline_gets_its_own_input_adapter(self):
     workdir, found = self.adapt(
@@ -203,7 +222,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
       PIL.Image.new('L', (8, 8), 10 * number).save(photos / f'{number}.png')
     target = f'images:{photos}'
     workdir, found = self.adapt(
-        'unlabelled', 'adda', target=target, watch_every=1)
+        'unlabelled', 'im', target=target, watch_every=1)
     for score in (found.tasks[target], found.initial[target]):
       self.assertEqual((score.top1, score.loss, score.examples),
                        (None, None, 4))
@@ -239,7 +258,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, 'began with other data .*files'):
       adapting.adapt(workdir=workdir, options=_RESUME)
     # It is no source, unless it is named.
-    second, _ = self.adapt('second', 'source_only', workdir)
+    second, _ = self.adapt('second', 'source_only', workdir, init='copy:mnist')
     self.assertEqual(
         adapting.read_config(second).sources, ('optdigits', 'mnist'))
     # Labels are asked for in vain.
@@ -288,19 +307,6 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     path = self.directory / 'initial.json'
     results.write(path, initial)
     self.assertEqual(results.read(path, adaptation_results.Initial), initial)
-
-  def test_the_example_runs(self):
-    text = inspect.getdoc(adapting.adapt).split('\n\n', 1)[1]
-    code = textwrap.dedent(text.split('\n\nThe target gets')[0])
-    where = self.directory / 'example'
-    shutil.copytree(self.models['bank'], where / 'runs' / 'digits')
-    found = {}
-    with (contextlib.chdir(where), mock.patch.object(
-        adapting.adapt, '__defaults__', (None, None, _SMOKE))):
-      exec(code, found)  # pylint: disable=exec-used
-    self.assertIsNotNone(found['found'].tasks['usps'].top1)
-    config = adapting.read_config(where / 'runs' / 'usps')
-    self.assertEqual(config.options.label_smoothing, 0.2)
 
 
 if __name__ == '__main__':

@@ -52,8 +52,10 @@ class AdversarialAdaptationTest(parameterized.TestCase, tf.test.TestCase):
       return np.mean(sources) - np.mean(self._discriminate(self._target()))
 
     before = confidence()
+    pretrain = tf.function(
+        self.method.pretrain, autograph=False, jit_compile=False)
     for _ in range(20):
-      self.method.pretrain(_STEP, self.sources, self.images)
+      pretrain(_STEP, self.sources, self.images)
     self.assertGreater(confidence(), before)
 
   def test_norms_behind_the_features_are_not_trained(self):

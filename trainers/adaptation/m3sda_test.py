@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.adaptation import target_optimizer
+from trainers.testing import toy
 from trainers.testing import toy_adaptation
 
 _STEP = tf.constant(3, tf.int64)
@@ -176,11 +177,11 @@ class MomentMatchingTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_rates_end_with_the_last_step(self):
     """D.4: from 1e-4 to 1e-5 over the adaptation, of the heads, too."""
-    rates = []
-    for step, batches in zip(range(toy_adaptation.STEPS),
-                             self.trainer.batches(0)):
-      rates.append(float(self.method._head_optimizer.learning_rate))
-      self.trainer.train_step(tf.constant(step, tf.int64), batches)
+    rates, batches = [], self.trainer.batches(0)
+    with toy.eagerly():
+      for step in range(toy_adaptation.STEPS):
+        rates.append(float(self.method._head_optimizer.learning_rate))
+        self.trainer.train_step(tf.constant(step, tf.int64), next(batches))
     adapted = rates[toy_adaptation.PRETRAINING:]
     network = target_optimizer.network_config(
         self.trainer._run.optimizer, self.trainer._config.options)

@@ -25,6 +25,9 @@ class TargetEvaluation:
     batch_size: Images in a batch.
     predict: Function from the target's embedding `[b, c2]` to probabilities.
       Default: its own head.
+
+  Attributes:
+    graphs: `evaluation.Graphs` of the model.
   """
 
   def __init__(self, model, target, data, batch_size, predict=None):
@@ -34,7 +37,8 @@ class TargetEvaluation:
     self._batch_size = batch_size
     self._images = {name: unlabelled.UnlabelledImages(task_data)
                     for name, task_data in data.items()}
-    self._observers = {name: target_scores.Observer(model, name)
+    self.graphs = evaluation.Graphs(model)
+    self._observers = {name: target_scores.Observer(self.graphs, name)
                        for name in data}
     self._source_embeddings = {}
     self.predict_with(predict)
@@ -42,11 +46,11 @@ class TargetEvaluation:
   def predict_with(self, predict):
     """Changes how the target's probabilities come from its embedding."""
     self._observers[self._target] = target_scores.Observer(
-        self.model, self._target, predict)
+        self.graphs, self._target, predict)
     self._network = evaluation.TaskEvaluator(
         self.model, {name: data for name, data in self._data.items()
                      if data.is_labelled}, self._batch_size,
-        predict and {self._target: predict})
+        predict and {self._target: predict}, self.graphs)
 
   def evaluate(self, split, tasks=None):
     """Evaluates tasks on a whole split.

@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from trainers import evaluation
 from trainers.adaptation import label_free_scores
 
 MOST_IMAGES = 2000  # of each domain that are looked at
@@ -13,22 +12,17 @@ class Observer:
   """What a network makes of a task's images, with inference statistics.
 
   Args:
-    model: `IsometricModel`; its present weights are used at each call.
+    graphs: `evaluation.Graphs` of the model; its present weights are used at
+      each call.
     task: Name of the task.
     predict: Function from the embedding `[b, c2]` to probabilities. Default:
       the task's own head.
   """
 
-  def __init__(self, model, task, predict=None):
-    def step(images):
-      _, embedding = model.encode(images, task=task, training=False)
-      if predict is None:
-        probabilities = tf.nn.softmax(model.task(task).head(embedding))
-      else:
-        probabilities = predict(embedding)
-      return probabilities, tf.cast(embedding, tf.float32)
-
-    self._traced = evaluation.Traced(model, step, evaluation.IMAGES)
+  def __init__(self, graphs, task, predict=None):
+    self._graphs = graphs
+    self._task = task
+    self._predict = predict
 
   def observe(self, images, split, batch_size, most=MOST_IMAGES, places=None):
     """(probabilities `[n, classes]`, embeddings `[n, c2]`) as arrays.
@@ -43,9 +37,12 @@ class Observer:
     """
     if places is None:
       places = evenly(images.num_examples(split), most)
-    step = self._traced.current()
-    found = [step(batch) for batch in images.eval_batches(
-        split, batch_size, places=places)]
+    infer, found = self._graphs.current(self._task), []
+    for batch in images.eval_batches(split, batch_size, places=places):
+      logits, embedding = infer(batch)
+      probabilities = (tf.nn.softmax(logits) if self._predict is None
+                       else self._predict(embedding))
+      found.append((probabilities, tf.cast(embedding, tf.float32)))
     return tuple(np.concatenate(parts) for parts in zip(*found))
 
 

@@ -1,5 +1,6 @@
 """Where a target starts: whose signature, which statistics (section 4.4)."""
 
+from trainers import evaluation
 from trainers import moving_statistics
 from trainers.adaptation import label_free_scores
 from trainers.adaptation import target_scores
@@ -9,7 +10,8 @@ from trainers.runs import results
 _LEAST_BATCHES = 100  # for statistics: a small target is passed several times
 
 
-def add_target(model, config, images, batch_size, sources=None, top1=None):
+def add_target(model, config, images, batch_size, sources=None, top1=None,
+               graphs=None):
   """Adds the target to a trained model, as an adaptation is to start.
 
   Nothing of another task changes. The head is that of the sources.
@@ -23,6 +25,8 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
       none may be read.
     top1: For `init='oracle'`, a function of no arguments that says how right
       the model is on the target, by labels.
+    graphs: `evaluation.Graphs` of the model, where some are traced already or
+      will be of use again. Default: its own.
 
   Returns:
     `results.TargetStart`; 'top1' is among the scores of an oracle.
@@ -45,14 +49,14 @@ def add_target(model, config, images, batch_size, sources=None, top1=None):
   if config.init not in ('best', 'oracle'):
     add(config.init)
     return results.TargetStart(config.init, 'given', {})
-  candidates = {}
+  candidates, graphs = {}, graphs or evaluation.Graphs(model)
   source_embeddings = target_scores.observe_sources(
-      {name: target_scores.Observer(model, name) for name in sources or ()},
+      {name: target_scores.Observer(graphs, name) for name in sources or ()},
       sources, 'train', batch_size)
   for source in config.sources:
     add(f'copy:{source}')
     candidates[source] = target_scores.measure(
-        *target_scores.Observer(model, config.target).observe(
+        *target_scores.Observer(graphs, config.target).observe(
             images, 'train', batch_size), source_embeddings)
     if config.init == 'oracle':
       candidates[source]['top1'] = top1()

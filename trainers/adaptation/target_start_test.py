@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mixture_modules.isometric import isometric_model
+from trainers import evaluation
 from trainers.adaptation import adaptation_config
 from trainers.adaptation import target_scores
 from trainers.adaptation import target_start
@@ -97,7 +98,8 @@ class TargetStartTest(parameterized.TestCase, tf.test.TestCase):
                for name in _SOURCES}
     found = target_start.add_target(
         model, make_config(), self.images, 8, sources)
-    observers = {name: target_scores.Observer(model, name)
+    graphs = evaluation.Graphs(model)
+    observers = {name: target_scores.Observer(graphs, name)
                  for name in _SOURCES}
     for name in _SOURCES:
       probabilities, embeddings = observers[name].observe(

@@ -48,6 +48,7 @@ def train_places(name, num_examples, batch_size, seed, start_step=0,
   first_row = pipeline_id * shards * shard_size
   augmentation_seed = _seed(seed, name, 'augmentation')
 
+  @tf.autograph.experimental.do_not_convert
   def select(step, places):
     """Splits this pipeline's part of the global batch by shard."""
     draws = augmentation.draw(
@@ -57,7 +58,7 @@ def train_places(name, num_examples, batch_size, seed, start_step=0,
     return (tf.reshape(places[mine], [shards, shard_size]),
             tf.reshape(draws[mine], [shards, shard_size, -1]))
 
-  steps = tf.data.Dataset.counter(start_step, dtype=tf.int64)
+  steps = tf.data.Dataset.range(start_step, tf.int64.max)
   places = endless_places(
       num_examples, _seed(seed, name, 'order'), start_step * batch_size,
       batch_size)
@@ -79,6 +80,7 @@ def endless_places(num_examples, seed, start, batch_size):
   """
   first_epoch, skipped = divmod(start, num_examples)
 
+  @tf.autograph.experimental.do_not_convert
   def order(epoch):
     places = tf.random.experimental.stateless_shuffle(
         tf.range(num_examples, dtype=tf.int64),
@@ -88,7 +90,7 @@ def endless_places(num_examples, seed, start, batch_size):
     return places[begin:]
 
   return (
-      tf.data.Dataset.counter(first_epoch, dtype=tf.int64)
+      tf.data.Dataset.range(first_epoch, tf.int64.max)
       .map(order)
       .prefetch(1)
       .rebatch(batch_size, drop_remainder=True))

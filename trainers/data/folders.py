@@ -2,30 +2,26 @@
 
 The class folders lie in PATH/train and PATH/test, optionally also in
 PATH/validation, or directly in PATH; images without labels lie in PATH itself.
-Hidden files and folders, Thumbs.db and desktop.ini are ignored. Pixels are
-taken as they are stored: EXIF's orientation is not applied.
+Hidden files and folders, Thumbs.db and desktop.ini are ignored. `decoding` says
+what is seen of a file.
 """
 
 import dataclasses
 import hashlib
-import io
 import multiprocessing.pool
 import os
 import pathlib
 
 import numpy as np
-import PIL.Image
-import tensorflow as tf
 import tqdm
 
+from trainers.data import decoding
 from trainers.data import image_task
 
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png')
 _SPLITS = {'train', 'validation', 'test'}
 _IGNORED = ('desktop.ini', 'thumbs.db')
-_FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF')  # MPO: JPEG of some telephones
 _THREADS = 8
-_TEST_EVERY = 5  # one image in five is for the test where no folder is
+_TEST_SHARE = 0.2  # of the images is for the test where no folder is
 # Of images without labels:
 _LEAST = 20  # so that each split has two, to compare
 _LOOKED_AT = 10  # to see whether they have one size
@@ -40,8 +36,9 @@ def make_task(name, path):
 
   Returns:
     `ImageTask`. Classes are the names of the class folders in order. Without
-    PATH/test, every fifth training image of a class is for the test, in an
-    order that only the files' names decide. Images of one size of at most
+    PATH/test, about a fifth of the training images is for the test: a file's
+    own name decides, so that adding, removing or renaming one moves no other.
+    Images of one size of at most
     64 x 64 pixels are shifted, others are cropped at random and mirrored.
 
   Raises:
@@ -73,8 +70,8 @@ def make_unlabelled_task(name, path):
     path: Directory of image files; `~` is the home directory.
 
   Returns:
-    `ImageTask` without classes. Every fifth image is for the test, in an order
-    that only the files' names decide; augmentation is as of `make_task`.
+    `ImageTask` without classes. About a fifth of the images is for the test, as
+    of `make_task`; so is the augmentation.
 
   Raises:
     ValueError: If the directory holds anything else, or fewer than 20 images.
@@ -139,63 +136,51 @@ def check_files(paths, size=None):
     size: As for `check_image`.
 
   Raises:
-    ValueError: If a file is not an image; it names the first.
+    ValueError: If a file is not an image; it names the first. If 16-bit greys
+      use fewer bits in all files, which would leave few shades of them.
   """
   with multiprocessing.pool.ThreadPool(_THREADS) as pool:
     checks = pool.imap(
         lambda path: check_image(path, size), paths, chunksize=16)
-    for _ in tqdm.tqdm(
-        checks, desc='Checking images', total=len(paths), delay=2):
-      pass
+    bits = [found for found in tqdm.tqdm(
+        checks, desc='Checking images', total=len(paths), delay=2)
+            if found is not None]
+  if bits and max(bits) < 16:
+    raise ValueError(
+        f'{os.path.dirname(paths[0])}: expected 16-bit images that use 16 '
+        f'bits, received {len(bits)} whose brightest grey has {max(bits)}: '
+        f'multiply their pixels by {2 ** (16 - max(bits))}, or convert them to '
+        '8 bits.')
 
 
 def check_image(path, size=None):
-  """Checks that TensorFlow decodes an image file.
+  """Checks that an image file can be decoded.
 
   Args:
     path: Path of a file.
     size: Height and width that the image is to have, in pixels. Default: any.
 
+  Returns:
+    How many bits 16-bit greys use; None of other images.
+
   Raises:
-    ValueError: If it is not a whole JPEG, PNG, BMP or GIF file, or of a kind
-      that TensorFlow shows wrongly without a word.
+    ValueError: If it is not a whole file of `decoding.FORMATS`.
   """
-  fault = _find_fault(path, size)
-  if fault:
-    raise ValueError(
-        f'{path}: expected a JPEG, PNG, BMP or GIF image that TensorFlow '
-        f'decodes, received {fault}.')
-
-
-def _find_fault(path, size):
-  """Returns what is wrong with a file and how to mend it, or None."""
   try:
     encoded = pathlib.Path(path).read_bytes()
-    with PIL.Image.open(io.BytesIO(encoded)) as image:
-      kind, mode, received = image.format, image.mode, image.size[::-1]
-  except PIL.UnidentifiedImageError:
-    return ('a file of another kind or only the beginning of one: remove it or '
-            'get it anew')
-  except (OSError, PIL.Image.DecompressionBombError) as error:
-    return f'{error}: mend or remove it'
-  if kind not in _FORMATS:
-    return f'{kind}: convert it'
-  if mode == 'CMYK':  # seen: all black without Adobe's marker
-    return 'a CMYK image: convert it to RGB'
-  if (kind, mode) == ('BMP', 'P'):  # seen: numbers of colours shown as greys
-    return 'a BMP with a table of colours: convert it to RGB'
-  if size not in (None, received):
-    return (f'{received[0]} x {received[1]} pixels where others have '
-            f'{size[0]} x {size[1]}: resize it')
-  try:
-    if kind in ('JPEG', 'MPO'):
-      tf.io.decode_jpeg(encoded, channels=3, ratio=8)  # reads it all, cheaply
-    else:
-      tf.io.decode_image(encoded, channels=3, expand_animations=False)
-  except tf.errors.InvalidArgumentError:
-    return (f'a {kind} file that is truncated, damaged or of a rare kind: get '
-            f'it anew or convert it')
-  return None
+  except OSError as error:
+    fault = f'{error}: mend or remove it'
+  else:
+    fault = decoding.find_fault(encoded)
+    received = None if fault or size is None else decoding.read_size(encoded)
+    if received != size and not fault:
+      fault = (f'{received[0]} x {received[1]} pixels where others have '
+               f'{size[0]} x {size[1]}: resize it')
+  if fault:
+    raise ValueError(
+        f'{path}: expected an image file ({", ".join(decoding.FORMATS)}), '
+        f'received {fault}.')
+  return decoding.num_grey_bits(encoded)
 
 
 def _find_shape(paths):
@@ -203,8 +188,7 @@ def _find_shape(paths):
   sizes = set()
   for path in paths:
     check_image(path)
-    with PIL.Image.open(path) as image:
-      sizes.add(image.size[::-1])
+    sizes.add(decoding.read_size(pathlib.Path(path).read_bytes()))
   first = sizes.pop()
   if sizes or max(first) > image_task.SMALL:
     return None, None, 3
@@ -221,22 +205,28 @@ def _hold_out(path, files):
   """Returns `files` with a test split, held out of train if there is none."""
   if 'test' in files:
     return files
-  test = {name: sorted(paths, key=_place)[_TEST_EVERY - 1::_TEST_EVERY]
+  test = {name: [path for path in paths if _is_held_out(path)]
           for name, paths in files['train'].items()}
-  if not any(test.values()):
-    raise ValueError(
-        f'{path}: expected at least {_TEST_EVERY} images in some class, one of '
-        f'which is for the test, received fewer: add images, or put those for '
-        f'the test into {os.path.join(path, "test")}.')
-  train = {name: sorted(set(paths) - set(test[name]))
+  train = {name: [path for path in paths if not _is_held_out(path)]
            for name, paths in files['train'].items()}
+  without = [name for name, paths in train.items() if not paths]
+  if without or not any(test.values()):
+    raise ValueError(
+        f'{path}: expected enough images in each class for training, and for '
+        f'the test, which gets about a fifth of them by their names, received '
+        f'no image for {without or "the test"}: add images, or put those for '
+        f'the test into {os.path.join(path, "test")}.')
   return {**files, 'train': train, 'test': test}
 
 
-def _place(path):
-  """Returns a key that orders files by nothing but their names, shuffled."""
-  name = os.path.basename(path)
-  return hashlib.sha256(name.encode()).digest(), name
+def _is_held_out(path):
+  """Whether a file is for the test; nothing but its name decides.
+
+  A rank among the names would move other files whenever one comes or goes, and
+  so make training images of test images.
+  """
+  digest = hashlib.sha256(os.path.basename(path).encode()).digest()
+  return int.from_bytes(digest[:8], 'big') < _TEST_SHARE * 2 ** 64
 
 
 def _find_splits(path):
@@ -287,11 +277,11 @@ def _list_images(path, remedy):
         f'{path}: expected images in this folder, received an empty one: add '
         f'images, or remove the folder.')
   for file in files:
-    if not file.lower().endswith(SUFFIXES):
+    if not file.lower().endswith(decoding.SUFFIXES):
       raise ValueError(
           f'{os.path.join(path, file)}: expected only images in this folder '
-          f'({", ".join(SUFFIXES)}), received another file: remove or convert '
-          f'it.')
+          f'({", ".join(decoding.SUFFIXES)}), received another file: remove or '
+          'convert it.')
   return [os.path.join(path, file) for file in files]
 
 

@@ -13,14 +13,31 @@ from trainers.data import made_up
 from trainers.data import pipeline
 
 _SIZE = 16
+_OF_NO_BATCH = {  # fields that decide nothing of how batches are made
+    'name', 'tfds_name', 'version', 'splits', 'num_classes', 'class_names',
+    'licence', 'origin', 'manual_files', 'paper_use'}
+
+
+def load(name):
+  return pipeline.load_pool(
+      [catalog.get_task(name)], _SIZE, made_up.MadeUpExamples(40))
+
+
+def one_of_each_kind():
+  """Names of declared data sets, no two of which make batches alike."""
+  kinds = {}
+  for name in catalog.task_names():
+    kinds.setdefault(str([
+        item for item in sorted(vars(catalog.get_task(name)).items())
+        if item[0] not in _OF_NO_BATCH]), name)
+  return kinds.values()
 
 
 class MadeUpTest(parameterized.TestCase, tf.test.TestCase):
 
   @parameterized.parameters(*catalog.task_names())
   def test_every_declared_data_set_loads(self, name):
-    task = catalog.get_task(name)
-    data = pipeline.load_pool([task], _SIZE, made_up.MadeUpExamples(40))
+    task, data = catalog.get_task(name), load(name)
     sizes = [data.num_examples(split) for split in pipeline.SPLITS]
     stored = 40 * (1 + task.train_split.count('+'))  # of the training split
     test = 40 if task.test_split else stored // 5
@@ -34,6 +51,10 @@ class MadeUpTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllInRange(labels, 0, task.num_classes - 1)
     self.assertGreaterEqual(
         len(set(data.labels('train'))), min(task.num_classes, 6))
+
+  @parameterized.parameters(*one_of_each_kind())
+  def test_every_kind_of_data_set_makes_batches(self, name):
+    data = load(name)
     images, labels = next(iter(data.train_batches(8, seed=0)))
     self.assertEqual(images.shape, (8, _SIZE, _SIZE, 3))
     self.assertAllInRange(images, -1, 1)

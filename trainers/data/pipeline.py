@@ -30,6 +30,8 @@ class TaskData:
   Several data sets with the same classes can be pooled into one task: their
   examples are shuffled together, and each is augmented in its own way.
 
+  Batches that were asked for before are the same `tf.data.Dataset` again.
+
   Args:
     parts: `TaskImages` of each data set; pools may share them.
     name: What the pool is called. Default: the name of the first data set.
@@ -48,6 +50,7 @@ class TaskData:
     self.name = name or self.tasks[0].name
     self.num_classes = self.tasks[0].num_classes
     self.class_names = self.tasks[0].class_names
+    self._datasets = {}  # arguments: dataset, which never changes
 
   def num_examples(self, split, member=None):
     """Returns how many examples a split has here.
@@ -97,21 +100,29 @@ class TaskData:
 
     Returns:
       {'class_names': list or None, 'splits': {split: {'examples': number,
-      'labels': digest of all labels in order}}}; where there are no labels,
-      'files', digest of the names of all files in order.
+      'labels': digest of all labels in order, 'files': digest of the names and
+      sizes of all image files in order}}}; 'labels' where there are some,
+      'files' of folders of images.
     """
-    def digest(split):
+    def digest(facts):
+      return hashlib.blake2b(facts, digest_size=8).hexdigest()
+
+    def digests(split):
+      found = {}
       if self.is_labelled:
-        key, facts = 'labels', self.labels(split).astype('<i4').tobytes()
-      else:
-        names = map(os.path.basename, self.files(split))
-        key, facts = 'files', '/'.join(names).encode()
-      return {key: hashlib.blake2b(facts, digest_size=8).hexdigest()}
+        found['labels'] = digest(self.labels(split).astype('<i4').tobytes())
+      paths = sum((member.files(split) for member in self.parts
+                   if member.task.folder), [])
+      if paths:
+        found['files'] = digest('/'.join(
+            f'{os.path.basename(path)}:{os.path.getsize(path)}'
+            for path in paths).encode())
+      return found
 
     return {
         'class_names': self.class_names and list(self.class_names),
         'splits': {split: {'examples': self.num_examples(split),
-                           **digest(split)} for split in splits}}
+                           **digests(split)} for split in splits}}
 
   def train_batches(self, batch_size, seed, start_step=0, augment=True,
                     num_shards=1, num_pipelines=1, pipeline_id=0,
@@ -136,15 +147,17 @@ class TaskData:
     Raises:
       ValueError: If the numbers do not fit.
     """
-    places = batches.train_places(
-        self.name, self.num_examples('train'), batch_size, seed, start_step,
-        num_shards, num_pipelines, pipeline_id)
-    batch = self._batch_function('train', labelled)
-    return (
-        places
-        .map(batch if augment else lambda places, _: batch(places),
-             num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE))
+    arguments = (batch_size, seed, start_step, num_shards, num_pipelines,
+                 pipeline_id)
+
+    def make():
+      places = batches.train_places(
+          self.name, self.num_examples('train'), *arguments)
+      batch = self._batch_function('train', labelled)
+      return _gather(
+          places, batch if augment else lambda places, _: batch(places))
+
+    return self._once(('train_batches', *arguments, augment, labelled), make)
 
   def eval_batches(self, split, batch_size, member=None, every=1,
                    labelled=True, places=None):
@@ -168,18 +181,33 @@ class TaskData:
     """
     batches.check_at_least(self.name, 'batch_size', batch_size, 1)
     batches.check_at_least(self.name, 'every', every, 1)
-    ends = self._ends(split)
-    first, last = (0, ends[-1]) if member is None else ends[member:member + 2]
-    chosen = tf.data.Dataset.range(first, last, every)
     if places is not None:
-      with tf.device('cpu:0'):
-        chosen = tf.data.Dataset.from_tensor_slices(np.int64(places))
-    return (
-        chosen
-        .batch(batch_size)
-        .map(self._batch_function(split, labelled),
-             num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE))
+      places = np.int64(places)
+
+    def make():
+      ends = self._ends(split)
+      first, last = (
+          (0, ends[-1]) if member is None else ends[member:member + 2])
+      chosen = tf.data.Dataset.range(first, last, every)
+      if places is not None:
+        with tf.device('cpu:0'):
+          chosen = tf.data.Dataset.from_tensor_slices(places)
+      return _gather(
+          chosen.batch(batch_size), self._batch_function(split, labelled))
+
+    return self._once(
+        ('eval_batches', split, batch_size, member, every, labelled,
+         None if places is None else places.tobytes()), make)
+
+  def _once(self, arguments, make):
+    """Returns the dataset of these arguments, made at their first use.
+
+    Making one traces its functions, which takes longer than reading a small
+    split. Each evaluation asks for the same ones.
+    """
+    if arguments not in self._datasets:
+      self._datasets[arguments] = make()
+    return self._datasets[arguments]
 
   def _batch_function(self, split, labelled):
     """Returns a function from places in a split, and draws, to a batch."""
@@ -320,6 +348,13 @@ def check_same_classes(tasks):
           f'the same order, received {named.name} and {task.name}, which '
           f'differ in {", ".join(differing[:5]) or "order"}: leave one out, '
           f'rename its classes, or give each a head.')
+
+
+def _gather(places, batch):
+  """Returns batches, made of places and draws in the background."""
+  batch = tf.autograph.experimental.do_not_convert(batch)
+  return places.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+      tf.data.AUTOTUNE)
 
 
 def _colour(images):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from trainers.data import augmentation
+from trainers.data import decoding
 from trainers.data import transforms
 
 
@@ -35,7 +36,7 @@ def decode(task, encoded, image_size, draws=None):
 
   Args:
     task: `ImageTask`.
-    encoded: String `[n]`: JPEG, PNG, BMP or GIF (its first frame).
+    encoded: String `[n]`, files of `decoding.FORMATS`.
     image_size: Side S of the result, in pixels.
     draws: float32 `[n, 5]`, as from `augmentation.draw`, or None.
 
@@ -49,8 +50,7 @@ def decode(task, encoded, image_size, draws=None):
 
   def one(element):
     encoded, draw = element
-    image = tf.io.decode_image(
-        encoded, channels=channels, expand_animations=False)
+    image = decoding.decode_tensor(encoded, channels)
     image = tf.ensure_shape(image, [*task.image_shape[:2], channels])
     if task.is_small and not crops:
       return fit(task, image[tf.newaxis], image_size)[0]

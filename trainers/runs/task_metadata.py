@@ -22,10 +22,10 @@ class SplitFacts:
   Args:
     examples: Number of images.
     labels: Digest of their labels, or None where they have none.
-    files: Digest of their files' names, where they have no labels.
+    files: Digest of their files' names and sizes, of folders of images.
 
   Raises:
-    ValueError: If the number is out of range, or there is not one digest.
+    ValueError: If the number is out of range, or there is no digest.
   """
 
   examples: int
@@ -34,8 +34,8 @@ class SplitFacts:
 
   def __post_init__(self):
     _check_count(self.examples)
-    if (self.labels is None) == (self.files is None):
-      raise ValueError('Expected a digest of either labels or files, received '
+    if self.labels is None and self.files is None:
+      raise ValueError('Expected a digest of labels or files, received '
                        f'{self}: give one of them.')
 
 

@@ -9,8 +9,11 @@ from trainers.runs import task_metadata
 class TaskMetadataTest(parameterized.TestCase):
 
   @parameterized.parameters(
-      ('mnist', 'mnist'), ('mnist+blur', 'mnist+blur'),
-      ('pool:mnist|usps', 'pool:mnist|usps'), ('folder:/etc', None), (3, None))
+      *((name, name) for name in ('mnist', 'mnist+blur', 'pool:mnist|usps')),
+      *((name, None) for name in (
+          'folder:/etc', 'tfds:../x', 'pool:mnist|folder:/etc', '../mnist',
+          'mnist+folder', 'images:/etc', 'other', '', 3, None,
+          'pool:mnist|mnist')))
   def test_keeps_what_is_known(self, dataset, expected):
     splits = {'test': {'examples': 3, 'labels': 'c0ffee'}}
     self.assertEqual(
@@ -21,11 +24,22 @@ class TaskMetadataTest(parameterized.TestCase):
          'examples_seed': 2})
 
   @parameterized.parameters(
-      {'examples': 3}, {'examples': 3, 'labels': 'a', 'files': 'b'},
+      {'examples': 3},
       {'examples': 2 ** 31, 'labels': 'a'}, {'examples': '3', 'labels': 'a'})
   def test_refuses_odd_splits(self, **split):
     with self.assertRaisesRegex(ValueError, 'x.task, received splits='):
       task_metadata.read({'splits': {'test': split}}, 'x.task')
+
+  @parameterized.parameters(
+      {'splits': 3}, {'splits': {'test': {}}}, {'examples_per_class': '3'},
+      {'splits': {'test': {'examples': 3, 'names': ''}}},
+      {'splits': {'../x': {'examples': 3, 'labels': ''}}},
+      {'splits': {'test': {'examples': 3, 'labels': 3}}},
+      {'examples_per_class': -1}, {'examples_seed': True})
+  def test_refuses_odd_facts(self, **facts):
+    name, = facts
+    with self.assertRaisesRegex(ValueError, f'x.task, received {name}='):
+      task_metadata.read(facts, 'x.task')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,8 @@
 """A small learnable problem and a small run, for tests of the trainers."""
 
+import contextlib
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
@@ -69,9 +72,30 @@ def make_config(tasks=('one', 'two'), **changes):
   return config.replace(**changes)
 
 
-def run_steps(trainer, steps, start=0):
-  """Scalars of some steps, as floats."""
+@contextlib.contextmanager
+def eagerly():
+  """A context in which functions are run, not traced: quicker for few steps."""
+  tf.config.run_functions_eagerly(True)
+  try:
+    with warnings.catch_warnings():  # of datasets, which are still traced
+      warnings.filterwarnings('ignore', message='Even though the `tf.config')
+      yield
+  finally:
+    tf.config.run_functions_eagerly(False)
+
+
+def run_steps(trainer, steps, start=0, traced=True):
+  """Scalars of some steps, as floats.
+
+  Args:
+    trainer: Trainer, as of `loop.Trainer`.
+    steps: Number of steps.
+    start: Number of the first one.
+    traced: Whether steps are a graph, as in a run. A trace takes as long as
+      ten steps without.
+  """
   batches = trainer.batches(start)
-  return [{name: float(value) for name, value in trainer.train_step(
-      tf.constant(step, tf.int64), next(batches)).items()}
-          for step in range(start, start + steps)]
+  with contextlib.nullcontext() if traced else eagerly():
+    return [{name: float(value) for name, value in trainer.train_step(
+        tf.constant(step, tf.int64), next(batches)).items()}
+            for step in range(start, start + steps)]

@@ -89,7 +89,7 @@ class InitialSignaturesTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, 'received none'):
       initial_signatures.Blend(make_model(), 'one', [])
 
-  @parameterized.parameters({}, {'norm': 'private'}, {'shared_half': 'first'})
+  @parameterized.parameters({}, {'norm': 'private', 'shared_half': 'first'})
   def test_gradient_of_the_mean(self, **changes):
     """As of finite differences of the network's own loss."""
     model = make_model(**changes)

@@ -1,0 +1,188 @@
+"""Banks and signatures that stay shared in copies of a model.
+
+Layers that share a bank share it again after `load_model`, `copy` and
+`pickle`. Keras reads other configurations layer by layer. Then this scope
+keeps one bank:
+
+    with mm.sharing():
+      model = keras.models.model_from_json(text)
+
+Without it, a bank that several layers share is refused.
+"""
+
+import contextlib
+import threading
+import uuid
+
+import keras
+
+_KEY = 'sharing'  # of a configuration
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def sharing():
+  """Lets layers that are made from configurations share as the originals did.
+
+      with mm.sharing():
+        model = keras.Model.from_config(other.get_config())
+
+  One scope makes one copy of each bank and of each shared signature, and
+  copies those that a configuration holds as objects, too. It serves
+  `from_config`, `model_from_json`, `deserialize_keras_object`, `clone_model`
+  and `load_model` of `.h5` files.
+  """
+  before = getattr(_local, 'holders', None)
+  _local.holders = {}
+  try:
+    yield
+  finally:
+    _local.holders = before
+
+
+def load_model(path, **kwargs):
+  """Loads a `.keras` or `.h5` file of a model with layers of this package.
+
+      model = mm.load_model('model.keras')
+
+  `keras.saving.load_model` does the same for `.keras` files once this package
+  is imported; of `.h5` files it knows no shared banks.
+
+  Args:
+    path: The file.
+    **kwargs: As for `keras.saving.load_model`.
+
+  Returns:
+    The Keras model.
+  """
+  with sharing():
+    return keras.saving.load_model(path, **kwargs)
+
+
+def copy_model(model):
+  """An independent copy of a model, with its weights and banks of its own.
+
+      teacher = mm.copy_model(student)
+
+  What layers of the model share, layers of the copy share. The copy is not
+  compiled.
+
+  Args:
+    model: Keras model, functional, Sequential or one with `get_config` and
+      `from_config`; nested ones, too.
+
+  Returns:
+    The copy.
+
+  Raises:
+    ValueError: If the model is not built.
+  """
+  if not model.built:
+    raise ValueError(f'Expected a built model to copy, received {model.name!r}'
+                     ', which has no weights yet: call it, or build it first.')
+  with sharing():
+    copy = keras.models.clone_model(model, recursive=True)
+  if not copy.built:
+    copy.build_from_config(model.get_build_config())
+  copy.set_weights(model.get_weights())
+  return copy
+
+
+def describe(shared, num_layers):
+  """What a configuration says of something that layers share.
+
+  Args:
+    shared: The bank or the like.
+    num_layers: How many layers have it.
+  """
+  return {_KEY: {'identity': _identity(shared), 'num_layers': num_layers}}
+
+
+def restore(cls, config):
+  """The object of a configuration: one for all layers that shared it.
+
+  Args:
+    cls: Its class.
+    config: Arguments of the class, and perhaps what `describe` says.
+
+  Raises:
+    ValueError: If several layers shared it, and neither Keras reads a file
+      nor `sharing` is there.
+  """
+  config = dict(config)
+  facts = config.pop(_KEY, None)
+  if facts is None:
+    return cls(**config)
+  holder = _find_holder(facts['identity'])
+  if holder is None:
+    if facts['num_layers'] > 1:
+      raise ValueError(
+          f'Expected one {cls.__name__} for all of the {facts["num_layers"]} '
+          'layers that share it, received the configuration of one layer '
+          'alone, from which each would get its own: read it in `with '
+          'mm.sharing():`, or copy a model by mm.copy_model().')
+    return cls(**config)
+  if holder.held is None:
+    holder.held = cls(**config)
+  return holder.held
+
+
+def copies(config, names):
+  """A layer's configuration, in `sharing` with copies of what it shares.
+
+  Args:
+    config: Arguments of the layer.
+    names: Of arguments that may be shared objects.
+  """
+  holders = getattr(_local, 'holders', None)
+  if holders is None:
+    return config
+  made = [holder.held for holder in holders.values()]
+
+  def copy(value):
+    if not hasattr(value, 'get_config') or any(value is one for one in made):
+      return value  # JSON gives objects that were made in this scope
+    holder = _find_holder(_identity(value))
+    if holder.held is None:
+      facts = value.get_config()
+      facts.pop(_KEY, None)
+      holder.held = type(value).from_config(facts)
+    return holder.held
+
+  return {key: copy(value) if key in names else value
+          for key, value in config.items()}
+
+
+def _identity(shared):
+  if not hasattr(shared, '_identity'):
+    shared._identity = uuid.uuid4().hex
+  return shared._identity
+
+
+@keras.saving.register_keras_serializable(package='mixture_modules')
+class Holder:
+  """Holds the one object of an identity while Keras reads a file."""
+
+  def __init__(self):
+    self.held = None
+
+  def get_config(self):
+    """Nothing: it is never saved."""
+    return {}
+
+  @classmethod
+  def from_config(cls, config):
+    """A new one."""
+    return cls(**config)
+
+
+def _find_holder(identity):
+  holders = getattr(_local, 'holders', None)
+  if holders is not None:
+    return holders.setdefault(identity, Holder())
+  # While Keras reads a file, it gives one object for one id of this kind.
+  config = {**keras.saving.serialize_keras_object(Holder()),
+            'shared_object_id': f'mixture_modules {identity}'}
+  first, second = (
+      keras.saving.deserialize_keras_object(config) for _ in range(2))
+  return first if first is second else None

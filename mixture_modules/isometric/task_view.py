@@ -1,0 +1,103 @@
+"""One task of an isometric model as a Keras model of its own (section 4.3)."""
+
+import keras
+
+from mixture_modules.isometric import task_norms
+
+
+@keras.saving.register_keras_serializable(package='mixture_modules')
+class TaskView(keras.Model):
+  """What one task of an `IsometricModel` computes, as an ordinary model.
+
+      svhn = model.view('svhn')
+      svhn.compile('rmsprop', 'sparse_categorical_crossentropy')
+      svhn.fit(images, labels)
+
+  It computes with the model's own variables. It has, counts, trains and saves
+  those that the task uses, and nothing of other tasks. A file of it holds a
+  model of this task alone.
+
+  Args:
+    model: `IsometricModel`.
+    task: Name of the task. Default: the only one there is.
+    **kwargs: As for any Keras model.
+
+  Call arguments:
+    images: `[batch, height, width, 3]` floats, usually in [-1, 1].
+    training: Whether to use batch statistics and dropout.
+
+  Returns:
+    `[batch, classes]` float32 logits.
+
+  Raises:
+    ValueError: For a task that is not there; in a call, if the task has got
+      or lost parts since.
+
+  Source: section 4.3.
+  """
+
+  def __init__(self, model, task=None, **kwargs):
+    super().__init__(dtype=model.dtype_policy, **kwargs)
+    self.task = model.task(task)
+    self.block = model.block
+    self.dropout_seeds = model.dropout_seeds
+    self._parts = _shared_parts(model, self.task)
+    self._source = lambda: model  # an attribute would count as a layer
+    self.built = True
+    self._build_shapes_dict = dict(model._build_shapes_dict)  # for exports
+
+  def call(self, images, training=False):
+    """Logits of the task."""
+    model, name = self._source(), self.task.task_name
+    parts = _shared_parts(model, model.task(name))
+    if model.task(name) is not self.task or [*map(id, parts)] != [
+        *map(id, self._parts)]:
+      raise ValueError(
+          f'Expected the task {name!r} as it was when this view was made, '
+          'received one with other parts: make the view again.')
+    return model.call(
+        images, task=name, training=training and self.trainable)
+
+  def export(self, *args, **kwargs):
+    """As of any Keras model, which need not have been called before."""
+    shape = self._build_shapes_dict['images']
+    self(keras.ops.zeros((1, *shape[1:])))
+    super().export(*args, **kwargs)
+
+  def get_config(self):
+    """The model with this task alone."""
+    model = keras.saving.serialize_keras_object(self._source())
+    model.pop('compile_config', None)
+    name = self.task.task_name
+    config = model['config']
+    config['tasks'] = [task for task in config['tasks']
+                       if task['name'] == name]
+    kept = f'tasks/{name}/', f'heads/{self.task.head_name}'
+    config['frozen'] = [
+        part for part in config['frozen']
+        if not part.startswith(('tasks/', 'heads/')) or part.startswith(kept)]
+    return {'name': self.name, 'model': model, 'task': name}
+
+  @classmethod
+  def from_config(cls, config):
+    """Makes the view, and a model with its task, with fresh weights."""
+    config = dict(config)
+    return cls(keras.saving.deserialize_keras_object(config.pop('model')),
+               **config)
+
+
+def _shared_parts(model, task):
+  """Layers and variables of the model, besides the block, that a task uses."""
+  parts = []
+  if task.input_adapter is None:
+    parts.append(model.input_adapter)
+  if task.output_adapter is None:
+    parts += model.output_adapter
+  for site in task_norms.SITES:
+    if task.affine is not None and site in task.affine:
+      continue
+    if model.affine is not None and site in model.affine:
+      parts += [model.affine.gamma[site], model.affine.beta[site]]
+    else:
+      parts += [model.bank.slot(f'{site}/{kind}') for kind in ('gamma', 'beta')]
+  return parts
