@@ -124,7 +124,9 @@ class RMSpropTest(parameterized.TestCase, tf.test.TestCase):
       return body.numpy(), logits.numpy()
 
     one = train(tf.distribute.get_strategy())
-    two = train(tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']))
+    two = train(tf.distribute.MirroredStrategy(
+        ['CPU:0', 'CPU:1'], tf.distribute.ReductionToOneDevice()
+    ))
     self.assertAllClose(one, two, rtol=1e-6, atol=1e-6)
     self.assertNotAllClose(one[0], one[1])
 

@@ -13,14 +13,13 @@ _X = _RNG.normal(size=(12, 3)).astype('float32')
 _Y = _RNG.normal(size=(12, 2)).astype('float32')
 
 
-def make_model():
-  """A network with moving statistics, whose start and order are seeded."""
+def make_model(norm=True):
+  """A network whose start is seeded, with moving statistics or without."""
   keras.utils.set_random_seed(0)
-  model = keras.Sequential([
-      keras.Input((3,)),
-      keras.layers.BatchNormalization(),
-      keras.layers.Dense(2),
-  ])
+  norms = [keras.layers.BatchNormalization()] if norm else []
+  model = keras.Sequential(
+      [keras.Input((3,)), *norms, keras.layers.Dense(2)]
+  )
   model.compile(keras.optimizers.SGD(0.1, 0.9), 'mse')
   return model
 
@@ -176,17 +175,26 @@ class WeightAveragingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEmpty(tf.io.gfile.glob(f'{folder}/averages'))
 
   def test_replicas(self):
-    plain = make_model()
-    fit(plain, mm.WeightAveraging(0.9))
-    with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
-      model = make_model()
-    model.layers[0].synchronized = True
-    fit(model, mm.WeightAveraging(0.9))
-    self.assertAllClose(
-        model.layers[1].kernel.numpy(),
-        plain.layers[1].kernel.numpy(),
-        rtol=1e-3,
+    # Norms would see another batch on each.
+    plain = make_model(norm=False)
+    averages = mm.WeightAveraging(0.9)
+    fit(plain, averages)
+    # Collectives of two strategies in one process get into each other's way.
+    strategy = tf.distribute.MirroredStrategy(
+        ['CPU:0', 'CPU:1'], tf.distribute.ReductionToOneDevice()
     )
+    with strategy.scope():
+      model = make_model(norm=False)
+    mirrored = mm.WeightAveraging(0.9)
+    fit(model, mirrored)
+    def kernels():
+      return [each.layers[-1].kernel.numpy() for each in (plain, model)]
+
+    self.assertAllClose(*(averaged := kernels()), rtol=1e-5)
+    averages.restore()
+    mirrored.restore()
+    self.assertAllClose(*(own := kernels()), rtol=1e-5)
+    self.assertNotAllClose(averaged, own)
 
   def test_rejects(self):
     with self.assertRaisesRegex(ValueError, 'decay .* received 1: try 0.999'):

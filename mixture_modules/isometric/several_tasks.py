@@ -8,6 +8,8 @@ import types
 
 import keras
 
+from mixture_modules.isometric import task_view
+
 
 class SeveralTasksModel(keras.Model):
   """What `IsometricModel` adds to Keras' training: dictionaries of tasks.
@@ -126,14 +128,16 @@ class SeveralTasksModel(keras.Model):
     """Results by their names; also those of a single task have its name."""
     return _with_task(super().get_metrics_result(), self._compiled_tasks)
 
-  # What is trained: what tasks that were not compiled have for themselves
-  # gets no gradients, but some optimisers would decay it.
+  # What is trained: all else gets no gradients, but some optimisers decay it.
 
   @property
   def trainable_variables(self):
-    """Variables that `fit` trains."""
-    idle = self._idle()
-    return [v for v in super().trainable_variables if id(v) not in idle]
+    """Variables that `fit` trains: none that uncompiled tasks have alone."""
+    variables = super().trainable_variables
+    if not self._compiled_tasks:
+      return variables
+    used = self._used()
+    return [variable for variable in variables if id(variable) in used]
 
   @property
   def trainable_weights(self):
@@ -152,16 +156,15 @@ class SeveralTasksModel(keras.Model):
     trained = {id(variable) for variable in self.trainable_variables}
     return [v for v in self.weights if id(v) not in trained]
 
-  def _idle(self):
-    """Ids of the variables that tasks which were not compiled have alone."""
-    compiled = self._compiled_tasks
-    if not compiled:
-      return frozenset()
-    used, idle = (
-        {id(variable) for name, task in self.tasks.items()
-         if (name in compiled) == is_compiled for variable in task.variables}
-        for is_compiled in (True, False))
-    return idle - used
+  def _used(self):
+    """Ids of the variables that the compiled tasks compute with."""
+    parts = [self.block]
+    for name in self._compiled_tasks:
+      if name in self.tasks:
+        task = self.tasks[name]
+        parts += [task, *task_view.shared_parts(self, task)]
+    return {id(variable) for part in parts
+            for variable in getattr(part, 'variables', [part])}
 
   def _evaluator(self, names):
     """A model that evaluates some of the compiled tasks."""

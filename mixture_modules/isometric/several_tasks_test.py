@@ -151,6 +151,10 @@ class SeveralTasksTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEmpty([
         name for name in changed if name.startswith(('tasks/c/', 'heads/c/'))])
     trained = self.model.trainable_variables
+    self.assertEqual(
+        {v.path for name in ('a', 'b/2')
+         for v in self.model.view(name).trainable_variables},
+        {v.path for v in trained})
     self.assertNotIn(self.model.task('c').head.kernel.path,
                      [v.path for v in trained])
     self.assertLen(self.model.variables,

@@ -41,7 +41,7 @@ class TaskView(keras.Model):
     self.task = model.task(task)
     self.block = model.block
     self.dropout_seeds = model.dropout_seeds
-    self._parts = _shared_parts(model, self.task)
+    self._parts = shared_parts(model, self.task)
     self._source = lambda: model  # an attribute would count as a layer
     self.built = True
     self._build_shapes_dict = dict(model._build_shapes_dict)  # for exports
@@ -49,7 +49,7 @@ class TaskView(keras.Model):
   def call(self, images, training=False):
     """Logits of the task."""
     model, name = self._source(), self.task.task_name
-    parts = _shared_parts(model, model.task(name))
+    parts = shared_parts(model, model.task(name))
     if model.task(name) is not self.task or [*map(id, parts)] != [
         *map(id, self._parts)]:
       raise ValueError(
@@ -86,8 +86,13 @@ class TaskView(keras.Model):
                **config)
 
 
-def _shared_parts(model, task):
-  """Layers and variables of the model, besides the block, that a task uses."""
+def shared_parts(model, task):
+  """Layers and variables of the model, besides the block, that a task uses.
+
+  Args:
+    model: `IsometricModel`.
+    task: `Task` of the model.
+  """
   parts = []
   if task.input_adapter is None:
     parts.append(model.input_adapter)
