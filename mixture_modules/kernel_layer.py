@@ -42,8 +42,11 @@ class MixtureKernelLayer(mixture_layer.MixtureLayer):
     bank: `TemplateBank` that owns the templates; shared, not copied.
     slot: Name of the template group. Default: derived from the kernel's
       shape, so that equal shapes share templates.
-    signature: Optional one-row `Signature`. Default: the layer's own.
-    **kwargs: As for the stock layer; LoRA and quantisation are missing.
+    signature: What mixes the templates: a kind, the number of a template,
+      options of `Signature`, or a `Signature` of one row. Default: a trained
+      softmax of the layer's own.
+    **kwargs: As for the stock layer, and `mixture_regularizer`, the weights of
+      a `regularizers.MixtureRegularizer`; LoRA and quantisation are missing.
 
   Raises:
     ValueError: If an argument is out of range, or something that is missing is

@@ -33,8 +33,11 @@ class MixtureLayerNormalization(
     gamma_constraint: On each template's gamma.
     bank: `TemplateBank` that owns the templates; shared, not copied.
     slot: Name of the template group. Default: derived from the axes' sizes.
-    signature: Optional one-row `Signature`. Default: the layer's own.
-    **kwargs: As for any Keras layer.
+    signature: What mixes the templates: a kind, the number of a template,
+      options of `Signature`, or a `Signature` of one row. Default: a trained
+      softmax of the layer's own.
+    **kwargs: As for any Keras layer, and `mixture_regularizer`, the weights
+      of a `regularizers.MixtureRegularizer`.
 
   Call arguments:
     inputs: Tensor with the axes, whose sizes are known.

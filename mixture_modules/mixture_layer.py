@@ -45,8 +45,8 @@ class MixtureLayer(keras.layers.Layer):
   Raises:
     ValueError: If `bank` is not a `TemplateBank`, LoRA is asked for,
       `signature` does not have one row over its K templates, layers that share
-      one differ in `mixture_regularizer`, or a call has
-      both `mixture` and `row`, or neither where the layer has no signature.
+      one differ in `mixture_regularizer`, or a call has both `mixture` and
+      `row`, or neither where the layer has no signature.
 
   Source: section 3.2.
   """

@@ -33,8 +33,11 @@ class MixtureSE(mixture_layer.MixtureLayer):
     data_format: 'channels_last' or 'channels_first'. Default: Keras' setting.
     bank: `TemplateBank` that owns the templates; shared, not copied.
     slot: Name of the template group. Default: derived from the shapes.
-    signature: Optional one-row `Signature`. Default: the layer's own.
-    **kwargs: As for any Keras layer.
+    signature: What mixes the templates: a kind, the number of a template,
+      options of `Signature`, or a `Signature` of one row. Default: a trained
+      softmax of the layer's own.
+    **kwargs: As for any Keras layer, and `mixture_regularizer`, the weights
+      of a `regularizers.MixtureRegularizer`.
 
   Call arguments:
     inputs: `[batch, height, width, channels]`.
