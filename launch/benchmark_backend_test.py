@@ -26,6 +26,7 @@ try:
   runpy.run_module(
       'launch.benchmark_backend', run_name='__main__', alter_sys=True)
 finally:
+  import launch.benchmark_backend
   print('With TensorFlow:', [
       name for name, module in sys.modules.items()
       if name.startswith(('launch', 'mixture_modules'))

@@ -20,13 +20,14 @@ from mixture_modules.isometric import isometric_block
 from mixture_modules.isometric import isometric_config
 from mixture_modules.isometric import mixed_batches
 from mixture_modules.isometric import parameters
+from mixture_modules.isometric import several_tasks
 from mixture_modules.isometric import task_lifecycle
 from mixture_modules.isometric import task_norms
 from mixture_modules.isometric import task_view
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
-class IsometricModel(keras.Model):
+class IsometricModel(several_tasks.SeveralTasksModel):
   """Isometric network for one or many tasks on one template bank.
 
       model = IsometricModel(IsometricConfig(), tasks={'mnist': 10})
@@ -47,19 +48,22 @@ class IsometricModel(keras.Model):
     **kwargs: As for any Keras model.
 
   Call arguments:
-    images: `[batch, height, width, 3]` floats, usually in [-1, 1].
-    task: Name of the task. Default: the only one there is.
+    images: `[batch, height, width, 3]` floats, usually in [-1, 1], or
+      {task: images}.
+    task: Name of the task. Default: the only one there is, or those that
+      `images` names.
     training: Whether to use batch statistics and dropout.
     dropout_seed: Optional `[2]` integers. With them dropout is a pure
       function of the seed; without, it draws from a seed generator.
       TensorFlow's backend alone takes it.
 
   Returns:
-    `[batch, classes]` float32 logits.
+    `[batch, classes]` float32 logits, or {task: logits}.
 
   Raises:
     ValueError: For a task that is not there, none named where there are
-      several, or a `dropout_seed` under another backend than TensorFlow.
+      several, one named beside a dictionary, or a `dropout_seed` under
+      another backend than TensorFlow.
 
   Source: sections 3.1, 4.1, 4.3 and A.1.
   """
@@ -140,7 +144,8 @@ class IsometricModel(keras.Model):
     if name not in self._tasks:
       received = 'no task' if name is None else f'task={name!r}'
       raise ValueError(f'Expected one of the tasks {list(self._tasks)}, '
-                       f'received {received}: name one with task=...')
+                       f'received {received}: name one with task=..., or '
+                       'give fit a dictionary, {task: images}.')
     return self._tasks[name]
 
   def view(self, task=None):
@@ -161,7 +166,14 @@ class IsometricModel(keras.Model):
   # Computation
 
   def call(self, images, task=None, training=False, dropout_seed=None):
-    """Logits of one task."""
+    """Logits of one task, or of those that a dictionary names."""
+    if isinstance(images, dict):
+      if task is not None:
+        raise ValueError('Expected images of one task or no task beside a '
+                         f'dictionary, received task={task!r} beside one of '
+                         f'{list(images)}: leave it out.')
+      return {name: self.call(each, name, training, dropout_seed)
+              for name, each in images.items()}
     backend = keras.backend.backend()
     if dropout_seed is not None and backend != 'tensorflow':
       raise ValueError('dropout_seed is of the TensorFlow backend, received it '
