@@ -1,15 +1,10 @@
 """The package under Keras' other backends, where they are installed."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-import tempfile
-
 from absl.testing import absltest
 from absl.testing import parameterized
 
-# Keras takes its backend when it is first imported: a process of its own.
+from mixture_modules.testing import backends
+
 _PROGRAM = """
 import keras
 import numpy as np
@@ -146,15 +141,7 @@ class OtherBackendsTest(parameterized.TestCase):
 
   @parameterized.parameters('jax', 'torch')
   def test_trains_saves_and_grows(self, backend):
-    if not importlib.util.find_spec(backend):
-      self.skipTest(f'needs {backend}')
-    path = os.pathsep.join(filter(None, sys.path))
-    program = subprocess.run(
-        [sys.executable, '-c', _PROGRAM],
-        cwd=self.enterContext(tempfile.TemporaryDirectory()),
-        env={**os.environ, 'KERAS_BACKEND': backend, 'PYTHONPATH': path},
-        capture_output=True, text=True, check=False)
-    self.assertEqual(program.returncode, 0, program.stderr)
+    backends.run(self, backend, _PROGRAM)
 
 
 if __name__ == '__main__':
