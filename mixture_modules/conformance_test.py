@@ -2,7 +2,9 @@
 
 They come out of the installed Keras. The backend is Keras' setting:
 
-    KERAS_BACKEND=jax python -m pytest mixture_modules/conformance_test.py
+    KERAS_BACKEND=jax python -m mixture_modules.conformance_test
+
+Under pytest, TensorFlow is imported first, and PyTorch may crash after it.
 """
 
 import collections
