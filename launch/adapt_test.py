@@ -83,7 +83,7 @@ class AdaptTest(parameterized.TestCase, tf.test.TestCase):
     self.assertIn(
         f'Classes that are predicted: {workdir / "predictions.csv"}\n', output)
     self.assertTrue((workdir / 'predictions.csv').exists())
-    self.assertRegex(output, 'last +- +- +4')
+    self.assertRegex(output, 'last +- +- +6')
     self.assertRegex(output, 'nothing else has changed')
     self.assertNotIn('Oracle', output)
     for name in ('signatures', 'features'):

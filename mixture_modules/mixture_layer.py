@@ -108,6 +108,7 @@ class MixtureLayer(keras.layers.Layer):
         regularizer, constraint,
         scale=self.signature.initial_scale() if self.signature else 1.0)
     self._slots[name] = slot
+    setattr(self, f'{name}_slot', slot)  # where TensorFlow's checkpoints look
     slot.join(self)
 
   def _slot_of(self, name):
@@ -165,7 +166,7 @@ class MixtureLayer(keras.layers.Layer):
     A copy made by `from_config` shares the bank, outside of `sharing`.
     """
     signature = self.signature or False
-    if self._owns_signature:
+    if self._owns_signature and len(signature.users()) == 1:
       signature = signature.options() or None
     return {
         **super().get_config(), 'bank': self.bank, 'slot': self.slot,

@@ -647,6 +647,33 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
       spreads.append(np.std(x))
     self.assertBetween(np.median(spreads), .2, 2)  # was 3e-2 and 3e-4
 
+  def test_layers_are_built_where_fit_first_calls_them(self):
+    bank = template_bank.TemplateBank(3)
+    model = keras.Sequential([
+        _make('conv', bank), _make('conv', bank), keras.layers.Flatten(),
+        keras.layers.Dense(1)])
+    model.compile('adam', 'mse')
+    model.fit(_images('conv'), np.zeros((len(_images('conv')), 1)), verbose=0)
+    self.assertTrue(model.built)
+
+  def test_another_layer_s_own_signature_stays_shared(self):
+    bank = template_bank.TemplateBank(3)
+    inputs = keras.Input((None, None, 4))
+    first = _make('conv', bank)
+    second = _make('conv', bank, signature=first.signature)
+    loaded = self._save_and_load(
+        keras.Model(inputs, second(first(inputs))))
+    self.assertIs(loaded.layers[1].signature, loaded.layers[2].signature)
+
+  def test_checkpoint_of_tensorflow_has_the_templates(self):
+    models = [_functional('conv', template_bank.TemplateBank(3))
+              for _ in range(2)]
+    path = tf.train.Checkpoint(models[0]).write(
+        os.path.join(self.get_temp_dir(), 'checkpoint'))
+    _randomize(models[1].layers[1].bank, 7)
+    tf.train.Checkpoint(models[1]).read(path).assert_consumed()
+    self.assertAllEqual(models[0](_images('conv')), models[1](_images('conv')))
+
   @_each_layer
   def test_unknown_channels_are_refused(self, name):
     layer = _make(name, template_bank.TemplateBank(3))

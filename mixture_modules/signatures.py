@@ -195,10 +195,18 @@ class Signature(shared_layer.SharedLayer):
     elif self.initializer == 'random':
       noise = np.random.default_rng(0).normal(
           scale=self.spread, size=(10_000, self.num_templates))
-      logits = ops.convert_to_numpy(self.logits_of(xi)) + noise
-      xi = self.weights_of(ops.convert_to_tensor(logits.astype('float32')))
-    return float(np.mean(np.sum(np.square(
-        ops.convert_to_numpy(xi)), axis=-1)) ** -.5)
+      xi = self._random_mixtures(noise)
+    return float(np.mean(np.sum(np.square(xi), axis=-1)) ** -.5)
+
+  def _random_mixtures(self, noise):
+    """Mixtures that start with such noise, in NumPy: layers build in traces."""
+    share = 1 / self.num_templates
+    if self.kind == 'linear':
+      return share + noise
+    if self.kind == 'tanh':
+      return np.tanh(np.arctanh(share) + noise)
+    weights = np.exp(noise / self.temperature)
+    return weights / weights.sum(-1, keepdims=True)
 
   def _diagonal(self):
     if self.num_templates < self.num_layers:

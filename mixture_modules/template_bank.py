@@ -5,6 +5,7 @@ variable `[K, *shape]` for each slot: row k of all slots together is template
 k. A layer computes with a mixture xi of the rows, `sum_k xi[k] * theta[k]`.
 """
 
+import threading
 import weakref
 
 import keras
@@ -72,6 +73,7 @@ class TemplateBank:
     self._trainable = bool(trainable)
     self._slots = {}  # slot -> `TemplateSlot`
     self._layers = weakref.WeakSet()
+    self._lock = threading.Lock()  # models may be built side by side
 
   @property
   def slots(self):
@@ -129,15 +131,15 @@ class TemplateBank:
     if ':' in slot:
       raise ValueError(f'Expected a name of a slot without a colon, received '
                        f'{slot!r}: choose another one.')
-    if slot in self._slots:
-      _check_same_slot(self._slots[slot], template_slot.describe(
-          shape, initializer, regularizer, constraint))
-    else:
-      self._slots[slot] = template_slot.TemplateSlot(
-          slot, self.num_templates, shape, initializer, regularizer,
-          constraint, scale, dtype=self.dtype_policy,
-          trainable=self.trainable)
-    return self._slots[slot]
+    with self._lock:
+      if slot in self._slots:
+        _check_same_slot(self._slots[slot], template_slot.describe(
+            shape, initializer, regularizer, constraint))
+      else:
+        self._slots[slot] = template_slot.TemplateSlot(
+            self, slot, shape, initializer, regularizer, constraint, scale,
+            dtype=self.dtype_policy)
+      return self._slots[slot]
 
   def join(self, layer):
     """Counts a layer among those that share the bank."""
@@ -152,7 +154,7 @@ class TemplateBank:
   def trainable(self, value):
     self._trainable = bool(value)
     for slot in self._slots.values():
-      slot.trainable = self._trainable
+      slot.follow()
 
   @property
   def trainable_variables(self):

@@ -22,8 +22,8 @@ class TemplateSlot(shared_layer.SharedLayer):
   with its own seed, so that templates differ.
 
   Args:
+    bank: `TemplateBank` of the slot; it says K, and whether slots train.
     slot: Name of the slot.
-    num_templates: K.
     shape: Shape of one template, without K.
     initializer: Keras initialiser of one template.
     regularizer: Keras regulariser of the variable, or None.
@@ -34,9 +34,10 @@ class TemplateSlot(shared_layer.SharedLayer):
   Source: section 3.2.
   """
 
-  def __init__(self, slot, num_templates, shape, initializer, regularizer=None,
+  def __init__(self, bank, slot, shape, initializer, regularizer=None,
                constraint=None, scale=1.0, **kwargs):
     super().__init__(**kwargs)
+    self.bank = bank
     self.slot = slot
     self.shape = tuple(int(n) for n in shape)
     self.initializer = keras.initializers.get(initializer)
@@ -44,7 +45,7 @@ class TemplateSlot(shared_layer.SharedLayer):
     self.constraint = keras.constraints.get(constraint)
     self.scale = scale
     self.templates = None
-    self._hold(num_templates, self._draws())
+    self._hold(bank.num_templates, self._draws())
     self.built = True
 
   def _hold(self, num_templates, initializer):
@@ -58,6 +59,18 @@ class TemplateSlot(shared_layer.SharedLayer):
           autocast=False, regularizer=self.regularizer,
           constraint=_each_template(self.constraint))
     self.follow()
+
+  @property
+  def trainable(self):
+    """Whether the templates train, unless none but frozen layers use them.
+
+    A bank that is frozen stays so, whatever a layer says that holds the slot.
+    """
+    return self._trainable and self.bank.trainable
+
+  @trainable.setter
+  def trainable(self, value):
+    shared_layer.SharedLayer.trainable.fset(self, value)
 
   @property
   def shared_variable(self):

@@ -15,7 +15,8 @@ class TaskView(keras.Model):
 
   It computes with the model's own variables. It has, counts, trains and saves
   those that the task uses, and nothing of other tasks. A file of it holds a
-  model of this task alone.
+  model of this task alone. Freezing a view freezes what other views share with
+  it, too.
 
   Args:
     model: `IsometricModel`.
@@ -72,10 +73,11 @@ class TaskView(keras.Model):
     config = model['config']
     config['tasks'] = [task for task in config['tasks']
                        if task['name'] == name]
-    kept = f'tasks/{name}/', f'heads/{self.task.head_name}'
+    own = f'tasks/{name}/'
     config['frozen'] = [
         part for part in config['frozen']
-        if not part.startswith(('tasks/', 'heads/')) or part.startswith(kept)]
+        if not part.startswith(('tasks/', 'heads/')) or part.startswith(own)
+        or part == f'heads/{self.task.head_name}']
     return {'name': self.name, 'model': model, 'task': name}
 
   @classmethod

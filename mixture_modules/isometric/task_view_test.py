@@ -65,9 +65,20 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEmpty(view.trainable_variables)
     self.assertAllEqual(view(_IMAGES), view(_IMAGES, training=True))
 
-  def test_saved_view_has_one_task(self):
+  def test_view_thaws_no_frozen_bank(self):
     model = toy_models.make_model()
-    model.task('a').head.trainable = False
+    model.bank.trainable = False
+    view = model.view('b')
+    view.trainable = False
+    view.trainable = True
+    self.assertEmpty(model.bank.trainable_variables)
+    model.bank.trainable = True
+    self.assertLen(model.bank.trainable_variables, len(model.bank.slots))
+
+  def test_saved_view_has_one_task(self):
+    model = toy_models.make_model({'a': 4, 'b': 4, 'bc': 4})
+    for name in ('a', 'bc'):
+      model.task(name).head.trainable = False
     model.task('b').signature.trainable = False
     view = model.view('b')
     path = os.path.join(self.get_temp_dir(), 'view.keras')

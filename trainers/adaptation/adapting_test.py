@@ -225,7 +225,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
         'unlabelled', 'im', target=target, watch_every=1)
     for score in (found.tasks[target], found.initial[target]):
       self.assertEqual((score.top1, score.loss, score.examples),
-                       (None, None, 4))
+                       (None, None, 6))
       self.assertContainsSubset(
           ['information', 'domain_accuracy'], score.label_free)
     lines = list(csv.DictReader(

@@ -103,7 +103,7 @@ def find_fault(encoded):
       kind = image.format
       if kind not in FORMATS:
         return f'{kind}: convert it'
-      image.draft(None, (image.width // 8, image.height // 8))
+      image.draft(None, (-(-image.width // 8), -(-image.height // 8)))
       image.load()
     if kind == 'PNG':
       PIL.Image.open(io.BytesIO(encoded)).verify()  # the parts' checksums

@@ -43,6 +43,11 @@ class DecodingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(
         np.asarray(image, float), decoding.decode(encoded), atol=4)
 
+  def test_tiny_files_are_whole(self):
+    for kind in ('JPEG', 'PNG'):
+      self.assertIsNone(decoding.find_fault(
+          _encode(PIL.Image.new('RGB', (1, 7)), kind)))
+
   def test_greys(self):
     found = decoding.decode(_encode(_PICTURE, 'PNG'), channels=1)
     self.assertAllEqual(np.asarray(_PICTURE.convert('L'))[..., None], found)
