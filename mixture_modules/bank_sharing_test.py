@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from mixture_modules import bank_sharing
 from mixture_modules import mixture_conv
+from mixture_modules import mixture_layer
 from mixture_modules import signatures
 from mixture_modules import template_bank
 from mixture_modules.testing import toy_models
@@ -101,7 +102,8 @@ def _copy_model(model, path):
 
 
 def _layers(model):
-  return [layer for layer in model._flatten_layers() if hasattr(layer, 'bank')]
+  return [layer for layer in model._flatten_layers()
+          if isinstance(layer, mixture_layer.MixtureLayer)]
 
 
 class SharingTest(parameterized.TestCase, tf.test.TestCase):
