@@ -4,7 +4,7 @@ Two logical CPUs serve the tests under `tf.distribute`; the whole suite shares
 one process, and devices are fixed once TensorFlow has begun.
 
 All temporary files, also those of TFDS and of commands that tests start, are in
-one directory that goes with the process.
+one directory that goes as the process ends.
 """
 
 import os
@@ -27,8 +27,3 @@ tf.config.set_logical_device_configuration(
 def pytest_collection_modifyitems(items):
   """Drops `tf.test.TestCase.test_session`, which is a method, not a test."""
   items[:] = [item for item in items if item.name != 'test_session']
-
-
-def pytest_unconfigure():
-  """Removes what tests and libraries left in the temporary directory."""
-  _scratch.cleanup()
