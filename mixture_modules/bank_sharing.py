@@ -17,7 +17,15 @@ import uuid
 import keras
 
 _KEY = 'sharing'  # of a configuration
-_local = threading.local()
+
+
+class _Scope(threading.local):
+  """The innermost `sharing` of a thread."""
+
+  holders = None  # {identity: `Holder`}
+
+
+_scope = _Scope()
 
 
 @contextlib.contextmanager
@@ -32,12 +40,12 @@ def sharing():
   `from_config`, `model_from_json`, `deserialize_keras_object`, `clone_model`
   and `load_model` of `.h5` files.
   """
-  before = getattr(_local, 'holders', None)
-  _local.holders = {}
+  before = _scope.holders
+  _scope.holders = {}
   try:
     yield
   finally:
-    _local.holders = before
+    _scope.holders = before
 
 
 def load_model(path, **kwargs):
@@ -134,7 +142,7 @@ def copies(config, names):
     config: Arguments of the layer.
     names: Of arguments that may be shared objects.
   """
-  holders = getattr(_local, 'holders', None)
+  holders = _scope.holders
   if holders is None:
     return config
   made = [holder.held for holder in holders.values()]
@@ -177,7 +185,7 @@ class Holder:
 
 
 def _find_holder(identity):
-  holders = getattr(_local, 'holders', None)
+  holders = _scope.holders
   if holders is not None:
     return holders.setdefault(identity, Holder())
   # While Keras reads a file, it gives one object for one id of this kind.

@@ -80,11 +80,9 @@ class MixtureLayerNormalization(
     self.input_spec = keras.InputSpec(axes=dict(zip(axes, self._shape)))
     self._wide = signatures.wide(self.variable_dtype)
     if self.scale or self.rms_scaling:
-      self._add_parameter('gamma', self._shape, self.gamma_initializer,
-                          self.gamma_regularizer, self.gamma_constraint)
+      self._add_gamma(self._shape)
     if self.center and not self.rms_scaling:
-      self._add_parameter('beta', self._shape, self.beta_initializer,
-                          self.beta_regularizer, self.beta_constraint)
+      self._add_beta(self._shape)
 
   def _default_slot(self):
     return 'layer_norm_' + 'x'.join(map(str, self._shape))

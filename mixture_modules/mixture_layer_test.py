@@ -674,6 +674,15 @@ class MixtureLayerTest(parameterized.TestCase, tf.test.TestCase):
     tf.train.Checkpoint(models[1]).read(path).assert_consumed()
     self.assertAllEqual(models[0](_images('conv')), models[1](_images('conv')))
 
+  @parameterized.parameters(*_NORMS)
+  def test_regularizers_of_norms_act_on_templates(self, name):
+    layer = _built(name, gamma_regularizer=keras.regularizers.L2(.1),
+                   beta_regularizer=keras.regularizers.L1(.2))
+    gamma, beta = (layer.bank.templates(s).numpy() for s in layer.slots)
+    self.assertAllClose(
+        sorted([.1 * np.sum(gamma**2), .2 * np.sum(np.abs(beta))]),
+        sorted(map(float, layer.losses)), 1e-5, 1e-5)
+
   @_each_layer
   def test_unknown_channels_are_refused(self, name):
     layer = _make(name, template_bank.TemplateBank(3))

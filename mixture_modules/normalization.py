@@ -104,7 +104,15 @@ def _fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon, training):
 
 
 class MixedGammaAndBeta:
-  """How norms show their mixed parameters."""
+  """How norms ask for their mixed parameters, and show them."""
+
+  def _add_gamma(self, shape):
+    self._add_parameter('gamma', shape, self.gamma_initializer,
+                        self.gamma_regularizer, self.gamma_constraint)
+
+  def _add_beta(self, shape):
+    self._add_parameter('beta', shape, self.beta_initializer,
+                        self.beta_regularizer, self.beta_constraint)
 
   @property
   def gamma(self):
@@ -235,11 +243,9 @@ class MixtureBatchNormalization(
     self._channels = channels
     self._wide = signatures.wide(self.variable_dtype)
     if self.scale:
-      self._add_parameter('gamma', (channels,), self.gamma_initializer,
-                          self.gamma_regularizer, self.gamma_constraint)
+      self._add_gamma((channels,))
     if self.center:
-      self._add_parameter('beta', (channels,), self.beta_initializer,
-                          self.beta_regularizer, self.beta_constraint)
+      self._add_beta((channels,))
     self.moving_mean = self.add_weight(
         name='moving_mean', shape=(channels,), dtype=self._wide,
         trainable=False, initializer=self.moving_mean_initializer,

@@ -6,6 +6,7 @@ ablations) or fixed and one-hot, when it is just a sequence of template
 numbers such as 1-2-2-3.
 """
 
+import functools
 
 import keras
 from keras import ops
@@ -189,24 +190,11 @@ class Signature(shared_layer.SharedLayer):
     """
     if self.sequence is not None or self.num_templates == 1:
       return 1.0
-    xi = np.full((1, self.num_templates), 1 / self.num_templates)
     if self.initializer == 'diagonal':
-      xi = self._diagonal()
-    elif self.initializer == 'random':
-      noise = np.random.default_rng(0).normal(
-          scale=self.spread, size=(10_000, self.num_templates))
-      xi = self._random_mixtures(noise)
-    return float(np.mean(np.sum(np.square(xi), axis=-1)) ** -.5)
-
-  def _random_mixtures(self, noise):
-    """Mixtures that start with such noise, in NumPy: layers build in traces."""
-    share = 1 / self.num_templates
-    if self.kind == 'linear':
-      return share + noise
-    if self.kind == 'tanh':
-      return np.tanh(np.arctanh(share) + noise)
-    weights = np.exp(noise / self.temperature)
-    return weights / weights.sum(-1, keepdims=True)
+      return _scale_of(self._diagonal())
+    spread = self.spread if self.initializer == 'random' else 0.0
+    return _random_scale(
+        self.kind, self.num_templates, spread, self.temperature)
 
   def _diagonal(self):
     if self.num_templates < self.num_layers:
@@ -407,6 +395,24 @@ class Signature(shared_layer.SharedLayer):
     """{option: value} of `OPTIONS` that are not the default."""
     return {name: getattr(self, name) for name, default in OPTIONS.items()
             if getattr(self, name) != default}
+
+
+@functools.cache  # every parameter of every layer asks
+def _random_scale(kind, num_templates, spread, temperature):
+  """`initial_scale` of random logits, in NumPy: layers build in traces."""
+  noise = np.random.default_rng(0).normal(
+      scale=spread, size=(10_000, num_templates))
+  share = 1 / num_templates
+  if kind == 'linear':
+    return _scale_of(share + noise)
+  if kind == 'tanh':
+    return _scale_of(np.tanh(np.arctanh(share) + noise))
+  weights = np.exp(noise / temperature)
+  return _scale_of(weights / weights.sum(-1, keepdims=True))
+
+
+def _scale_of(xi):
+  return float(np.mean(np.sum(np.square(xi), axis=-1)) ** -.5)
 
 
 def _check_regularized(kind):

@@ -275,8 +275,8 @@ class TemplateBank:
 
 
 def _check_same_slot(slot, properties):
-  for key, value in properties.items():
-    here = slot.properties[key]
+  for key, here in slot.properties.items():
+    value = properties[key]
     if here != value:
       raise ValueError(
           f'Slot {slot.slot!r} holds templates with {key} {_describe(here)}, '

@@ -168,7 +168,6 @@ def _store_key(slot):
 
 def _each_template(constraint):
   """A constraint of `[K, *shape]`, that of one template or None for each."""
-  constraint = keras.constraints.get(constraint)
   if constraint is None:
     return None
 
@@ -186,6 +185,7 @@ def _per_template(initializer, slot, scale=1.0, seed=None):
   and would give them all the same random numbers. A `seed` stands for the
   initialiser's own. `scale` multiplies what is drawn about a mean of 0.
   """
+
   def initialize(shape, dtype=None):
     count, *shape = shape
     # A plain function draws by itself, whatever its randomness.

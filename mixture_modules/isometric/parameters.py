@@ -38,6 +38,40 @@ def shared_variables(model):
   return named
 
 
+def shared_parts(model, task):
+  """Layers and variables of the model, besides the block, that a task uses.
+
+  Args:
+    model: `IsometricModel`.
+    task: `Task` of the model.
+  """
+  parts = []
+  if task.input_adapter is None:
+    parts.append(model.input_adapter)
+  if task.output_adapter is None:
+    parts += model.output_adapter
+  for site in task_norms.SITES:
+    if task.affine is not None and site in task.affine:
+      continue
+    if model.affine is not None and site in model.affine:
+      parts += [model.affine.gamma[site], model.affine.beta[site]]
+    else:
+      parts += [model.bank.slot(f'{site}/{kind}') for kind in ('gamma', 'beta')]
+  return parts
+
+
+def used_variable_ids(model, task):
+  """Ids of all variables that a task computes with, shared or its own.
+
+  Args:
+    model: `IsometricModel`.
+    task: `Task` of the model.
+  """
+  parts = [model.block, task, *shared_parts(model, task)]
+  return {id(variable) for part in parts
+          for variable in getattr(part, 'variables', [part])}
+
+
 def task_variables(model, task_name):
   """{name: variable} of what belongs to one task, with names of its own.
 

@@ -8,7 +8,7 @@ import types
 
 import keras
 
-from mixture_modules.isometric import task_view
+from mixture_modules.isometric import parameters
 
 
 class SeveralTasksModel(keras.Model):
@@ -136,7 +136,9 @@ class SeveralTasksModel(keras.Model):
     variables = super().trainable_variables
     if not self._compiled_tasks:
       return variables
-    used = self._used()
+    used = {id(variable) for variable in self.block.variables}.union(*(
+        parameters.used_variable_ids(self, self.tasks[name])
+        for name in self._compiled_tasks if name in self.tasks))
     return [variable for variable in variables if id(variable) in used]
 
   @property
@@ -155,16 +157,6 @@ class SeveralTasksModel(keras.Model):
     """Variables but those that `fit` trains, and the states of seeds."""
     trained = {id(variable) for variable in self.trainable_variables}
     return [v for v in self.weights if id(v) not in trained]
-
-  def _used(self):
-    """Ids of the variables that the compiled tasks compute with."""
-    parts = [self.block]
-    for name in self._compiled_tasks:
-      if name in self.tasks:
-        task = self.tasks[name]
-        parts += [task, *task_view.shared_parts(self, task)]
-    return {id(variable) for part in parts
-            for variable in getattr(part, 'variables', [part])}
 
   def _evaluator(self, names):
     """A model that evaluates some of the compiled tasks."""

@@ -2,7 +2,7 @@
 
 import keras
 
-from mixture_modules.isometric import task_norms
+from mixture_modules.isometric import parameters
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
@@ -42,7 +42,7 @@ class TaskView(keras.Model):
     self.task = model.task(task)
     self.block = model.block
     self.dropout_seeds = model.dropout_seeds
-    self._parts = shared_parts(model, self.task)
+    self._parts = parameters.shared_parts(model, self.task)
     self._source = lambda: model  # an attribute would count as a layer
     self.built = True
     self._build_shapes_dict = dict(model._build_shapes_dict)  # for exports
@@ -50,7 +50,7 @@ class TaskView(keras.Model):
   def call(self, images, training=False):
     """Logits of the task."""
     model, name = self._source(), self.task.task_name
-    parts = shared_parts(model, model.task(name))
+    parts = parameters.shared_parts(model, model.task(name))
     if model.task(name) is not self.task or [*map(id, parts)] != [
         *map(id, self._parts)]:
       raise ValueError(
@@ -86,25 +86,3 @@ class TaskView(keras.Model):
     config = dict(config)
     return cls(keras.saving.deserialize_keras_object(config.pop('model')),
                **config)
-
-
-def shared_parts(model, task):
-  """Layers and variables of the model, besides the block, that a task uses.
-
-  Args:
-    model: `IsometricModel`.
-    task: `Task` of the model.
-  """
-  parts = []
-  if task.input_adapter is None:
-    parts.append(model.input_adapter)
-  if task.output_adapter is None:
-    parts += model.output_adapter
-  for site in task_norms.SITES:
-    if task.affine is not None and site in task.affine:
-      continue
-    if model.affine is not None and site in model.affine:
-      parts += [model.affine.gamma[site], model.affine.beta[site]]
-    else:
-      parts += [model.bank.slot(f'{site}/{kind}') for kind in ('gamma', 'beta')]
-  return parts

@@ -88,13 +88,7 @@ def _variables(model, task_name, scope):
 
 def _computed_with(model, task, prefix):
   """Shared variables, named so, that no part of the task's own replaces."""
-  replaced = [f'{part}/' for part in ('input_adapter', 'output_adapter')
-              if getattr(task, part) is not None]
-  if task.signature.shared is None:
-    replaced.append('shared_signature/')
-  for site in task.affine.values() if task.affine else ():
-    replaced += [f'bank/{site}/gamma', f'bank/{site}/beta',
-                 f'affine/gamma/{site}', f'affine/beta/{site}']
+  used = parameters.used_variable_ids(model, task)
   return [variable for name, variable
           in parameters.shared_variables(model).items()
-          if name.startswith(prefix) and not name.startswith(tuple(replaced))]
+          if name.startswith(prefix) and id(variable) in used]

@@ -8,6 +8,7 @@ divided by 256, and inks (CMYK) become colours.
 import io
 
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
 import PIL.ImageOps
 import tensorflow as tf
@@ -48,6 +49,7 @@ def decode_tensor(encoded, channels):
   Most photographs are JPEG files that are stored upright: TensorFlow decodes
   them to the same pixels, several at a time.
   """
+
   def is_plain(encoded):
     return np.bool_(_is_plain_jpeg(_bytes(encoded)))
 
@@ -72,8 +74,12 @@ def _is_plain_jpeg(encoded):
   if not encoded.startswith(b'\xff\xd8'):
     return False
   with PIL.Image.open(io.BytesIO(encoded)) as image:
-    return (image.mode in ('RGB', 'L')
-            and image.getexif().get(_ORIENTATION, 1) == 1)
+    return image.mode in ('RGB', 'L') and _orientation(image) == 1
+
+
+def _orientation(image):
+  """EXIF's number for how an image is to be turned; 1 is upright."""
+  return image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
 
 
 def read_size(encoded):
@@ -87,7 +93,7 @@ def read_size(encoded):
   """
   with PIL.Image.open(io.BytesIO(encoded)) as image:
     width, height = image.size
-    turned = image.getexif().get(_ORIENTATION, 1) >= 5
+    turned = _orientation(image) >= 5
   return (width, height) if turned else (height, width)
 
 
@@ -123,6 +129,3 @@ def num_grey_bits(encoded):
     if not image.mode.startswith('I;16'):
       return None
     return int(np.asarray(image).max()).bit_length()
-
-
-_ORIENTATION = 0x0112

@@ -38,8 +38,8 @@ def make_task(name, path):
     `ImageTask`. Classes are the names of the class folders in order. Without
     PATH/test, about a fifth of the training images is for the test: a file's
     own name decides, so that adding, removing or renaming one moves no other.
-    Images of one size of at most
-    64 x 64 pixels are shifted, others are cropped at random and mirrored.
+    Images of one size of at most 64 x 64 pixels are shifted, others are cropped
+    at random and mirrored.
 
   Raises:
     ValueError: If the directory is not as described above. But for one of each
