@@ -54,6 +54,7 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
                        'that is resumed has its own.')
     config = read_config(workdir)
   checks.is_a('config', config, run_config.RunConfig)
+  config.check_batches(strategy.num_replicas_in_sync)
   if options.smoke:
     config = smoke_config(config, strategy.num_replicas_in_sync)
   kind, decides = 'smoke' if options.smoke else 'train', config.to_json()

@@ -90,7 +90,9 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
       ({'options': _RESUME}, 'Expected a workdir'),
       ({'config': make_config(), 'strategy': 'multi_worker'}, 'Expected a wor'),
       ({'workdir': 'nothing_here', 'options': _RESUME}, 'has no run.json'),
-      ({'workdir': 'nothing_here', 'options': _OPTIONS}, 'a configuration'))
+      ({'workdir': 'nothing_here', 'options': _OPTIONS}, 'a configuration'),
+      ({'config': make_config(batch_size=(8, 1)), 'workdir': 'nothing_here'},
+       r'usps to be 2 or more, .*received 1'))
   def test_refuses(self, arguments, message):
     with self.assertRaisesRegex(ValueError, message):
       training.train(**arguments)

@@ -148,6 +148,7 @@ def _decide(base, trained, config, smoke, changes, datasets=None, sources=None):
     raise ValueError(f'Expected changes that an adaptation reads, received '
                      f'{name}: leave it out.')
   run = base.replace_training(**changes)
+  run.check_batches()
   if smoke:
     run = run.replace(steps=3, batch_size=8)
     default = getattr(config.method_class.Options, 'pretraining_steps', 0)

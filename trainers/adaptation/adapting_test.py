@@ -284,6 +284,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(
       ('reads, received clipnorm', {'clipnorm': 1.0}),
       ('received num_layers, which the model', {'num_layers': 3}),
+      ('usps to be 2 or more', {'batch_size': 1}),
       ('warmup_steps', {'warmup_steps': 3}))
   def test_refuses_changes(self, message, changes):
     with self.assertRaisesRegex(ValueError, message):

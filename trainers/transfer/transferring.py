@@ -152,6 +152,7 @@ def describe(trained, config, smoke=False, **changes):
 def _decide(base, config, smoke, changes):
   """(`TransferConfig`, `RunConfig`) that are run."""
   run = base.replace_training(**changes)
+  run.check_batches()
   if smoke:
     config = dataclasses.replace(config, init_steps=3)
     run = run.replace(steps=3, batch_size=8)
