@@ -12,6 +12,7 @@ from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_config
 from trainers.runs import run_options
+from trainers.runs import work_lock
 
 KINDS = ('train', 'smoke')
 
@@ -40,10 +41,16 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
     `results.RunResults`, on the test split, of the averaged weights.
 
   Raises:
-    ValueError: If the data is not there, the directory is taken, the run to
-      resume is another, or the loss is not finite.
+    ValueError: If the data is not there, the directory is taken or in use, the
+      run to resume is another, or the loss is not finite.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
+  with work_lock.WorkLock() as lock:
+    return _train(lock, config, workdir, options, strategy)
+
+
+def _train(lock, config, workdir, options, strategy):
+  """As `train`; once this process writes, it takes the `WorkLock`."""
   workdir = records.choose_workdir(
       workdir, options.resume or strategy == 'multi_worker')
   if isinstance(strategy, str):
@@ -59,6 +66,9 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
     config = smoke_config(config, strategy.num_replicas_in_sync)
   kind, decides = 'smoke' if options.smoke else 'train', config.to_json()
   records.check(workdir, decides, kind, options.resume)
+  chief = strategies.is_chief(strategy)
+  if chief and options.resume:
+    lock.take(workdir)
   data = pipeline.load_tasks(
       config.tasks, config.model.image_size, options.data_dir,
       config.augmentation, made_up=options.smoke)
@@ -67,8 +77,8 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
   if options.resume:
     records.check_data(workdir, facts)
   trainer = supervised.make_trainer(config, data, strategy)
-  chief = strategies.is_chief(strategy)
   if chief:
+    lock.take(workdir)
     records.claim(workdir, decides, kind, options.resume, facts)
     if options.progress:
       print(f'Work directory: {workdir}', file=sys.stderr, flush=True)

@@ -5,16 +5,19 @@ import io
 import pathlib
 import tempfile
 import types
+from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
 from trainers import evaluating
+from trainers import strategies
 from trainers import training
 from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_options
+from trainers.runs import work_lock
 from trainers.testing import toy
 
 _OPTIONS = run_options.RunOptions(smoke=True, progress=False)
@@ -64,6 +67,21 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(found.steps, 3)
     with self.assertRaisesRegex(ValueError, 'seed: 0 -> 1'):
       training.train(make_config(seed=1), self.workdir, _RESUME)
+
+  def test_one_process_at_a_time(self):
+    before = (self.workdir / records.RUN).read_bytes()
+    with work_lock.WorkLock() as lock:
+      lock.take(self.workdir)
+      with self.assertRaisesRegex(ValueError, 'no other process uses, receive'):
+        training.train(workdir=self.workdir, options=_RESUME)
+    self.assertEqual((self.workdir / records.RUN).read_bytes(), before)
+
+  def test_workers_but_the_first_take_no_lock(self):
+    with (work_lock.WorkLock() as lock,
+          mock.patch.object(strategies, 'is_chief', return_value=False)):
+      lock.take(self.workdir)
+      found = training.train(workdir=self.workdir, options=_RESUME)
+    self.assertEqual(found.tasks, self.found.tasks)
 
   def test_is_evaluated_to_the_bit(self):
     found = evaluating.evaluate(self.workdir, evaluating.EvaluationConfig(

@@ -44,6 +44,7 @@ class NewTaskRun:
     config: The configuration. None, when resuming: that of the run.
     workdir: Directory of the run. None: a new one.
     options: `RunOptions`.
+    lock: `WorkLock`, which takes the directory once the run writes.
 
   Attributes:
     config: The configuration that is asked for.
@@ -60,14 +61,15 @@ class NewTaskRun:
       sees others.
   """
 
-  def __init__(self, kind, config_class, config, workdir, options):
+  def __init__(self, kind, config_class, config, workdir, options, lock):
     self.workdir = records.choose_workdir(workdir, options.resume)
-    self._options, self._part = options, _PARTS[kind]
+    self._options, self._part, self._lock = options, _PARTS[kind], lock
     self._written = records.read_run(self.workdir) if options.resume else None
     self.former = None
     self.smoke = options.smoke
     if self._written:  # refuses runs of another kind
       own = read_config(self.workdir, kind, config_class)
+      lock.take(self.workdir)
       config = config or own
       self.former = saved_models.parse_config(self._written['config'])
       self.smoke |= self._written['kind'] == 'smoke'
@@ -131,10 +133,12 @@ class NewTaskRun:
       facts: {new task: facts of its data}, as of `TaskData.describe`.
 
     Raises:
-      ValueError: If a run is resumed that began with other data.
+      ValueError: If a run is resumed that began with other data, or another
+        process has taken the directory.
     """
     if self._written:
       records.check_data(self.workdir, facts)
+    self._lock.take(self.workdir)
     records.claim(self.workdir, self.decides, self._kind, self._options.resume,
                   {**self.saved.tasks, **facts})
     if self._options.progress:

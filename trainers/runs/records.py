@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from mixture_modules import files
+from trainers.runs import work_lock
 
 CHECKPOINTS = 'checkpoints'  # a directory
 _NEW = 'runs'  # where new work directories go
@@ -26,9 +27,9 @@ SIGNATURES = 'signatures.jsonl'
 RESULTS = 'results.json'
 
 
-def write_json(path, value):
-  """Writes a JSON file whole or not at all."""
-  files.write(path, (json.dumps(value, indent=2) + '\n').encode())
+def write_json(path, value, overwrite=True):
+  """Writes a JSON file whole or not at all; see `files.write`."""
+  files.write(path, (json.dumps(value, indent=2) + '\n').encode(), overwrite)
 
 
 def read_json(path):
@@ -75,17 +76,13 @@ def check(workdir, config, kind, resume):
   if workdir.exists() and not workdir.is_dir():
     raise ValueError(f'Expected a directory, received the file {workdir}: '
                      'choose another work directory.')
-  if (workdir / RUN).exists():
-    if not resume:
-      raise ValueError(_taken_message(workdir))
+  if not resume:
+    _check_free(workdir)
+  elif (workdir / RUN).exists():
     _check_same_run(workdir, read_run(workdir), config, kind)
-  elif resume:
+  else:
     raise ValueError(f'Expected a run to resume in {workdir}, which has no '
                      f'{RUN}: start one with resume=False.')
-  elif workdir.exists() and any(workdir.iterdir()):
-    raise ValueError(
-        f'{workdir} holds files but no {RUN}: expected an empty or new '
-        'directory, choose another one.')
 
 
 def check_data(workdir, data):
@@ -110,7 +107,8 @@ def claim(workdir, config, kind, resume=False, data=None):
   """Writes run.json before step 1, or adds to it that the run is resumed.
 
   Args:
-    workdir: Directory of the run, checked by `check`; made if need be.
+    workdir: Directory of the run, checked by `check` and locked; made if need
+      be. What a start left in it that was killed is taken over.
     config: What decides the run, as JSON.
     kind: Kind of run, such as 'train'.
     resume: Whether a run that is there is gone on with.
@@ -120,18 +118,17 @@ def claim(workdir, config, kind, resume=False, data=None):
     ValueError: If another process has claimed the directory since `check`.
   """
   path = pathlib.Path(workdir) / RUN
+  process = describe_process()
   if resume:
     run = read_run(workdir)
-    resumed = [*run.get('resumed', ()), describe_process()]
+    resumed = [*run.get('resumed', ()), process]
     return write_json(path, {**run, 'resumed': resumed})
-  try:
-    # Of two processes, only one can make it.
-    (path.parent / CHECKPOINTS).mkdir(parents=True)
-  except FileExistsError:
-    raise ValueError(_taken_message(workdir)) from None
+  path.parent.mkdir(parents=True, exist_ok=True)
+  _check_free(path.parent)
+  path.unlink(missing_ok=True)  # of a command that was killed
   return write_json(
-      path, {'kind': kind, 'config': config, 'data': data or {},
-             **describe_process()})
+      path, {'kind': kind, 'config': config, 'data': data or {}, **process},
+      overwrite=False)
 
 
 def read_run(workdir):
@@ -153,9 +150,27 @@ def read_run(workdir):
   return run
 
 
-def _taken_message(workdir):
-  return (f'{workdir} holds a run already, which is never overwritten: '
-          'resume it, or choose another work directory.')
+def _check_free(workdir):
+  """Raises ValueError if a directory holds more than killed starts leave."""
+  held = [path for path in workdir.iterdir() if not _is_leftover(path)
+          ] if workdir.exists() else []
+  run = workdir / RUN
+  if held == [run] and 'tasks_command' in read_run(workdir)['config']:
+    return  # it was killed before its model was there, and cannot be resumed
+  if run in held:
+    raise ValueError(
+        f'{workdir} holds a run already, which is never overwritten: '
+        'resume it, or choose another work directory.')
+  if held:
+    raise ValueError(
+        f'{workdir} holds files but no {RUN}: expected an empty or new '
+        'directory, choose another one.')
+
+
+def _is_leftover(path):
+  if path.name == CHECKPOINTS and path.is_dir():
+    return all(map(_is_leftover, path.iterdir()))
+  return path.name == work_lock.LOCK or files.is_scratch(path)
 
 
 def _check_same_run(workdir, run, config, kind):

@@ -132,6 +132,41 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
       records.check(self.workdir, _CONFIG, 'train', resume)
     self.assertEqual((self.workdir / 'thesis.tex').read_text(), 'mine')
 
+  @parameterized.parameters(
+      ('checkpoints',), ('.0123abcd-run.json.tmp',), ('.lock',),
+      ('.lock', 'checkpoints/.0123abcd-checkpoint-00000000.safetensors.tmp'))
+  def test_a_start_that_was_killed_is_taken_over(self, *left):
+    for name in left:
+      path = self.workdir / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.touch() if name.startswith('.') or '/' in name else path.mkdir()
+    self.claim()
+    self.assertEqual(records.read_run(self.workdir)['kind'], 'train')
+    self.assertEmpty(list(self.workdir.glob('.*run.json*')))
+    with self.assertRaisesRegex(ValueError, 'holds a run already'):
+      self.claim()
+
+  def test_nothing_is_there_but_run_json_once_a_run_is_claimed(self):
+    with (self.assertRaises(KeyError), mock.patch.object(
+        records, 'describe_process', side_effect=KeyError)):
+      self.claim()
+    self.assertFalse(self.workdir.exists())
+    self.claim()
+    self.assertEqual([path.name for path in self.workdir.iterdir()],
+                     ['run.json'])
+
+  def test_changed_tasks_without_a_model_are_taken_over(self):
+    changed = {**_CONFIG, 'tasks_command': {'import': 'x.task'}}
+    records.claim(self.workdir, changed, 'tasks')
+    self.claim()  # which nothing could have resumed
+    self.assertEqual(records.read_run(self.workdir)['kind'], 'train')
+    other = self.workdir.parent / 'other'
+    records.claim(other, changed, 'tasks')
+    (other / 'checkpoints').mkdir()
+    (other / 'checkpoints' / 'checkpoint-00000000.safetensors').touch()
+    with self.assertRaisesRegex(ValueError, 'holds a run already'):
+      records.check(other, _CONFIG, 'train', False)
+
   def test_refuses_a_file(self):
     self.workdir.parent.mkdir(parents=True)
     self.workdir.write_text('mine')
