@@ -14,8 +14,6 @@ from trainers.runs import run_config
 from trainers.runs import run_options
 from trainers.runs import work_lock
 
-KINDS = ('train', 'smoke')
-
 
 def train(config=None, workdir=None, options=run_options.RunOptions(),
           strategy='default'):
@@ -104,8 +102,6 @@ def read_config(workdir):
     ValueError: If there is no run, one of another kind, or it is damaged.
   """
   run = records.read_run(workdir)
-  if run['kind'] not in KINDS:
-    raise ValueError(f'Expected a training run in {workdir}, received one of '
-                     f'kind {run["kind"]!r}: resume it as what it is.')
+  records.check_kind(workdir, run, 'train')
   return run_config.RunConfig.from_json(
       run['config'], pathlib.Path(workdir) / records.RUN)

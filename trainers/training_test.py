@@ -117,9 +117,11 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_refuses_runs_that_are_no_training(self):
     other = self.workdir.parent / 'other'
-    records.claim(other, make_config().to_json(), 'transfer')
-    with self.assertRaisesRegex(ValueError, "of kind 'transfer'"):
-      training.read_config(other)
+    for kind in ('transfer', 'smoke'):
+      records.claim(other / kind, {
+          **make_config().to_json(), 'transfer': {}}, kind)
+      with self.assertRaisesRegex(ValueError, "received one of kind 'transfe"):
+        training.train(workdir=other / kind, options=_RESUME)
 
   def test_says_what_is_left_out(self):
     saved = types.SimpleNamespace(

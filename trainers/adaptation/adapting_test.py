@@ -293,7 +293,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertFalse((self.directory / 'none_yet').exists())
 
   def test_refuses_runs(self):
-    with self.assertRaisesRegex(ValueError, "run of kind 'adapt' in .*'smoke'"):
+    with self.assertRaisesRegex(ValueError, "run of kind 'adapt' in .*'train'"):
       adapting.adapt(workdir=self.models['bank'], options=_RESUME)
     with self.assertRaisesRegex(ValueError, 'Expected a configuration'):
       adapting.adapt()

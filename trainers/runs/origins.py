@@ -14,9 +14,6 @@ from trainers.runs import results
 from trainers.runs import saved_models
 from trainers.runs import strict_json
 
-# {kind of a run that adds a task: where run.json has its configuration}
-_PARTS = {'transfer': 'transfer', 'adapt': 'adaptation'}
-
 
 def load(workdir, weights='ema'):
   """As `saved_models.load`; warns of a task that its run predicts otherwise.
@@ -63,7 +60,7 @@ class NewTaskRun:
 
   def __init__(self, kind, config_class, config, workdir, options, lock):
     self.workdir = records.choose_workdir(workdir, options.resume)
-    self._options, self._part, self._lock = options, _PARTS[kind], lock
+    self._options, self._part, self._lock = options, records.PARTS[kind], lock
     self._written = records.read_run(self.workdir) if options.resume else None
     self.former = None
     self.smoke = options.smoke
@@ -157,8 +154,6 @@ def read_config(workdir, kind, config_class):
     ValueError: If there is no run, one of another kind, or it is damaged.
   """
   run = records.read_run(workdir)
-  if _PARTS[kind] not in run['config']:
-    raise ValueError(f'Expected a run of kind {kind!r} in {workdir}, received '
-                     f'one of kind {run["kind"]!r}: resume it as what it is.')
+  records.check_kind(workdir, run, kind)
   return config_class.from_json(
-      run['config'][_PARTS[kind]], pathlib.Path(workdir) / records.RUN)
+      run['config'][records.PARTS[kind]], pathlib.Path(workdir) / records.RUN)

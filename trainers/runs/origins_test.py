@@ -72,7 +72,7 @@ class OriginsTest(tf.test.TestCase):
     self.assertEqual((run.saved.workdir, run.is_begun), (self.source, False))
     with self.assertRaisesRegex(ValueError, 'made-up images: use smoke'):
       self.begin(new, smoke=False)
-    with self.assertRaisesRegex(ValueError, "kind 'transfer' in .*'smoke': re"):
+    with self.assertRaisesRegex(ValueError, "kind 'transfer' in .*'train': re"):
       self.begin(self.other, resume=True)
     with self.assertRaisesRegex(ValueError, 'a configuration, received none'):
       origins.NewTaskRun('transfer', _Config, None, new,

@@ -238,7 +238,7 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
       ('usps to be 2 or more', {}, {'batch_size': 1}, {}),
       ('Expected a workdir, which a run that is resumed', {}, {},
        {'resume': True, 'workdir': None}),
-      ('in SOURCE, received one of kind .smoke.: resume it', {}, {},
+      ('in SOURCE, received one of kind .train.: resume it', {}, {},
        {'resume': True, 'workdir': 'SOURCE'}),
       ('holds a run already', {}, {}, {'workdir': 'SOURCE'}))
   def test_refuses(self, message, values, changes, options):
