@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mixture_modules import files
 from mixture_modules.isometric import folding
+from trainers.runs import records
 
 _TOLERANCE = 1e-4  # of the largest output; runtimes sum in other orders
 
@@ -89,7 +90,8 @@ def export(model, path, form, images):
     temporary = directory / f'model{FORMATS[form].suffix}'
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # converters warn of their own code
-      FORMATS[form].write(model, temporary)
+      with records.naming(path):
+        FORMATS[form].write(model, temporary)
       read = FORMATS[form].read(temporary)
     difference = max(
         compare(outputs, read(batch), f'{form} file read back')

@@ -235,6 +235,18 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
           self.assertRaisesRegex(OSError, "No space .*/run/metrics.jsonl'$")):
       writer.scalars(1, {'loss': 1.0})
 
+  def test_tensorflow_names_the_file_too(self):
+    full = tf.errors.ResourceExhaustedError(None, None, (
+        '{{function_node __x}} part-0; No space left\n on device [Op:SaveV2]'))
+    with (self.assertRaisesRegex(OSError, '^here cannot be written: part-0; No'
+                                 ' space left on device$'),
+          records.naming('here')):
+      raise full
+    writer = records.Writer(self.directory())
+    with (mock.patch.object(tf.summary, 'scalar', side_effect=full),
+          self.assertRaisesRegex(OSError, 'run/tensorboard cannot be written')):
+      writer.scalars(1, {'loss': 1.0})
+
   def test_refuses_a_file(self):
     self.workdir.parent.mkdir(parents=True)
     self.workdir.write_text('mine')
