@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import re
 import warnings
 
 import keras
@@ -40,7 +41,8 @@ def check(path, form):
 
   Raises:
     ValueError: If the format is unknown, packages that it needs are not
-      installed, the path does not end as its runtime wants it, or is taken.
+      installed, the path is not as its runtime wants it, is taken, or cannot
+      be written.
   """
   if form not in FORMATS:
     raise ValueError(
@@ -64,6 +66,12 @@ def check(path, form):
   if not path.parent.is_dir():
     raise ValueError(f'Expected a new file in a directory, received {path}: '
                      f'make {path.parent} first.')
+  files.check_writable(path.parent)
+  if form == 'savedmodel' and re.search(r'\[.*\]|\\', os.fspath(path)):
+    raise ValueError(
+        'Expected the path of a SavedModel without brackets [ ] and '
+        f'backslashes, received {path}: TensorFlow takes them for a pattern '
+        'and would not find the weights. Choose another path.')
 
 
 def export(model, path, form, images):

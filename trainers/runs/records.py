@@ -131,11 +131,7 @@ def _check_writable(workdir):
   if not place.is_dir():
     raise ValueError(f'Expected a directory, received the file {place}: '
                      'choose another work directory.')
-  if not os.access(place, os.W_OK | os.X_OK):
-    raise ValueError(
-        f'Expected a work directory that can be written, received {workdir}; '
-        f'in {place} nothing can be: change its permissions, or choose another '
-        'work directory.')
+  files.check_writable(place)
 
 
 def check_data(workdir, data):

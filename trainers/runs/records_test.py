@@ -223,9 +223,10 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
   def test_refuses_at_once_what_cannot_be_written(self, is_there):
     if is_there:
       self.claim()
+    place = self.workdir if is_there else self.workdir.parents[1]
     with (mock.patch.object(os, 'access', return_value=False),
           self.assertRaisesRegex(
-              ValueError, f'can be written, received {self.workdir}; in ')):
+              ValueError, f'that can be written, received {place}: change')):
       records.check(self.workdir, _CONFIG, 'train', resume=is_there)
 
   def test_errors_of_a_full_disk_name_the_file(self):
