@@ -60,22 +60,12 @@ def read(path):
   descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)
                        | getattr(os, 'O_BINARY', 0))
   with open(descriptor, 'rb') as file:
-    check_ordinary(path, os.fstat(descriptor))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+      kind = 'directory' if stat.S_ISDIR(mode) else 'pipe, device or the like'
+      raise ValueError(f'Expected an ordinary file, received {path}, a {kind}: '
+                       'name a file, or remove it.')
     return file.read()
-
-
-def check_ordinary(path, status=None):
-  """Raises ValueError if there is something that is no ordinary file.
-
-  Args:
-    path: Path of a file.
-    status: As `os.stat` gives it. Default: found out.
-  """
-  mode = (status or os.stat(path)).st_mode
-  if not stat.S_ISREG(mode):
-    kind = 'directory' if stat.S_ISDIR(mode) else 'pipe, device or the like'
-    raise ValueError(f'Expected an ordinary file, received {path}, a {kind}: '
-                     'name a file, or remove it.')
 
 
 def check_writable(directory):

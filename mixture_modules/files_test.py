@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and ordinary ones are read."""
 
 import errno
 import os
@@ -57,6 +57,25 @@ class FilesTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'which exists'):
       files.write(self.path, b'one', overwrite=False)
     self.assertTrue(self.path.is_symlink())
+
+  def test_reads_ordinary_files_alone(self):
+    self.path.write_bytes(b'one')
+    link, pipe = self.directory / 'link', self.directory / 'pipe'
+    link.symlink_to(self.path)
+    os.mkfifo(pipe)
+    self.assertEqual(files.read(link), b'one')
+    for path, kind in ((pipe, 'a pipe'), ('/dev/zero', 'a pipe, device'),
+                       (self.directory, 'a directory')):
+      with self.assertRaisesRegex(ValueError, f'received {path}, {kind}'):
+        files.read(path)
+    with self.assertRaises(FileNotFoundError):
+      files.read(self.directory / 'nowhere')
+
+  def test_a_directory_that_cannot_be_written(self):
+    files.check_writable(self.directory)
+    with (mock.patch.object(os, 'access', return_value=False),
+          self.assertRaisesRegex(ValueError, f'ived {self.directory}: cha')):
+      files.check_writable(self.directory)
 
   def test_what_killed_writes_left_is_removed(self):
     left = self.directory / '.0123abcd-file.tmp'

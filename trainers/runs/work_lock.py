@@ -40,12 +40,9 @@ class WorkLock:
     Raises:
       ValueError: If another process has it.
     """
-    if self._is_taken:
-      return
-    self._is_taken = True
     path = pathlib.Path(workdir) / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
+    while not self._is_taken:
+      path.parent.mkdir(parents=True, exist_ok=True)
       try:
         descriptor = self._stack.enter_context(
             files.locked(path, os.O_RDWR | os.O_CREAT))
@@ -60,8 +57,12 @@ class WorkLock:
         warnings.warn(
             f'{workdir} cannot be locked ({error}): start no other run in it '
             'before this one has ended.', stacklevel=3)
-        return
-      break
+      else:
+        self._sign(path, descriptor)
+      self._is_taken = True
+
+  def _sign(self, path, descriptor):
+    """Says in a lock who has it, and takes it away at the end."""
     self._stack.callback(path.unlink, missing_ok=True)
     with files.naming(path):
       os.ftruncate(descriptor, 0)
