@@ -110,7 +110,7 @@ class TransferTest(parameterized.TestCase, tf.test.TestCase):
        '--score_examples=x'),
       ('score_examples to be a list of 2', '--from=SOURCE',
        '--task=usps', '--score_examples=3'),
-      ('one of kind .smoke.: resume it as', '--workdir=SOURCE', '--resume'),
+      ('one of kind .train.: resume it as', '--workdir=SOURCE', '--resume'),
       ('holds a run already', '--workdir=SOURCE', '--from=SOURCE', '--smoke',
        '--task=usps'))
   def test_errors(self, message, *arguments):

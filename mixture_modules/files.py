@@ -59,13 +59,16 @@ def read(path):
   # Opening a pipe would wait for someone to write.
   descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)
                        | getattr(os, 'O_BINARY', 0))
-  with open(descriptor, 'rb') as file:
+  try:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
       kind = 'directory' if stat.S_ISDIR(mode) else 'pipe, device or the like'
       raise ValueError(f'Expected an ordinary file, received {path}, a {kind}: '
                        'name a file, or remove it.')
-    return file.read()
+    with open(descriptor, 'rb', closefd=False) as file:
+      return file.read()
+  finally:
+    os.close(descriptor)
 
 
 def check_writable(directory):
