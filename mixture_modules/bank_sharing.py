@@ -19,6 +19,10 @@ import keras
 _KEY = 'sharing'  # of a configuration
 
 
+class Shareable:
+  """What layers hold as one object: banks and signatures."""
+
+
 class _Scope(threading.local):
   """The innermost `sharing` of a thread."""
 
@@ -72,8 +76,8 @@ def copy_model(model):
 
       teacher = mm.copy_model(student)
 
-  What layers of the model share, layers of the copy share. The copy is not
-  compiled.
+  What layers of the model share, layers of the copy share. What is frozen
+  stays frozen. The copy is not compiled.
 
   Args:
     model: Keras model, functional, Sequential or one with `get_config` and
@@ -83,17 +87,37 @@ def copy_model(model):
     The copy.
 
   Raises:
-    ValueError: If the model is not built.
+    ValueError: If the model is not built, or the copy of a layer keeps a
+      variable of the original.
   """
   if not model.built:
     raise ValueError(f'Expected a built model to copy, received {model.name!r}'
                      ', which has no weights yet: call it, or build it first.')
   with sharing():
-    copy = keras.models.clone_model(model, recursive=True)
+    if isinstance(model, keras.Sequential) or hasattr(model, 'operations'):
+      copy = keras.models.clone_model(
+          model, clone_function=_copy_layer, recursive=True)
+    else:
+      copy = keras.models.clone_model(model)
   if not copy.built:
     copy.build_from_config(model.get_build_config())
+  kept = {id(v) for v in model.variables} & {id(v) for v in copy.variables}
+  if kept:
+    names = [v.path for v in model.variables if id(v) in kept]
+    raise ValueError(
+        f'Expected a copy with variables of its own, received one that keeps '
+        f'{names} of {model.name!r}: let from_config of their layers make '
+        'them anew.')
   copy.set_weights(model.get_weights())
+  for ours, theirs in zip(copy._flatten_layers(), model._flatten_layers()):
+    ours._trainable = theirs._trainable
+  for ours, theirs in zip(copy.variables, model.variables):
+    ours.trainable = theirs.trainable
   return copy
+
+
+def _copy_layer(layer):
+  return type(layer).from_config(copies(layer.get_config()))
 
 
 def describe(shared, num_layers):
@@ -110,7 +134,7 @@ def restore(cls, config):
   """The object of a configuration: one for all layers that shared it.
 
   Args:
-    cls: Its class.
+    cls: Its class, or a function that makes it.
     config: Arguments of the class, and perhaps what `describe` says.
 
   Raises:
@@ -135,12 +159,11 @@ def restore(cls, config):
   return holder.held
 
 
-def copies(config, names):
+def copies(config):
   """A layer's configuration, in `sharing` with copies of what it shares.
 
   Args:
     config: Arguments of the layer.
-    names: Of arguments that may be shared objects.
   """
   holders = _scope.holders
   if holders is None:
@@ -148,7 +171,7 @@ def copies(config, names):
   made = [holder.held for holder in holders.values()]
 
   def copy(value):
-    if not hasattr(value, 'get_config') or any(value is one for one in made):
+    if not isinstance(value, Shareable) or any(value is one for one in made):
       return value  # JSON gives objects that were made in this scope
     holder = _find_holder(_identity(value))
     if holder.held is None:
@@ -157,8 +180,7 @@ def copies(config, names):
       holder.held = type(value).from_config(facts)
     return holder.held
 
-  return {key: copy(value) if key in names else value
-          for key, value in config.items()}
+  return {key: copy(value) for key, value in config.items()}
 
 
 def _identity(shared):

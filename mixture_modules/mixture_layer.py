@@ -106,10 +106,10 @@ class MixtureLayer(keras.layers.Layer):
     slot = self.bank.add_slot(
         f'{self.slot or self._default_slot()}/{name}', shape, initializer,
         regularizer, constraint,
-        scale=self.signature.initial_scale() if self.signature else 1.0)
+        scale=self.signature.initial_scale() if self.signature else 1.0,
+        layer=self)
     self._slots[name] = slot
     setattr(self, f'{name}_slot', slot)  # where TensorFlow's checkpoints look
-    slot.join(self)
 
   def _slot_of(self, name):
     return self._slots[name].slot
@@ -177,8 +177,7 @@ class MixtureLayer(keras.layers.Layer):
   @classmethod
   def from_config(cls, config):
     """A layer of these arguments; `bank` and `signature` as `sharing` says."""
-    return super().from_config(
-        bank_sharing.copies(config, ('bank', 'signature')))
+    return super().from_config(bank_sharing.copies(config))
 
 
 def _are_options(signature):

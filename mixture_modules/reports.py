@@ -14,12 +14,13 @@ import keras
 
 from mixture_modules import checks
 from mixture_modules import mixture_layer
-from mixture_modules.isometric import isometric_model
+from mixture_modules.isometric import isometric_block
 
 _SHARED = (keras.layers.Conv1D, keras.layers.Conv2D,
            keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D,
            keras.layers.Dense, keras.layers.EinsumDense,
            keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+_STATISTICS = ('moving_mean', 'moving_variance')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +104,8 @@ def report(model):
     `Report`.
 
   Raises:
-    ValueError: If the model is not built, has no mixture layer, or is an
-      `IsometricModel`, whose block stands for all of its layers.
+    ValueError: If the model is not built, has no mixture layer, or is or
+      holds an `IsometricModel`, whose block stands for all of its layers.
   """
   _check(model)
   layers = [layer for layer in model._flatten_layers()
@@ -156,10 +157,10 @@ def forecast(model, num_templates, bank_of=None, min_layers=1):
   checks.positive_integer('num_templates', num_templates)
   checks.positive_integer('min_layers', min_layers)
   layers = [layer for layer in dict.fromkeys(model._flatten_layers())
-            if isinstance(layer, _SHARED) and layer.trainable_variables]
+            if isinstance(layer, _SHARED) and _parameters(layer)]
   groups = collections.defaultdict(list)
   for layer in layers[:-1]:
-    shapes = tuple(tuple(v.shape) for v in layer.trainable_variables)
+    shapes = tuple(tuple(v.shape) for v in _parameters(layer))
     bank = bank_of(layer) if bank_of else ''
     groups[bank, type(layer).__name__, shapes].append(layer)
   uses, signatures = [], 0
@@ -167,17 +168,24 @@ def forecast(model, num_templates, bank_of=None, min_layers=1):
     if len(group) < min_layers:
       continue
     signatures += num_templates * len(group)
-    for variable, shape in zip(group[0].trainable_variables, shapes):
+    for variable, shape in zip(_parameters(group[0]), shapes):
       name = '/'.join(filter(None, [bank, kind, variable.name]))
       uses.append(SlotUse(name, shape, num_templates, len(group)))
   mixed = sum(use.plain_parameters for use in uses)
   return Report(uses, signatures, model.count_params() - mixed)
 
 
+def _parameters(layer):
+  """What a plain layer trains, also while it is frozen."""
+  return [v for v in layer.weights if v.name not in _STATISTICS]
+
+
 def _check(model):
-  if isinstance(model, isometric_model.IsometricModel):
+  if any(isinstance(layer, isometric_block.IsometricBlock)
+         for layer in model._flatten_layers()):
     raise ValueError('Expected a model of drop-in layers, received an '
-                     'IsometricModel: call model.parameter_report().')
+                     'IsometricModel, or a model around one: call '
+                     'parameter_report() of it.')
   if not model.built:
     raise ValueError(f'Expected a built model, received {model.name!r}, which '
                      'has no weights yet: call it, or build it first.')

@@ -52,5 +52,8 @@ class SharedLayer(keras.layers.Layer):
     """Lets the variable train as this layer and those that joined it do."""
     if self.shared_variable is not None:
       users = self.users()
-      self.shared_variable.trainable = self.trainable and (
+      self.shared_variable.trainable = self._may_train() and (
           not users or any(layer.trainable for layer in users))
+
+  def _may_train(self):
+    return self._trainable

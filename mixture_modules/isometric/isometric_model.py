@@ -95,8 +95,9 @@ class IsometricModel(several_tasks.SeveralTasksModel):
       for site in task_norms.BODY_SITES:
         shape = task_norms.shapes(config)[site][1:]
         self._norm_slots += [
-            self.bank.add_slot(f'{site}/gamma', shape, 'ones'),
-            self.bank.add_slot(f'{site}/beta', shape, 'zeros')]
+            self.bank.add_slot(
+                f'{site}/{kind}', shape, start, layer=self.block)
+            for kind, start in (('gamma', 'ones'), ('beta', 'zeros'))]
     if config.norm != 'private':
       sites = task_norms.ADAPTER_SITES
       if config.norm == 'shared':
@@ -291,7 +292,8 @@ class IsometricModel(several_tasks.SeveralTasksModel):
   def get_config(self):
     """Configuration, tasks and heads; `from_config` takes it back."""
     return {
-        'name': self.name, 'dtype': self.dtype_policy, 'seed': self.seed,
+        'name': self.name, 'trainable': self.trainable,
+        'dtype': self.dtype_policy, 'seed': self.seed,
         'config': dataclasses.asdict(self.config),
         'tasks': [{'name': name, 'num_classes': task.num_classes,
                    'head': task.head_name,
@@ -333,14 +335,24 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     tasks, frozen = config.pop('tasks'), config.pop('frozen')
     model = cls(isometric_config.IsometricConfig(**config.pop('config')), {},
                 **config)
+    model.add_from_config(tasks, frozen)
+    return model
+
+  def add_from_config(self, tasks, frozen):
+    """Adds the tasks of a `get_config` that are not there, and freezes parts.
+
+    Args:
+      tasks: As `get_config` has them.
+      frozen: Names of parts, those of the tasks among them.
+    """
     for task in tasks:
-      model.add_task(task['name'], task['num_classes'], head=task['head'])
+      if task['name'] in self._tasks:
+        continue
+      self.add_task(task['name'], task['num_classes'], head=task['head'])
       for part in task['detached']:
-        model.detach(task['name'], part)
+        self.detach(task['name'], part)
       if 'signature' in task:
-        signature = model.task(task['name']).signature
-        signature.become(task['signature'])
-    parts = parameters.parts(model)
+        self.task(task['name']).signature.become(task['signature'])
+    parts = parameters.parts(self)
     for name in frozen:
       parts[name].trainable = False
-    return model

@@ -14,7 +14,8 @@ from mixture_modules.isometric import task_norms
 
 def parts(model):
   """{name: layer} of everything that can be frozen by itself."""
-  named = {'bank': model.bank, **_adapters(model), 'affine': model.affine,
+  named = {'bank': model.bank, 'block': model.block, **_adapters(model),
+           'affine': model.affine,
            'shared_signature': model.shared_signature}
   named.update({f'heads/{name}': head for name, head in model.heads.items()})
   for name, task in model.tasks.items():

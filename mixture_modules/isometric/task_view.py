@@ -2,6 +2,7 @@
 
 import keras
 
+from mixture_modules import bank_sharing
 from mixture_modules.isometric import parameters
 
 
@@ -78,11 +79,25 @@ class TaskView(keras.Model):
         part for part in config['frozen']
         if not part.startswith(('tasks/', 'heads/')) or part.startswith(own)
         or part == f'heads/{self.task.head_name}']
-    return {'name': self.name, 'model': model, 'task': name}
+    return {'name': self.name, 'trainable': self.trainable, 'task': name,
+            'model': {**model, **bank_sharing.describe(self._source(), 1)}}
 
   @classmethod
   def from_config(cls, config):
-    """Makes the view, and a model with its task, with fresh weights."""
+    """Makes the view, and a model with its task, with fresh weights.
+
+    Views that a file holds side by side are of one model again.
+    """
     config = dict(config)
-    return cls(keras.saving.deserialize_keras_object(config.pop('model')),
-               **config)
+    source, trainable = config.pop('model'), config.pop('trainable')
+    model = bank_sharing.restore(_make_model, source)
+    model.add_from_config(*(
+        source['config'][key] for key in ('tasks', 'frozen')))
+    view = cls(model, **config)
+    if not trainable:
+      view.trainable = False
+    return view
+
+
+def _make_model(**config):
+  return keras.saving.deserialize_keras_object(config)
