@@ -16,6 +16,8 @@ import uuid
 
 import keras
 
+from mixture_modules import rebuilding
+
 _KEY = 'sharing'  # of a configuration
 
 
@@ -94,9 +96,8 @@ def copy_model(model):
     raise ValueError(f'Expected a built model to copy, received {model.name!r}'
                      ', which has no weights yet: call it, or build it first.')
   with sharing():
-    if isinstance(model, keras.Sequential) or hasattr(model, 'operations'):
-      copy = keras.models.clone_model(
-          model, clone_function=_copy_layer, recursive=True)
+    if rebuilding.is_model_of_layers(model):
+      copy, _ = rebuilding.rebuild(model, _copy_layer)
     else:
       copy = keras.models.clone_model(model)
   if not copy.built:

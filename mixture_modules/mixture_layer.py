@@ -51,6 +51,8 @@ class MixtureLayer(keras.layers.Layer):
   Source: section 3.2.
   """
 
+  stock = None  # Keras' layer of the same job
+
   def __init__(self, *, bank, slot=None, signature=None,
                mixture_regularizer=None, **kwargs):
     for name in _LORA:
@@ -159,6 +161,17 @@ class MixtureLayer(keras.layers.Layer):
     if not self.trainable:
       value = ops.stop_gradient(value)
     return ops.cast(value, dtype or self.compute_dtype)
+
+  def plain_layer(self):
+    """Keras' layer of the same job and arguments, not yet built."""
+    config = self.get_config()
+    for name in ('bank', 'slot', 'signature', 'mixture_regularizer'):
+      config.pop(name)
+    return self.stock.from_config(config)
+
+  def plain_weights(self):
+    """The present weights for `plain_layer`, arrays."""
+    return [ops.convert_to_numpy(self._mixed(name)) for name in self._slots]
 
   def get_config(self):
     """Constructor arguments; the bank is passed as the object itself.

@@ -50,7 +50,7 @@ class TaskView(keras.Model):
 
   def call(self, images, training=False):
     """Logits of the task."""
-    model, name = self._source(), self.task.task_name
+    model, name = self.model, self.task.task_name
     parts = parameters.shared_parts(model, model.task(name))
     if model.task(name) is not self.task or [*map(id, parts)] != [
         *map(id, self._parts)]:
@@ -60,6 +60,11 @@ class TaskView(keras.Model):
     return model.call(
         images, task=name, training=training and self.trainable)
 
+  @property
+  def model(self):
+    """The `IsometricModel` of which this shows a task."""
+    return self._source()
+
   def export(self, *args, **kwargs):
     """As of any Keras model, which need not have been called before."""
     shape = self._build_shapes_dict['images']
@@ -68,7 +73,7 @@ class TaskView(keras.Model):
 
   def get_config(self):
     """The model with this task alone."""
-    model = keras.saving.serialize_keras_object(self._source())
+    model = keras.saving.serialize_keras_object(self.model)
     model.pop('compile_config', None)
     name = self.task.task_name
     config = model['config']
@@ -80,7 +85,7 @@ class TaskView(keras.Model):
         if not part.startswith(('tasks/', 'heads/')) or part.startswith(own)
         or part == f'heads/{self.task.head_name}']
     return {'name': self.name, 'trainable': self.trainable, 'task': name,
-            'model': {**model, **bank_sharing.describe(self._source(), 1)}}
+            'model': {**model, **bank_sharing.describe(self.model, 1)}}
 
   @classmethod
   def from_config(cls, config):
