@@ -14,6 +14,7 @@ from launch import evaluate
 from launch import report
 from launch import tasks
 from launch.testing import in_process
+from mixture_modules import task_format
 from mixture_modules import tensor_files
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import parameters
@@ -116,7 +117,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
     output = self.export('mnist+blur')
     size = self.file.stat().st_size
     self.assertIn(f'{size:,} bytes', output)
-    metadata = task_files.read_task_file(self.file).header['metadata']
+    metadata = task_format.read_task_file(self.file).header['metadata']
     self.assertEqual(metadata, {
         **self.facts['mnist+blur'], 'dataset': 'mnist+blur', 'image_size': 8,
         'value_range': [-1, 1], 'steps': 12, 'weights': 'ema'})

@@ -131,6 +131,11 @@ def describe(shared, num_layers):
   return {_KEY: {'identity': _identity(shared), 'num_layers': num_layers}}
 
 
+def without(config):
+  """A configuration without what `describe` says."""
+  return {key: value for key, value in config.items() if key != _KEY}
+
+
 def restore(cls, config):
   """The object of a configuration: one for all layers that shared it.
 
@@ -176,9 +181,7 @@ def copies(config):
       return value  # JSON gives objects that were made in this scope
     holder = _find_holder(_identity(value))
     if holder.held is None:
-      facts = value.get_config()
-      facts.pop(_KEY, None)
-      holder.held = type(value).from_config(facts)
+      holder.held = type(value).from_config(without(value.get_config()))
     return holder.held
 
   return {key: copy(value) for key, value in config.items()}

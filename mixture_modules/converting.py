@@ -6,8 +6,7 @@ model computes what it did. New tasks then mix what the layers have learnt.
 
 import collections
 
-import keras
-from keras import layers
+from keras import ops
 import numpy as np
 
 from mixture_modules import checks
@@ -67,8 +66,9 @@ def convert(model, num_templates=None, norms=False, leave_out=None,
   rebuilding.check(model)
   if num_templates is not None:
     checks.positive_integer('num_templates', num_templates)
+  checks.positive_integer('min_layers', min_layers)
   groups = [group for group in group_layers(model, norms, leave_out, bank_of)
-            if len(group) >= checks.positive_integer('min_layers', min_layers)]
+            if len(group) >= min_layers]
   if not groups:
     raise ValueError(
         f'Expected a model with {min_layers} layers or more of one kind and '
@@ -143,19 +143,18 @@ def _mixture_layers(group, number, num_templates):
 
 def _fill(group, mixtures):
   """Gives mixture layers, once built, the weights of the plain ones."""
-  bank, names = mixtures[0].bank, [v.name for v in parameters_of(group[0])]
-  weights = {v.name: i for i, v in enumerate(parameters_of(group[0]))}
-  stacked = [np.stack([parameters_of(layer)[i].numpy() for layer in group])
-             for i in weights.values()]
+  bank = mixtures[0].bank
+  stacked = [np.stack([ops.convert_to_numpy(v) for v in variables])
+             for variables in zip(*map(parameters_of, group))]
   xi, templates = _factorize(stacked, bank.num_templates)
-  for name, values in zip(names, templates):
-    slot = f'{mixtures[0].slot}/{name}'
+  for slot, values in zip(mixtures[0].slots, templates):
     bank.templates(slot).assign(values)
   for layer, mixture, row in zip(group, mixtures, xi):
     mixture.signature.assign(row[None])
     for variable in layer.weights:
       if variable.name in _STATISTICS:
-        getattr(mixture, variable.name).assign(variable)
+        getattr(mixture, variable.name).assign(
+            ops.convert_to_numpy(variable))
 
 
 def _factorize(stacked, num_templates):

@@ -57,6 +57,10 @@ def fold_layers(model, merge_norms=True):
 def _plain_layer(layer):
   """Keras' layer in the place of a mixture layer; a copy of any other."""
   if isinstance(layer, mixture_layer.MixtureLayer):
+    if layer.signature is None:
+      raise ValueError(
+          f'Expected {layer.name!r} to be a layer with a signature, received '
+          'one whose calls bring a mixture: hand it a signature.')
     return layer.plain_layer()
   if any(isinstance(each, mixture_layer.MixtureLayer)
          for each in layer._flatten_layers()):

@@ -385,6 +385,11 @@ class Signature(shared_layer.SharedLayer, bank_sharing.Shareable):
     return {**super().get_config(), **{n: getattr(self, n) for n in names},
             **(bank_sharing.describe(self, layers) if layers > 1 else {})}
 
+  def another(self, **changes):
+    """A signature of the same arguments, some changed, and of its own start."""
+    config = bank_sharing.without(self.get_config())
+    return Signature(**{**config, **changes})
+
   @classmethod
   def from_config(cls, config):
     """The signature of `get_config`: one for all layers that shared it."""

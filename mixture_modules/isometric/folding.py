@@ -11,10 +11,10 @@ import numpy as np
 
 from mixture_modules import checks
 from mixture_modules import layer_folding
+from mixture_modules import task_names
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import task_norms
 from mixture_modules.isometric import task_view
-from mixture_modules.isometric import tasks as tasks_lib
 
 _PLAIN = (
     layers.Add, layers.Concatenate, layers.Conv2D, layers.Dense,
@@ -59,19 +59,19 @@ def fold(model, task=None, rescale=False, probabilities=False,
       other models than an `IsometricModel`.
 
   Returns:
-    For a functional or Sequential model, one with the same inputs and outputs;
-    else a
     `keras.Model` from images `[batch, S, S, 3]`, float32 in [-1, 1] or uint8,
     to float32 logits or probabilities `[batch, classes]`; with a list of
     names, to {task: `[batch, classes]`}. Its name is the task's, as far as
-    Keras allows that for a layer.
+    Keras allows that for a layer. Of a functional or Sequential model, one
+    with the same inputs and outputs.
 
   Raises:
     ValueError: If the model cannot be folded, there is no such task, or a
       folded model is of another task or made with other arguments.
   """
   if isinstance(model, task_view.TaskView):
-    model, task = model.model, model.task.task_name if task is None else task
+    task = model.task.task_name if task is None else task
+    model = model.source()
   if not isinstance(model, isometric_model.IsometricModel):
     if _is_folded(model):
       _check_folded(model, task, rescale, probabilities, image_size)
@@ -100,7 +100,7 @@ def fold(model, task=None, rescale=False, probabilities=False,
     outputs = {
         name: _FoldedTask(
             model, model.task(name), network,
-            f'{tasks_lib.layer_name(name)}_')(x, probabilities)
+            f'{task_names.layer_name(name)}_')(x, probabilities)
         for name in _check_names(task)}
     name = 'tasks'
   return keras.Model(images, outputs, name=name)
@@ -276,7 +276,7 @@ def _check_folded(model, task, rescale, probabilities, image_size):
   images, = model.inputs
   outputs = model.output
   if task is None or isinstance(task, str):
-    same = task is None or model.name == tasks_lib.layer_name(task)
+    same = task is None or model.name == task_names.layer_name(task)
   else:
     same = isinstance(outputs, dict) and set(outputs) == set(task)
   if rescale:

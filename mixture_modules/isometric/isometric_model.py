@@ -5,11 +5,13 @@ with the templates of the bank, mixed by row l of the task's signature.
 """
 
 import dataclasses
+import functools
 
 import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import mixed_batches
 from mixture_modules import normalization
 from mixture_modules import template_bank
 from mixture_modules import tracing
@@ -18,7 +20,6 @@ from mixture_modules.isometric import detaching
 from mixture_modules.isometric import growing
 from mixture_modules.isometric import isometric_block
 from mixture_modules.isometric import isometric_config
-from mixture_modules.isometric import mixed_batches
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import several_tasks
 from mixture_modules.isometric import task_lifecycle
@@ -223,7 +224,23 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     """
     return super()._default_save_signature if len(self._tasks) == 1 else None
 
-  predict_mixed = mixed_batches.predict_mixed
+  def predict_mixed(self, images, task_ids):
+    """Logits of a batch of images, each by a task of its own.
+
+    Args:
+      images: `[batch, H, W, 3]` floats.
+      task_ids: Name of one task for all images, or a sequence of `batch` names.
+
+    Returns:
+      List of `batch` float32 arrays, the logits `[classes of its task]`.
+
+    Raises:
+      ValueError: If a task is not there, or names are not as many as images.
+    """
+    self.config.check_images(np.shape(images))
+    return mixed_batches.predict_mixed(
+        {name: functools.partial(self, task=name) for name in self.tasks},
+        images, task_ids)
 
   def _adapt_input(self, images, task, norms):
     adapter = task.input_adapter or self.input_adapter

@@ -50,7 +50,7 @@ class TaskView(keras.Model):
 
   def call(self, images, training=False):
     """Logits of the task."""
-    model, name = self.model, self.task.task_name
+    model, name = self.source(), self.task.task_name
     parts = parameters.shared_parts(model, model.task(name))
     if model.task(name) is not self.task or [*map(id, parts)] != [
         *map(id, self._parts)]:
@@ -60,8 +60,7 @@ class TaskView(keras.Model):
     return model.call(
         images, task=name, training=training and self.trainable)
 
-  @property
-  def model(self):
+  def source(self):  # no property: Keras' saving would walk into it
     """The `IsometricModel` of which this shows a task."""
     return self._source()
 
@@ -73,7 +72,7 @@ class TaskView(keras.Model):
 
   def get_config(self):
     """The model with this task alone."""
-    model = keras.saving.serialize_keras_object(self.model)
+    model = keras.saving.serialize_keras_object(self.source())
     model.pop('compile_config', None)
     name = self.task.task_name
     config = model['config']
@@ -85,7 +84,7 @@ class TaskView(keras.Model):
         if not part.startswith(('tasks/', 'heads/')) or part.startswith(own)
         or part == f'heads/{self.task.head_name}']
     return {'name': self.name, 'trainable': self.trainable, 'task': name,
-            'model': {**model, **bank_sharing.describe(self.model, 1)}}
+            'model': {**model, **bank_sharing.describe(self.source(), 1)}}
 
   @classmethod
   def from_config(cls, config):

@@ -80,7 +80,7 @@ def read(metadata, path):
   """Facts of a task's data, as of `SavedModel.tasks`, of a file from anywhere.
 
   Args:
-    metadata: That of `task_files.read_task_file`, which checks class names.
+    metadata: That of `task_format.read_task_file`, which checks class names.
     path: The file, for the error.
 
   Raises:
