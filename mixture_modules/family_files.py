@@ -14,7 +14,6 @@ import keras
 
 from mixture_modules import families
 from mixture_modules import mixture_layer
-from mixture_modules import rebuilding
 from mixture_modules import task_format
 from mixture_modules import tensor_files
 
@@ -87,33 +86,47 @@ def _describe_signatures(task):
 
 def _describe_model(family, name):
   """What decides what all tasks compute, besides variables, for JSON."""
-  task, head = family.task(name), family.head(name)
-  names = {}  # name of a layer -> its number: Keras counts all models
-
-  def scrub(value):
-    if isinstance(value, dict):
-      own = head.name == value.get('name')
-      return {key: scrub(each) for key, each in sorted(value.items())
-              if key not in _LEFT_OUT and not (own and key in families.SIZES)}
-    if isinstance(value, (list, tuple)):
-      return [scrub(each) for each in value]
-    return names.get(value, value) if isinstance(value, str) else value
-
-  for name in _names(task.model):
-    names.setdefault(name, len(names))
-  text = json.dumps(
-      scrub(keras.saving.serialize_keras_object(task.model)), default=str)
+  task = family.task(name)
+  config = _relevant(
+      keras.saving.serialize_keras_object(task.model), family.head(name).name)
+  numbers = {}  # of names: Keras counts the layers of all models
+  for each in _names(config):
+    numbers.setdefault(each, len(numbers))
+  text = json.dumps(_replace(config, numbers), default=str)
   return {'layers': len(task.layers),
           'architecture': hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _names(model):
-  """Yields names of a model, its layers and operations, nested ones, too."""
-  yield model.name
-  for layer in getattr(model, 'operations', None) or model.layers:
-    if rebuilding.is_model_of_layers(layer):
-      yield from _names(layer)
-    yield layer.name
+def _relevant(config, head):
+  """A configuration without what tasks differ in."""
+  if isinstance(config, dict):
+    sizes = families.SIZES if config.get('name') == head else ()
+    return {key: _relevant(config[key], head) for key in sorted(config)
+            if key not in (*_LEFT_OUT, *sizes)}
+  if isinstance(config, (list, tuple)):
+    return [_relevant(each, head) for each in config]
+  return config
+
+
+def _names(config):
+  """Yields the names of models, layers and operations in a configuration."""
+  if isinstance(config, dict):
+    own = config.get('config')
+    if isinstance(own, dict) and 'name' in own and not str(
+        config.get('class_name')).endswith('DTypePolicy'):
+      yield own['name']
+    config = list(config.values())
+  for each in config if isinstance(config, list) else ():
+    yield from _names(each)
+
+
+def _replace(config, numbers):
+  """A configuration with numbers for the names."""
+  if isinstance(config, dict):
+    return {key: _replace(each, numbers) for key, each in config.items()}
+  if isinstance(config, list):
+    return [_replace(each, numbers) for each in config]
+  return numbers.get(config, config) if isinstance(config, str) else config
 
 
 def _own_variables(family, task):
