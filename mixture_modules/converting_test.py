@@ -63,7 +63,7 @@ class ConvertingTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(True, False)
   def test_computes_the_same_and_folds_back(self, norms):
     model = _made()
-    before = [v.numpy() for v in model.variables]
+    before = [v.numpy() for v in model.weights]
     mixed = converting.convert(model, norms=norms)
     self.assertAllClose(model(_images()), mixed(_images()), 1e-6, 1e-6)
     kinds = collections.Counter(type(layer) for layer in _mixtures(mixed))

@@ -9,60 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 import mixture_modules as mm
-from mixture_modules import converting
 from mixture_modules import families
 from mixture_modules import family_starts
-from mixture_modules import mixture_layer
+from mixture_modules.testing import toy_families as toys
 from mixture_modules.testing import toy_models
-
-
-def _network():
-  inputs = keras.Input((6, 6, 3))
-  x = layers.Conv2D(4, 3, padding='same')(inputs)
-  x = layers.BatchNormalization()(x)
-  inner = keras.Sequential([
-      keras.Input((6, 6, 4)), layers.Conv2D(4, 3, padding='same'),
-      layers.BatchNormalization(), layers.ReLU(), layers.Dropout(.5)])
-  x = x + inner(x)
-  x = layers.LayerNormalization()(layers.Conv2D(4, 3, padding='same')(x))
-  x = layers.GlobalAveragePooling2D()(x)
-  return keras.Model(inputs, layers.Dense(4)(x))
-
-
-def make_family(norms=False, kind='linear', name='old'):
-  """A family of one task, all of whose variables have values of their own."""
-  model = _network()
-  toy_models.randomize_weights(model)
-  model = converting.convert(model, norms=norms)
-  for layer in _mixtures(model):
-    if kind != 'linear':
-      layer.signature.become(kind)
-    if layer.signature.logits is not None:
-      layer.signature.logits.assign(layer.signature.logits + .1)
-  return families.TaskFamily(model, name)
-
-
-def _mixtures(model):
-  return [layer for layer in model._flatten_layers()
-          if isinstance(layer, mixture_layer.MixtureLayer)]
-
-
-def make_images(count=6):
-  return np.random.default_rng(0).normal(
-      size=(count, 6, 6, 3)).astype('float32')
-
-
-def fit(model, classes=5, **kwargs):
-  """Three steps of training."""
-  model.compile(keras.optimizers.AdamW(.01, weight_decay=.1),
-                keras.losses.SparseCategoricalCrossentropy(True),
-                jit_compile=False)
-  model.fit(make_images(), np.arange(6) % classes, batch_size=2, verbose=0,
-            **kwargs)
-
-
-def values(model):
-  return [v.numpy() for v in model.weights]
 
 
 class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
@@ -74,26 +24,27 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.product(
       norms=(True, False), kind=('linear', 'softmax', '2'))
   def test_new_task_starts_as_the_first_and_leaves_it_alone(self, norms, kind):
-    family = make_family(norms, kind)
-    old, images = family['old'], make_images()
-    outputs, weights = old(images), values(old)
+    family = toys.make_family(norms, kind)
+    old, images = family['old'], toys.make_images()
+    outputs, weights = old(images), toys.values(old)
     new = family.add_task('new', 5)
     self.assertIs(new, family['new'])
     self.assertEqual((None, 5), new.output_shape)
     features = [keras.Model(m.input, m.layers[-1].input)(images)
                 for m in (old, new)]
     self.assertAllEqual(*features)
-    before = values(new)
-    fit(new)
+    before = toys.values(new)
+    toys.fit(new)
     self.assertAllEqual(outputs, old(images))
-    for value, now in zip(weights, values(old)):
+    for value, now in zip(weights, toys.values(old)):
       self.assertAllEqual(value, now)
-    changed = [not np.array_equal(*pair) for pair in zip(before, values(new))]
+    changed = [not np.array_equal(*pair)
+               for pair in zip(before, toys.values(new))]
     self.assertEqual(
         [v.trainable or 'moving' in v.name for v in new.weights], changed)
 
   def test_what_tasks_share(self):
-    family = make_family()
+    family = toys.make_family()
     new = family.add_task('new', 5)
     shared = {id(v) for v in family['old'].weights} & {
         id(v) for v in new.weights}
@@ -112,7 +63,7 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
         keras.Input((4,)), *(mm.MixtureDense(4, bank=bank, signature=signature)
                              for _ in range(2)), layers.Dense(2)])
     new = families.TaskFamily(model, 'old').add_task('new', 3)
-    first, second = _mixtures(new)
+    first, second = toys.mixtures(new)
     self.assertIs(first.signature, second.signature)
     self.assertIsNot(signature, first.signature)
 
@@ -124,30 +75,30 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
       ('templates', 'templates', {'group_1_kernel', 'group_1_bias'}),
       ('layers', 'layers', {'kernel', 'bias'}))
   def test_scopes(self, scopes, expected):
-    family = make_family()
+    family = toys.make_family()
     family.add_task('new', 5)
     variables = family.tune('new', scopes)
     self.assertEqual(
         expected, {v.path.rpartition('/')[2] for v in variables})
     before = {id(v): v.numpy() for v in family['new'].weights}
-    fit(family['new'])
+    toys.fit(family['new'])
     self.assertEqual(
         {id(v) for v in variables},
         {id(v) for v in family['new'].weights if 'moving' not in v.name
          and not np.array_equal(before[id(v)], v.numpy())})
 
   def test_starts(self):
-    family = make_family()
+    family = toys.make_family()
     family.add_task('a', 5)
-    fit(family['a'])
+    toys.fit(family['a'])
     xi = {name: [layer.signature.mixture_weights().numpy()
-                 for layer in _mixtures(family[name])]
+                 for layer in toys.mixtures(family[name])]
           for name in ('old', 'a')}
     copy = family.add_task('copy', 3, 'copy:a')
-    for layer, expected in zip(_mixtures(copy), xi['a']):
+    for layer, expected in zip(toys.mixtures(copy), xi['a']):
       self.assertAllEqual(expected, layer.signature.mixture_weights())
     mean = family.add_task('mean', 3, {'old': 1, 'a': 3})
-    for layer, old, a in zip(_mixtures(mean), xi['old'], xi['a']):
+    for layer, old, a in zip(toys.mixtures(mean), xi['old'], xi['a']):
       self.assertAllClose(.25 * old + .75 * a,
                           layer.signature.mixture_weights(), 1e-6)
     norms = [[v.numpy() for v in family[name].weights if 'norm' in v.path]
@@ -155,15 +106,15 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
     for old, a, both in zip(*norms):
       self.assertAllClose(.25 * old + .75 * a, both, 1e-5, 1e-6)
     uniform = family.add_task('uniform', 3, 'uniform')
-    for layer in _mixtures(uniform):
+    for layer in toys.mixtures(uniform):
       self.assertAllClose([[.5, .5]], layer.signature.mixture_weights())
     drawn = [layer.signature.mixture_weights().numpy()
-             for seed in (1, 2) for layer in _mixtures(
+             for seed in (1, 2) for layer in toys.mixtures(
                  family.add_task(f'random {seed}', 3, 'random', seed=seed))]
     self.assertLen({xi.tobytes() for xi in drawn}, 4)
 
   def test_names(self):
-    family = make_family()
+    family = toys.make_family()
     family.add_task('a b', 5)
     family.rename_task('old', 'first')
     self.assertEqual(['first', 'a b'], list(family))
@@ -177,32 +128,32 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
       family.remove_task('a b')
 
   def test_predict_mixed(self):
-    family = make_family()
+    family = toys.make_family()
     family.add_task('new', 5)
-    images = make_images(3)
+    images = toys.make_images(3)
     for row, (name, image) in zip(
         family.predict_mixed(images, ['new', 'old', 'new']),
         zip(['new', 'old', 'new'], images)):
       self.assertAllClose(family[name](image[None])[0], row, 1e-5, 1e-5)
 
   def test_a_task_is_saved_copied_folded_alone(self):
-    family = make_family(norms=True)
+    family = toys.make_family(norms=True)
     model = family.add_task('new', 5)
-    fit(model)
+    toys.fit(model)
     path = os.path.join(self.get_temp_dir(), 'new.keras')
     model.save(path)
-    images = make_images()
+    images = toys.make_images()
     self.assertAllEqual(model(images), mm.load_model(path)(images))
     self.assertAllEqual(model(images), mm.copy_model(model)(images))
     self.assertAllClose(model(images), mm.fold(model)(images), 1e-5, 1e-5)
 
   @parameterized.parameters(*family_starts.KINDS)
   def test_find_start(self, kind):
-    family = make_family()
+    family = toys.make_family()
     family.add_task('a', 5, 'random', seed=1)
     flags = [v.trainable for v in family['a'].weights]
-    before = values(family['old']) + values(family['a'])
-    images = make_images(20)
+    before = toys.values(family['old']) + toys.values(family['a'])
+    images = toys.make_images(20)
     labels = (images.mean((1, 2, 3)) > 0).astype('int64')
     data = (images, labels)
     if kind == 'best':
@@ -211,7 +162,8 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
     self.assertContainsSubset(start, ['old', 'a'])
     self.assertAllClose(1, sum(start.values()), 1e-5)
     self.assertEqual(flags, [v.trainable for v in family['a'].weights])
-    for old, new in zip(before, values(family['old']) + values(family['a'])):
+    for old, new in zip(
+        before, toys.values(family['old']) + toys.values(family['a'])):
       self.assertAllEqual(old, new)
     family.add_task('b', 2, start)
 
@@ -222,15 +174,15 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
         keras.Input((6, 6, 3)), layers.Flatten(), mm.MixtureDense(
             8, activation='relu', bank=bank, signature='linear'),
         layers.Dense(2)]), 'good')
-    dead, = _mixtures(family.add_task('dead', 2))
+    dead, = toys.mixtures(family.add_task('dead', 2))
     dead.signature.assign(np.zeros((1, 2)))
-    images = make_images(60)
+    images = toys.make_images(60)
     labels = (images[..., 0].mean((1, 2)) > 0).astype('int64')
     start = family.find_start((images, labels), 'learned', epochs=40)
     self.assertGreater(start['good'], .6)
 
   def test_errors(self):
-    family = make_family()
+    family = toys.make_family()
     family.add_task('a', 5)
     for name, call in (
         ("a task 'a' already", lambda: family.add_task('a', 3)),
@@ -243,22 +195,23 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
         ('scopes', lambda: family.add_task('b', 3, tune='bias')),
         ('scopes', lambda: family.tune('a', [])),
         ("received 'x'", lambda: family['x']),
-        ('kind', lambda: family.find_start((make_images(), range(6)), 'x')),
+        ('kind', lambda: family.find_start(
+            (toys.make_images(), range(6)), 'x')),
         ('as many labels', lambda: family.find_start(
-            (make_images(), range(5)))),
+            (toys.make_images(), range(5)))),
         ('sources', lambda: family.find_start(
-            (make_images(), range(6)), sources=[]))):
+            (toys.make_images(), range(6)), sources=[]))):
       with self.subTest(name), self.assertRaisesRegex(ValueError, name):
         call()
     self.assertEqual(['old', 'a'], list(family))
-    plain = families.TaskFamily(make_family(True, '2')['old'], 'fixed')
+    plain = families.TaskFamily(toys.make_family(True, '2')['old'], 'fixed')
     with self.assertRaisesRegex(ValueError, "what task 'fixed' has"):
       plain.tune('fixed', 'mixture')
     with self.assertRaisesRegex(ValueError, 'a Dense or Conv2D layer'):
-      model = _network()
+      model = toys.make_network()
       families.TaskFamily(model, 'a', head=model.layers[2].name)
     with self.assertRaisesRegex(ValueError, "head.*received 'x'"):
-      families.TaskFamily(_network(), 'a', head='x')
+      families.TaskFamily(toys.make_network(), 'a', head='x')
     with self.assertRaisesRegex(ValueError, 'functional or Sequential'):
       families.TaskFamily(toy_models.make_model(), 'a')
 

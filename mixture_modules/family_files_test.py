@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 import mixture_modules as mm
-from mixture_modules import families_test
 from mixture_modules import task_format
 from mixture_modules import tensor_files
 from mixture_modules.testing import damage
+from mixture_modules.testing import toy_families
 from mixture_modules.testing import toy_models
 
 
@@ -27,8 +27,8 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
 
   def _saved(self, **kwargs):
     """A family whose task 'new' is in the file."""
-    family = families_test.make_family(**kwargs)
-    families_test.fit(family.add_task('new', 5))
+    family = toy_families.make_family(**kwargs)
+    toy_families.fit(family.add_task('new', 5))
     mm.save_task(family, 'new', self._path, {'class_names': list('abcde')})
     return family
 
@@ -36,7 +36,7 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
       norms=(True, False), kind=('linear', 'softmax', '2'))
   def test_loads_into_the_family_and_its_copies(self, norms, kind):
     family = self._saved(norms=norms, kind=kind)
-    images = families_test.make_images()
+    images = toy_families.make_images()
     expected = family['new'](images)
     file = task_format.read_task_file(self._path)
     self.assertEqual(('new', list('abcde')), (
@@ -44,13 +44,13 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
     copy = mm.TaskFamily(mm.copy_model(family['old']), 'old')
     family.remove_task('new')
     for each in (family, copy):
-      before = families_test.values(each['old'])
+      before = toy_families.values(each['old'])
       loaded = mm.load_task(each, self._path)
       self.assertAllEqual(expected, loaded(images))
       self.assertIs(loaded, each['new'])
       self.assertAllEqual(
           expected, mm.load_task(each, self._path, name='again')(images))
-      for old, now in zip(before, families_test.values(each['old'])):
+      for old, now in zip(before, toy_families.values(each['old'])):
         self.assertAllEqual(old, now)
 
   def test_small(self):
@@ -60,7 +60,7 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_other_shared_weights(self):
     family = self._saved()
-    first, = {layer.bank for layer in families_test._mixtures(family['old'])}
+    first, = {layer.bank for layer in toy_families.mixtures(family['old'])}
     variable = first.variables[0]
     variable.assign(variable + 1)
     with self.assertRaisesRegex(ValueError, 'other values .bank_1/group_1'):
@@ -71,10 +71,10 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_other_models_are_refused(self):
     self._saved()
-    plain = mm.TaskFamily(families_test._network(), 'old')
+    plain = mm.TaskFamily(toy_families.make_network(), 'old')
     for other, message in (
-        (families_test.make_family(norms=True), 'architecture'),
-        (families_test.make_family(kind='softmax'), 'signature of'),
+        (toy_families.make_family(norms=True), 'architecture'),
+        (toy_families.make_family(kind='softmax'), 'signature of'),
         (plain, 'fit'), (toy_models.make_model(), 'fit')):
       with self.assertRaisesRegex(ValueError, message):
         mm.load_task(other, self._path)
@@ -103,7 +103,7 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
     """Half of the files have a digest that fits, as a forged one could."""
     family = self._saved()
     family.remove_task('new')
-    before = families_test.values(family['old'])
+    before = toy_families.values(family['old'])
     with open(self._path, 'rb') as file:
       original = file.read()
     rng, loaded = np.random.default_rng(0), 0
@@ -122,10 +122,10 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
       else:  # Other numbers, or another text of the metadata.
         loaded += 1
         self.assertTrue(all(np.isfinite(v).all() for v in
-                            families_test.values(model)))
+                            toy_families.values(model)))
         family.remove_task('damaged')
     self.assertLess(loaded, 150)
-    for old, now in zip(before, families_test.values(family['old'])):
+    for old, now in zip(before, toy_families.values(family['old'])):
       self.assertAllEqual(old, now)
 
 

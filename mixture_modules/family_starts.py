@@ -10,6 +10,7 @@ import numpy as np
 
 from mixture_modules import checks
 from mixture_modules import optimizers
+from mixture_modules import rebuilding
 from mixture_modules import signatures
 from mixture_modules import tracking
 
@@ -57,6 +58,8 @@ def find_start(family, data, kind='learned', sources=None, epochs=5,
   for name in sources:
     family.task(name)
   images, labels = _arrays(data)
+  if len(sources) == 1:
+    return {sources[0]: 1.0}
   if kind == 'learned':
     return _learn(family, sources, images, labels, epochs, learning_rate, loss)
   scores = {name: _probe(_features(family, name, images), labels, seed)
@@ -88,7 +91,8 @@ def _features(family, name, images):
   checks.require(
       any(layer is head for layer in model.layers), 'the head',
       'a layer of the model itself', head.name, "take the kind 'learned'")
-  features = keras.Model(model.input, head.input).predict(images, verbose=0)
+  features = keras.Model(
+      rebuilding.input_of(model), head.input).predict(images, verbose=0)
   return features.reshape(len(features), -1)
 
 

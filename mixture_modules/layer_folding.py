@@ -51,7 +51,15 @@ def fold_layers(model, merge_norms=True):
     new.set_weights(
         layer.plain_weights() if isinstance(layer, mixture_layer.MixtureLayer)
         else layer.get_weights())
-  return _merge_norms(plain) if merge_norms else plain
+  return called(_merge_norms(plain) if merge_norms else plain)
+
+
+def called(model):
+  """The model, called once, as Keras' exports ask for."""
+  model(keras.tree.map_structure(
+      lambda tensor: keras.KerasTensor(tensor.shape, tensor.dtype),
+      rebuilding.input_of(model)))
+  return model
 
 
 def _plain_layer(layer):

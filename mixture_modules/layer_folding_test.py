@@ -75,6 +75,7 @@ class LayerFoldingTest(parameterized.TestCase, tf.test.TestCase):
     for variable, value in zip(model.variables, before):
       self.assertAllEqual(value, variable)
     self.assertFalse(plain.compiled)
+    self.assertTrue(plain._called)  # what Keras' export to ONNX asks for
     return plain
 
   def _kinds(self, model):

@@ -31,6 +31,13 @@ def check(model):
                      'has no weights yet: call it, or build it first.')
 
 
+def input_of(model):
+  """The inputs as the model takes them; a Sequential one need not be called."""
+  if isinstance(model, keras.Sequential):
+    return model.inputs[0]
+  return model.input
+
+
 def leaves(model):
   """The layers that models are made of, those of nested models among them.
 
@@ -86,7 +93,7 @@ def rebuild(model, make):
 
   def remake(model):
     if isinstance(model, keras.Sequential):
-      inputs, = model.inputs
+      inputs = input_of(model)
       layers = [again(layer) for layer in model.layers]
       new = keras.Sequential(
           [keras.Input(batch_shape=inputs.shape, dtype=inputs.dtype),

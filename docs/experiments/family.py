@@ -17,10 +17,11 @@ from absl import app
 from absl import flags
 import keras
 from keras import layers
-import mixture_modules as mm
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+
+import mixture_modules as mm
 
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/family', 'Where results are.')
 _VALIDATION = flags.DEFINE_bool('validation', False, 'Try rates and starts.')
@@ -120,7 +121,7 @@ def accuracy(model, data):
 
 
 def base(folder, data, seed):
-  """The network that has learnt the first task, from its file if it is there."""
+  """The network of the first task, from its file if it is there."""
   path = folder / f'base{seed}.keras'
   if not path.exists():
     keras.utils.set_random_seed(seed)

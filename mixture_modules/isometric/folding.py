@@ -103,7 +103,7 @@ def fold(model, task=None, rescale=False, probabilities=False,
             f'{task_names.layer_name(name)}_')(x, probabilities)
         for name in _check_names(task)}
     name = 'tasks'
-  return keras.Model(images, outputs, name=name)
+  return layer_folding.called(keras.Model(images, outputs, name=name))
 
 
 def inference_function(model):
