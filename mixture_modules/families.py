@@ -117,7 +117,7 @@ class TaskFamily:
       init: Where mixtures and norms start: 'copy:TASK', or {task: coefficient},
         the weighted mean of tasks' (Eq. 1); 'uniform' or 'random' mixtures,
         with the norms of the first task. Default: a copy of the first task.
-        `initial_mixtures` finds coefficients from data.
+        `find_start` finds coefficients from data.
       tune: As of `tune`. Default: all that is the task's own.
       seed: Of random mixtures, from 1. Default: drawn.
 
@@ -131,11 +131,13 @@ class TaskFamily:
     task_names.check_new(name, self._tasks)
     checks.positive_integer(f'classes of task {name!r}', classes)
     coefficients = self._coefficients(init)
-    first = self.task(next(iter(self)))
+    source = self.task(next(iter(coefficients)))
     drawn = init in ('uniform', 'random')
+
     def make_signature(place):
-      start = {'initializer': init, 'seed': seed and _seed_of(place, seed)}
-      return first.layers[place].signature.another(**(start if drawn else {}))
+      start = {'initializer': init, 'seed': None if seed is None else _seed_of(
+          place, seed)}
+      return source.layers[place].signature.another(**(start if drawn else {}))
 
     task = self.draft(name, classes, coefficients, make_signature)
     if not drawn:

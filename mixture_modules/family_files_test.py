@@ -41,9 +41,11 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
     file = task_format.read_task_file(self._path)
     self.assertEqual(('new', list('abcde')), (
         file.name, file.header['metadata']['class_names']))
-    copy = mm.TaskFamily(mm.copy_model(family['old']), 'old')
     family.remove_task('new')
-    for each in (family, copy):
+    kept = os.path.join(self.get_temp_dir(), 'old.keras')
+    family['old'].save(kept)
+    for each in (family, *(mm.TaskFamily(model, 'old') for model in (
+        mm.copy_model(family['old']), mm.load_model(kept)))):
       before = toy_families.values(each['old'])
       loaded = mm.load_task(each, self._path)
       self.assertAllEqual(expected, loaded(images))

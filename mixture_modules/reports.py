@@ -10,17 +10,10 @@ import collections
 import dataclasses
 import math
 
-import keras
-
 from mixture_modules import checks
+from mixture_modules import converting
 from mixture_modules import mixture_layer
 from mixture_modules.isometric import isometric_block
-
-_SHARED = (keras.layers.Conv1D, keras.layers.Conv2D,
-           keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D,
-           keras.layers.Dense, keras.layers.EinsumDense,
-           keras.layers.BatchNormalization, keras.layers.LayerNormalization)
-_STATISTICS = ('moving_mean', 'moving_variance')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +133,7 @@ def forecast(model, num_templates, bank_of=None, min_layers=1):
   layer, which is usually the classifier, stays plain.
 
   Args:
-    model: Built plain Keras model, nested ones included.
+    model: Built plain functional or Sequential model, nested ones included.
     num_templates: K of every bank.
     bank_of: Function from a layer to the name of its bank, such as that of its
       stage. Default: one bank for all.
@@ -156,28 +149,19 @@ def forecast(model, num_templates, bank_of=None, min_layers=1):
   _check(model)
   checks.positive_integer('num_templates', num_templates)
   checks.positive_integer('min_layers', min_layers)
-  layers = [layer for layer in dict.fromkeys(model._flatten_layers())
-            if isinstance(layer, _SHARED) and _parameters(layer)]
-  groups = collections.defaultdict(list)
-  for layer in layers[:-1]:
-    shapes = tuple(tuple(v.shape) for v in _parameters(layer))
-    bank = bank_of(layer) if bank_of else ''
-    groups[bank, type(layer).__name__, shapes].append(layer)
   uses, signatures = [], 0
-  for (bank, kind, shapes), group in groups.items():
+  for group in converting.group_layers(model, bank_of=bank_of):
     if len(group) < min_layers:
       continue
     signatures += num_templates * len(group)
-    for variable, shape in zip(_parameters(group[0]), shapes):
-      name = '/'.join(filter(None, [bank, kind, variable.name]))
-      uses.append(SlotUse(name, shape, num_templates, len(group)))
+    bank = bank_of(group[0]) if bank_of else ''
+    for variable in converting.parameters_of(group[0]):
+      name = '/'.join(filter(
+          None, [bank, type(group[0]).__name__, variable.name]))
+      uses.append(SlotUse(
+          name, tuple(variable.shape), num_templates, len(group)))
   mixed = sum(use.plain_parameters for use in uses)
   return Report(uses, signatures, model.count_params() - mixed)
-
-
-def _parameters(layer):
-  """What a plain layer trains, also while it is frozen."""
-  return [v for v in layer.weights if v.name not in _STATISTICS]
 
 
 def _check(model):
