@@ -21,8 +21,8 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
     super().setUp()
     keras.utils.set_random_seed(1)
 
-  @parameterized.product(
-      norms=(True, False), kind=('linear', 'softmax', '2'))
+  @parameterized.parameters(
+      (True, 'linear'), (False, 'softmax'), (False, '2'))
   def test_new_task_starts_as_the_first_and_leaves_it_alone(self, norms, kind):
     family = toys.make_family(norms, kind)
     old, images = family['old'], toys.make_images()

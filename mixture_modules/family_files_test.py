@@ -32,8 +32,8 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
     mm.save_task(family, 'new', self._path, {'class_names': list('abcde')})
     return family
 
-  @parameterized.product(
-      norms=(True, False), kind=('linear', 'softmax', '2'))
+  @parameterized.parameters(
+      (True, 'linear'), (False, 'softmax'), (False, '2'))
   def test_loads_into_the_family_and_its_copies(self, norms, kind):
     family = self._saved(norms=norms, kind=kind)
     images = toy_families.make_images()

@@ -53,7 +53,7 @@ def fit(model, classes=5, **kwargs):
   """Three steps of training."""
   model.compile(keras.optimizers.AdamW(.01, weight_decay=.1),
                 keras.losses.SparseCategoricalCrossentropy(True),
-                jit_compile=False)
+                run_eagerly=True)
   model.fit(make_images(), np.arange(6) % classes, batch_size=2, verbose=0,
             **kwargs)
 
