@@ -1,5 +1,6 @@
 """A training run, from the configuration to the results (sections 4.2, 4.3)."""
 
+import dataclasses
 import pathlib
 import sys
 
@@ -57,14 +58,21 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
   if options.smoke:
     config = smoke_config(config, strategy.num_replicas_in_sync)
   kind, decides = 'smoke' if options.smoke else 'train', config.to_json()
-  records.check(workdir, decides, kind, options.resume)
-  data = pipeline.load_tasks(
-      config.tasks, config.model.image_size, options.data_dir,
-      config.augmentation, made_up=options.smoke)
-  # Reads the data: faults show before the training.
-  facts = {name: task_data.describe() for name, task_data in data.items()}
-  if options.resume:
-    records.check_data(workdir, facts)
+
+  def prepare():
+    records.check(workdir, decides, kind, options.resume)
+    data = pipeline.load_tasks(
+        config.tasks, config.model.image_size, options.data_dir,
+        config.augmentation, made_up=options.smoke)
+    # Reads the data: faults show before the training.
+    facts = {name: task_data.describe() for name, task_data in data.items()}
+    if options.resume:
+      records.check_data(workdir, facts)
+    watched = {field: value for field, value in dataclasses.asdict(
+        options).items() if field not in ('data_dir', 'progress')}
+    return (data, facts), {**decides, 'data': facts, 'options': watched}
+
+  data, facts = strategies.agree(strategy, prepare)
   trainer = supervised.make_trainer(config, data, strategy)
   chief = strategies.is_chief(strategy)
   if chief:
