@@ -112,13 +112,28 @@ def copy_model(model):
   copy.set_weights(model.get_weights())
   for ours, theirs in zip(copy._flatten_layers(), model._flatten_layers()):
     ours._trainable = theirs._trainable
+    if type(ours) is keras.layers.Normalization:
+      rebuilding.copy_state(ours, theirs)
   for ours, theirs in zip(copy.variables, model.variables):
     ours.trainable = theirs.trainable
   return copy
 
 
 def _copy_layer(layer):
-  return type(layer).from_config(copies(layer.get_config()))
+  config = layer.get_config()
+  if any(isinstance(value, Shareable) for value in config.values()):
+    return type(layer).from_config(copies(config))
+  return rebuilding.copy_layer(layer)
+
+
+@contextlib.contextmanager
+def apart():
+  """Keeps `sharing` from copying banks within."""
+  before, _scope.holders = _scope.holders, None
+  try:
+    yield
+  finally:
+    _scope.holders = before
 
 
 def describe(shared, num_layers):

@@ -35,7 +35,8 @@ def convert(model, num_templates=None, norms=False, leave_out=None,
 
       model = mm.convert(keras.applications.MobileNetV2())
 
-  Layers of one kind and shape form a group. A group of n layers has a bank of
+  Layers of one kind and shape form a group, if they agree on regularisers,
+  constraints, dtype, and whether they train. A group of n layers has a bank of
   n templates, the weights of its layers. Signatures are linear and start
   one-hot: outputs are the same, and mixtures learn at once, while a softmax
   near one template hardly does. Convolutions and dense layers are converted.
@@ -57,8 +58,8 @@ def convert(model, num_templates=None, norms=False, leave_out=None,
     The Keras model, not compiled. Layers that are not converted are copies.
 
   Raises:
-    ValueError: If the model is subclassed or not built, `leave_out` names no
-      layer of it, an argument is out of range, or no group is large enough.
+    ValueError: If the model has a call of its own or is not built,
+      `leave_out` names no layer of it, an argument is out of range, or no group is large enough.
 
   Source: section 3.2, of trained weights; one-hot starts and groups are our
     choice.
@@ -78,11 +79,10 @@ def convert(model, num_templates=None, norms=False, leave_out=None,
   for number, group in enumerate(groups, 1):
     mixtures.update(_mixture_layers(group, number, num_templates))
   converted, places = rebuilding.rebuild(
-      model, lambda layer: mixtures.get(layer) or type(layer).from_config(
-          layer.get_config()))
+      model, lambda layer: mixtures.get(layer) or rebuilding.copy_layer(layer))
   for layer, new in places:
-    if layer not in mixtures:
-      new.set_weights(layer.get_weights())
+    if layer not in mixtures and new is not layer:
+      rebuilding.copy_state(new, layer)
   for group in groups:
     _fill(group, [mixtures[layer] for layer in group])
   return converted
@@ -100,6 +100,8 @@ def group_layers(model, norms=True, leave_out=None, bank_of=None):
   weighted = [layer for layer in rebuilding.leaves(model) if layer.weights]
   if leave_out is None:
     leave_out = [layer.name for layer in weighted[-1:]]
+  elif isinstance(leave_out, str):
+    leave_out = [leave_out]
   for name in leave_out:
     checks.one_of('leave_out', name, [layer.name for layer in weighted])
   kinds = {**_KERNELS, **(_NORMS if norms else {})}
@@ -123,7 +125,7 @@ def _rules(layer):
   config = layer.get_config()
   return repr([(key, value) for key, value in sorted(config.items())
                if key.endswith(('_regularizer', '_constraint'))
-               or key in ('dtype', 'equation')])
+               or key in ('dtype', 'equation', 'trainable')])
 
 
 def _mixture_layers(group, number, num_templates):

@@ -134,7 +134,60 @@ class ConvertingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(
         sum(model.losses), sum(mixed.losses), 1e-6)
 
+  def test_layers_that_were_adapted(self):
+    images = 3 * _images() + 2
+    norm = layers.Normalization()
+    norm.adapt(images)
+    model = keras.Sequential([keras.Input((8, 8, 4), name='picture'), norm, *(
+        layers.Conv2D(4, 3, padding='same') for _ in range(2)),
+        layers.Flatten(), layers.Dense(2)])
+    for copier in (mm.convert, mm.copy_model,
+                   lambda model: mm.fold(mm.convert(model))):
+      self.assertAllClose(model(images), copier(model)(images), 1e-5, 1e-5)
+      self.assertEqual('picture', copier(model).inputs[0].name)
+    words = layers.StringLookup()
+    words.adapt(['a', 'b', 'a'])
+    text = keras.Sequential([
+        keras.Input((2,), dtype='string'), words, layers.Embedding(4, 4),
+        *(layers.Conv1D(4, 1) for _ in range(2)), layers.Dense(2)])
+    inputs = np.array([['a', 'b']])
+    self.assertAllClose(text(inputs), mm.convert(text)(inputs), 1e-6, 1e-6)
+
+  def test_frozen_layers_have_a_bank_of_their_own(self):
+    model = keras.Sequential([keras.Input((8, 8, 4)), *(
+        layers.Conv2D(4, 1, trainable=number < 2) for number in range(4)),
+        layers.Dense(2)])
+    first, _, third, _ = _mixtures(converting.convert(model))
+    self.assertIsNot(first.bank, third.bank)
+    self.assertTrue(first.kernel_slot.trainable)
+    self.assertFalse(third.kernel_slot.trainable)
+
+  def test_inside_of_time_distributed(self):
+    inner = keras.Sequential([
+        keras.Input((8, 8, 4)), *(layers.Conv2D(4, 1) for _ in range(2)),
+        layers.BatchNormalization()])
+    model = keras.Sequential([
+        keras.Input((2, 8, 8, 4)), layers.TimeDistributed(inner),
+        layers.Flatten(), layers.Dense(3)])
+    toy_models.randomize_weights(model)
+    mixed = converting.convert(model)
+    self.assertLen(_mixtures(mixed), 2)
+    images = np.stack([_images(), _images()], 1)
+    self.assertAllClose(model(images), mixed(images), 1e-5, 1e-5)
+    new = mm.TaskFamily(mixed, 'old').add_task('new', 3)
+    features = [keras.Model(m.inputs[0], m.layers[-1].input)(images)
+                for m in (mixed, new)]
+    self.assertAllClose(*features, 1e-5, 1e-5)
+
   def test_what_cannot_be_converted(self):
+
+    class Twice(keras.Sequential):
+
+      def call(self, inputs, training=None, mask=None):
+        return 2 * super().call(inputs, training, mask)
+
+    with self.assertRaisesRegex(ValueError, 'without a call of its own'):
+      converting.convert(Twice([keras.Input((4,)), layers.Dense(4)]))
 
     class Subclassed(keras.Model):
 

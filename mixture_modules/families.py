@@ -12,13 +12,16 @@ import zlib
 import keras
 import numpy as np
 
+from mixture_modules import bank_sharing
 from mixture_modules import checks
 from mixture_modules import family_starts
+from mixture_modules import layer_folding
 from mixture_modules import mixed_batches
 from mixture_modules import mixture_layer
 from mixture_modules import rebuilding
 from mixture_modules import signatures
 from mixture_modules import task_names
+from mixture_modules import tracking
 
 SCOPES = ('mixture', 'norm', 'head', 'templates', 'layers')
 MOVES_OTHERS = ('templates', 'layers')
@@ -76,6 +79,14 @@ class TaskFamily:
   def __init__(self, model, name, head=None):
     rebuilding.check(model)
     layers = _places(model)
+    for layer in layers.values():
+      layer_folding.refuse_hidden(layer)
+      if not is_norm(layer) and not hasattr(layer, 'adapt'):
+        # Frozen or not, it would move what other tasks share.
+        checks.require(
+            not layer._non_trainable_variables, f'layer {layer.name!r}',
+            'one whose state no call moves, or a norm',
+            type(layer).__name__, 'leave it out of the model')
     named = {layer.name: place for place, layer in layers.items()}
     if head is None and named:
       head = next(reversed(named))
@@ -119,43 +130,69 @@ class TaskFamily:
         with the norms of the first task. Default: a copy of the first task.
         `find_start` finds coefficients from data.
       tune: As of `tune`. Default: all that is the task's own.
-      seed: Of random mixtures, from 1. Default: drawn.
+      seed: Of the head and of random mixtures, from 1. Default: drawn.
 
     Returns:
       The Keras model, not compiled. Its head is drawn anew.
 
     Raises:
-      ValueError: If the name is taken, a task named by `init` is not there, or
-        an argument is out of range.
+      ValueError: If the name is taken, a task named by `init` is not there, an
+        argument is out of range, or fixed mixtures are to start otherwise than
+        as a copy.
     """
     task_names.check_new(name, self._tasks)
     checks.positive_integer(f'classes of task {name!r}', classes)
     coefficients = self._coefficients(init)
     source = self.task(next(iter(coefficients)))
     drawn = init in ('uniform', 'random')
+    if drawn or len(coefficients) > 1:
+      checks.require(all(
+          signature.sequence is None for each in coefficients
+          for signature in _signatures(self.task(each))), 'init',
+                     "'copy:TASK', since mixtures are fixed", init, 'use that')
 
     def make_signature(place):
       start = {'initializer': init, 'seed': None if seed is None else _seed_of(
           place, seed)}
       return source.layers[place].signature.another(**(start if drawn else {}))
 
-    task = self.draft(name, classes, coefficients, make_signature)
+    task = self.draft(name, classes, coefficients, make_signature, seed)
     if not drawn:
       _blend_mixtures(task, self._tasks, coefficients)
     self._tasks[name] = task
     try:
       self.tune(name, self._own_scopes(task) if tune is None else tune)
     except ValueError:
-      del self._tasks[name]
+      self.discard(self._tasks.pop(name))
       raise
     return task.model
+
+  def copy_task(self, name):
+    """An independent model of a task, of which all weights train.
+
+    Args:
+      name: Name of the task.
+
+    Returns:
+      The Keras model, which is no task of the family.
+    """
+    model = bank_sharing.copy_model(self[name])
+    for layer in rebuilding.leaves(model):
+      layer.trainable = True
+      if isinstance(layer, mixture_layer.MixtureLayer):
+        layer.bank.trainable = True
+        if layer.signature:
+          layer.signature.trainable = True
+      for variable in layer._trainable_variables:
+        variable.trainable = True
+    return model
 
   def remove_task(self, name):
     """Removes a task; one must be left."""
     self.task(name)
     checks.require(len(self) > 1, 'remove_task', 'a task that is not the last',
                    name, 'keep it')
-    del self._tasks[name]
+    self.discard(self._tasks.pop(name))
 
   def rename_task(self, old, new):
     """Gives a task another name; the order of the tasks stays."""
@@ -175,8 +212,8 @@ class TaskFamily:
       'layers': the plain layers that tasks share. Moves other tasks.
 
     What is shared is one for all tasks: the last call says whether it trains.
-    Moving statistics follow the task's batches in any case. Compile the model
-    afterwards.
+    Moving statistics follow the task's batches in any case. Models of which
+    something else trains than before are no longer compiled.
 
     Args:
       name: Name of the task.
@@ -197,8 +234,13 @@ class TaskFamily:
       checks.one_of('scopes', scope, SCOPES)
       checks.require(bool(self.variables(task, scope)), 'scopes',
                      f'what task {name!r} has', scope, 'leave it out')
+    before = {each: _trained(each) for each in self.tasks.values()}
     for scope in SCOPES:
       self._set_trainable(task, scope, scope in scopes)
+    for model, trained in before.items():
+      if _trained(model) != trained:
+        with tracking.changing(model):  # forgets what fit has traced
+          model.compiled = False
     return task.model.trainable_variables
 
   def count_own(self, name):
@@ -235,7 +277,7 @@ class TaskFamily:
 
   find_start = family_starts.find_start
 
-  def draft(self, name, classes, coefficients, make_signature):
+  def draft(self, name, classes, coefficients, make_signature, seed=None):
     """A `FamilyTask` that is not yet one of the family's.
 
     Args:
@@ -244,6 +286,7 @@ class TaskFamily:
       coefficients: {task: number} of the tasks whose norms it has the mean of.
       make_signature: Function from the name of a place to its signature; asked
         once where places share one.
+      seed: Of the head.
     """
     first = next(iter(self._tasks.values()))
     places = {id(layer): place for place, layer in first.layers.items()}
@@ -252,35 +295,48 @@ class TaskFamily:
     def make(layer):
       own, place = {'trainable': True}, places.get(id(layer))
       if place == self.head_place:
-        own[_size_of(layer)] = classes
+        own |= {_size_of(layer): classes, **_seeded(layer, seed)}
       elif isinstance(layer, mixture_layer.MixtureLayer):
         signature = layer.signature
         if signature is not None and id(signature) not in made:
           made[id(signature)] = make_signature(place)
         own['signature'] = made.get(id(signature), False)
       elif not isinstance(layer, _NORMS):
-        return layer
+        return layer if layer.weights else rebuilding.copy_layer(layer)
       return type(layer).from_config({**layer.get_config(), **own})
 
-    model, _ = rebuilding.rebuild(first.model, make)
+    with bank_sharing.apart():
+      model, _ = rebuilding.rebuild(first.model, make)
     model.name = task_names.layer_name(name)
     task = FamilyTask(model, _places(model))
     _blend_norms(task, self._tasks, coefficients)
     return task
 
+  def discard(self, task):
+    """Lets what tasks share train without regard to a task."""
+    for layer in _mixtures(task):
+      layer.leave()
+
   @contextlib.contextmanager
   def only_own(self):
     """Freezes what tasks share, and lets it train again afterwards."""
     first = next(iter(self._tasks.values()))
-    before = [(part, part.trainable)
-              for part in (*_banks(first), *self._layers(first, 'layers'))]
-    for part, _ in before:
+    banks = [(bank, bank.trainable) for bank in _banks(first)]
+    shared = [each for layer in self._layers(first, 'layers')
+              for each in layer._flatten_layers()]
+    layers = [(layer, layer._trainable) for layer in shared]
+    variables = [(v, v.trainable) for layer in shared for v in layer.weights]
+    for part, _ in (*banks, *layers):
       part.trainable = False
     try:
       yield
     finally:
-      for part, value in before:
-        part.trainable = value
+      for bank, value in banks:
+        bank.trainable = value
+      for layer, value in layers:
+        layer._trainable = value
+      for variable, value in variables:
+        variable.trainable = value
 
   def _coefficients(self, init):
     """{task: number} of the tasks that a new one starts as the mean of."""
@@ -292,10 +348,10 @@ class TaskFamily:
       raise ValueError(
           "Expected init to be 'copy:TASK', {task: coefficient}, 'uniform' or "
           f"'random', received {init!r}: use one of these.")
-    total = sum(init.values())
     for name, number in init.items():
       self.task(name)
       checks.not_negative(f'coefficient of {name!r}', number)
+    total = sum(init.values())
     checks.positive('the sum of the coefficients', total)
     return {name: number / total for name, number in init.items() if number}
 
@@ -352,6 +408,20 @@ def _places(model):
       counts[kind] += 1
       places[f'{kind}_{counts[kind]}'] = layer
   return places
+
+
+def _trained(model):
+  return [id(variable) for variable in model.trainable_variables]
+
+
+def _seeded(head, seed):
+  """{argument: configuration} of a head's initialiser with a seed."""
+  config = head.get_config()['kernel_initializer']
+  if seed is None or not isinstance(config, dict) or (
+      'seed' not in config['config']):
+    return {}
+  return {'kernel_initializer': {
+      **config, 'config': {**config['config'], 'seed': seed}}}
 
 
 def _size_of(head):

@@ -15,6 +15,17 @@ from mixture_modules.testing import toy_families as toys
 from mixture_modules.testing import toy_models
 
 
+class _Block(keras.layers.Layer):
+  """A mixture layer that the model does not see."""
+
+  def __init__(self):
+    super().__init__()
+    self.conv = mm.MixtureConv2D(3, 1, bank=mm.TemplateBank(2))
+
+  def call(self, inputs):
+    return self.conv(inputs)
+
+
 class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
 
   def setUp(self):
@@ -147,6 +158,54 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllEqual(model(images), mm.copy_model(model)(images))
     self.assertAllClose(model(images), mm.fold(model)(images), 1e-5, 1e-5)
 
+  def test_what_trains_otherwise_is_compiled_no_more(self):
+    family = toys.make_family()
+    old = family['old']
+    toys.fit(old, classes=4)
+    new = family.add_task('new', 5)
+    self.assertFalse(old.compiled)
+    with self.assertRaisesRegex(ValueError, 'call `compile'):
+      old.fit(toys.make_images(), np.arange(6) % 4, verbose=0)
+    toys.fit(new)
+    family.tune('new', ('mixture', 'norm', 'head'))
+    self.assertTrue(new.compiled)  # Nothing has changed.
+    family.tune('new', 'head')
+    self.assertFalse(new.compiled)
+
+  def test_a_removed_task_does_not_keep_slots_training(self):
+    family = toys.make_family()
+    family.add_task('new', 5)
+    family.remove_task('new')
+    family.find_start((toys.make_images(), np.arange(6) % 2), 'learned')
+    family.tune('old', 'templates')
+    for layer in toys.mixtures(family['old']):
+      layer.trainable = False
+    self.assertEmpty(toys.mixtures(family['old'])[0].bank.trainable_variables)
+
+  def test_copy_of_a_task_trains_as_a_whole(self):
+    family = toys.make_family()
+    new = family.add_task('new', 5)
+    copy, before = family.copy_task('new'), toys.values(new)
+    self.assertLen(copy.trainable_variables,
+                   sum('moving' not in v.name for v in copy.weights))
+    toys.fit(copy)
+    for value, now in zip(before, toys.values(new)):
+      self.assertAllEqual(value, now)
+
+  def test_seed_draws_the_head(self):
+    family = toys.make_family()
+    kernels = [family.add_task(str(number), 5, seed=seed).layers[-1].kernel
+               for number, seed in enumerate((1, 1, 2))]
+    self.assertAllEqual(*kernels[:2])
+    self.assertNotAllClose(*kernels[1:])
+
+  def test_banks_stay_shared_within_sharing(self):
+    family = toys.make_family()
+    with mm.sharing():
+      new = family.add_task('new', 5)
+    self.assertEqual(*({layer.bank for layer in toys.mixtures(model)}
+                       for model in (family['old'], new)))
+
   @parameterized.parameters(*family_starts.KINDS)
   def test_find_start(self, kind):
     family = toys.make_family()
@@ -207,6 +266,16 @@ class FamiliesTest(parameterized.TestCase, tf.test.TestCase):
     plain = families.TaskFamily(toys.make_family(True, '2')['old'], 'fixed')
     with self.assertRaisesRegex(ValueError, "what task 'fixed' has"):
       plain.tune('fixed', 'mixture')
+    for init in ('random', {'fixed': 1, 'other': 1}):
+      if isinstance(init, dict):
+        plain.add_task('other', 3)
+      with self.assertRaisesRegex(ValueError, 'mixtures are fixed'):
+        plain.add_task('new', 3, init)
+    for layer in (keras.layers.SpectralNormalization(layers.Conv2D(3, 1)),
+                  _Block()):
+      with self.assertRaisesRegex(ValueError, 'no call moves|some inside of'):
+        families.TaskFamily(keras.Sequential(
+            [keras.Input((6, 6, 3)), layer, layers.Dense(2)]), 'a')
     with self.assertRaisesRegex(ValueError, 'a Dense or Conv2D layer'):
       model = toys.make_network()
       families.TaskFamily(model, 'a', head=model.layers[2].name)

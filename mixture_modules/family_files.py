@@ -12,6 +12,7 @@ import json
 
 import keras
 
+from mixture_modules import checks
 from mixture_modules import families
 from mixture_modules import mixture_layer
 from mixture_modules import task_format
@@ -21,6 +22,8 @@ from mixture_modules import tensor_files
 _LEFT_OUT = ('bank', 'signature', 'sharing', 'shared_object_id', 'trainable',
              'seed', 'build_config', 'compile_config', 'mixture_regularizer',
              'registered_name', 'module')
+# What stands under these names layers.
+_NAMING = ('name', 'keras_history', 'input_layers', 'output_layers')
 
 
 def encode_task(family, name, metadata=None):
@@ -28,6 +31,12 @@ def encode_task(family, name, metadata=None):
   if name is None and len(family) == 1:
     name, = family
   task = family.task(name)
+  first = next(iter(family))
+  changed = task_format.differences(
+      _describe_signatures(family.task(first)), _describe_signatures(task))
+  checks.require(not changed, f'task {name!r}',
+                 f'one with signatures of the kinds of task {first!r}', changed,
+                 'save its model instead')
   header = {
       'name': name, 'num_classes': family.num_classes(name), 'head': None,
       'signature': _describe_signatures(task),
@@ -38,7 +47,7 @@ def encode_task(family, name, metadata=None):
 
 
 def load_task(family, path, name=None, force=False):
-  """Adds the task of a file; arguments and errors as of `save_task`'s twin."""
+  """Adds the task of a file; arguments and errors as of `load_task`."""
   file = task_format.read_task_file(path)
   name = file.name if name is None else name
   any_name = next(iter(family))
@@ -87,8 +96,10 @@ def _describe_signatures(task):
 def _describe_model(family, name):
   """What decides what all tasks compute, besides variables, for JSON."""
   task = family.task(name)
-  config = _relevant(
-      keras.saving.serialize_keras_object(task.model), family.head(name).name)
+  config = keras.saving.serialize_keras_object(task.model)
+  for own in (config, config['config']):  # a model is called like its task
+    own.pop('name', None)
+  config = _relevant(config, family.head(name).name)
   numbers = {}  # of names: Keras counts the layers of all models
   for each in _names(config):
     numbers.setdefault(each, len(numbers))
@@ -100,6 +111,8 @@ def _describe_model(family, name):
 def _relevant(config, head):
   """A configuration without what tasks differ in."""
   if isinstance(config, dict):
+    if config.get('class_name') == '__keras_tensor__':  # its shape follows
+      return {'keras_history': list(config['config']['keras_history'])}
     sizes = families.SIZES if config.get('name') == head else ()
     return {key: _relevant(config[key], head) for key in sorted(config)
             if key not in (*_LEFT_OUT, *sizes)}
@@ -120,13 +133,15 @@ def _names(config):
     yield from _names(each)
 
 
-def _replace(config, numbers):
-  """A configuration with numbers for the names."""
+def _replace(config, numbers, key=None):
+  """A configuration with numbers for the names of layers."""
   if isinstance(config, dict):
-    return {key: _replace(each, numbers) for key, each in config.items()}
+    return {inner: _replace(each, numbers, inner)
+            for inner, each in config.items()}
   if isinstance(config, list):
-    return [_replace(each, numbers) for each in config]
-  return numbers.get(config, config) if isinstance(config, str) else config
+    return [_replace(each, numbers, key) for each in config]
+  return numbers.get(config, config) if key in _NAMING and isinstance(
+      config, str) else config
 
 
 def _own_variables(family, task):
@@ -155,5 +170,6 @@ def _shared_variables(family, task):
       shared.update({f'bank_{number}/{slot}': layer.bank.templates(slot)
                      for slot in layer.slots})
     elif not families.is_norm(layer) and place != family.head_place:
-      shared.update({f'layers/{place}/{v.name}': v for v in layer.weights})
+      shared.update({f'layers/{place}/{number}/{v.name}': v
+                     for number, v in enumerate(layer.weights)})
   return shared

@@ -55,6 +55,44 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
       for old, now in zip(before, toy_families.values(each['old'])):
         self.assertAllEqual(old, now)
 
+  @parameterized.parameters('after', 'nested', 'convolution')
+  def test_heads_of_each_kind(self, kind):
+    layers = keras.layers
+    ends = {
+        'after': [layers.Flatten(), layers.Dense(4), layers.Softmax(),
+                  layers.Activation('relu')],
+        'nested': [keras.Sequential([keras.Input((4, 4, 3)), layers.Flatten(),
+                                     layers.Dense(4, activation='softmax')])],
+        'convolution': [layers.Conv2D(4, 1), layers.GlobalMaxPooling2D()]}[kind]
+    family = mm.TaskFamily(mm.convert(keras.Sequential([
+        keras.Input((4, 4, 3)), *(layers.Conv2D(3, 1) for _ in range(2)),
+        *ends])), 'old')
+    model = family.add_task('relu', 7)  # the name of something else, too
+    mm.save_task(family, 'relu', self._path)
+    images = np.ones((2, 4, 4, 3))
+    self.assertAllEqual(
+        model(images), mm.load_task(family, self._path, 'again')(images))
+
+  def test_weights_of_equal_names(self):
+    inputs = keras.Input((4, 6))
+    x = keras.layers.MultiHeadAttention(2, 3)(inputs, inputs)
+    for _ in range(2):
+      x = keras.layers.Dense(6)(x)
+    model = mm.convert(keras.Model(inputs, keras.layers.Dense(2)(x)))
+    family = mm.TaskFamily(model, 'old')
+    family.add_task('new', 3)
+    mm.save_task(family, 'new', self._path)
+    query = next(v for v in model.weights if 'query/kernel' in v.path)
+    query.assign(query * 2)
+    with self.assertRaisesRegex(ValueError, 'other values'):
+      mm.load_task(family, self._path, 'again')
+
+  def test_other_kinds_of_signatures_are_not_saved(self):
+    family = self._saved()
+    toy_families.mixtures(family['new'])[0].signature.harden()
+    with self.assertRaisesRegex(ValueError, 'signatures of the kinds'):
+      mm.save_task(family, 'new', self._path, overwrite=True)
+
   def test_small(self):
     family = self._saved()
     size = os.path.getsize(self._path)
@@ -67,7 +105,7 @@ class FamilyFilesTest(parameterized.TestCase, tf.test.TestCase):
     variable.assign(variable + 1)
     with self.assertRaisesRegex(ValueError, 'other values .bank_1/group_1'):
       mm.load_task(family, self._path, 'again')
-    with self.assertWarnsRegex(UserWarning, 'its outputs are others'):
+    with self.assertWarnsRegex(UserWarning, 'its outputs differ'):
       mm.load_task(family, self._path, 'again', force=True)
     self.assertEqual(['old', 'new', 'again'], list(family))
 

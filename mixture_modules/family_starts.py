@@ -52,6 +52,8 @@ def find_start(family, data, kind='learned', sources=None, epochs=5,
   Source: section C; probes of any label set and the simplex are our choice.
   """
   checks.one_of('kind', kind, KINDS)
+  if isinstance(sources, str):
+    sources = [sources]
   sources = list(family) if sources is None else list(sources)
   checks.require(bool(sources), 'sources', 'names of tasks', sources,
                  'leave them out for all')
@@ -82,6 +84,9 @@ def _arrays(data):
       len(images) == len(labels) > 1, 'data',
       'two images or more with as many labels', [len(images), len(labels)],
       'give (images, labels)')
+  checks.require(
+      labels.dtype.kind in 'iu' and labels.min() >= 0, 'labels',
+      'integers from 0 on', labels[:5].tolist(), 'number the classes')
   return images, labels.astype('int64')
 
 
@@ -160,5 +165,6 @@ def _learn(family, sources, images, labels, epochs, learning_rate, loss):
             keras.optimizers.Adam(learning_rate / 10),
             {optimizers.MIXTURES: keras.optimizers.Adam(learning_rate)})), loss)
     task.model.fit(images, labels, epochs=epochs, verbose=0)
+    family.discard(task)
   return dict(zip(sources, map(float, ops.convert_to_numpy(
       coefficients.values()))))

@@ -48,9 +48,10 @@ def fold_layers(model, merge_norms=True):
   """
   plain, places = rebuilding.rebuild(model, _plain_layer)
   for layer, new in places:
-    new.set_weights(
-        layer.plain_weights() if isinstance(layer, mixture_layer.MixtureLayer)
-        else layer.get_weights())
+    if isinstance(layer, mixture_layer.MixtureLayer):
+      new.set_weights(layer.plain_weights())
+    elif new is not layer:
+      rebuilding.copy_state(new, layer)
   return called(_merge_norms(plain) if merge_norms else plain)
 
 
@@ -70,14 +71,20 @@ def _plain_layer(layer):
           f'Expected {layer.name!r} to be a layer with a signature, received '
           'one whose calls bring a mixture: hand it a signature.')
     return layer.plain_layer()
-  if any(isinstance(each, mixture_layer.MixtureLayer)
-         for each in layer._flatten_layers()):
+  refuse_hidden(layer)
+  return rebuilding.copy_layer(layer)
+
+
+def refuse_hidden(layer):
+  """Raises ValueError if there are mixture layers inside of another layer."""
+  if not isinstance(layer, mixture_layer.MixtureLayer) and any(
+      isinstance(each, mixture_layer.MixtureLayer)
+      for each in layer._flatten_layers()):
     raise ValueError(
         f'Expected mixture layers as layers of the model, received some inside '
         f'of {layer.name!r}, a {type(layer).__name__}: write it as a '
-        'functional or Sequential model; fold a task of an IsometricModel by '
+        'functional or Sequential model; take a task of an IsometricModel by '
         'itself.')
-  return type(layer).from_config(layer.get_config())
 
 
 def _merge_norms(model):
@@ -86,7 +93,7 @@ def _merge_norms(model):
   norms = set(merged.values())
 
   def make(layer):
-    if layer in norms or isinstance(layer, _DROPPED):
+    if layer in norms or type(layer) in _DROPPED and not _trains(layer):
       return None
     if layer in merged:
       return type(layer).from_config({**layer.get_config(), 'use_bias': True})
@@ -109,7 +116,7 @@ def _find_norms(model):
     if rebuilding.is_model_of_layers(norm):
       yield from _find_norms(norm)
     if type(norm) is not layers.BatchNormalization or len(
-        norm._inbound_nodes) != 1:
+        norm._inbound_nodes) != 1 or _trains(norm):
       continue
     inputs = norm._inbound_nodes[0].input_tensors[0]
     layer = inputs._keras_history.operation
@@ -118,6 +125,12 @@ def _find_norms(model):
         and layer.activation is keras.activations.linear
         and norm.axis % len(inputs.shape) == _channel_axis(layer, inputs)):
       yield layer, norm
+
+
+def _trains(layer):
+  """Whether the model calls a layer in training mode, whatever it is told."""
+  return any(node.arguments.kwargs.get('training')
+             for node in layer._inbound_nodes)
 
 
 def _channel_axis(layer, outputs):

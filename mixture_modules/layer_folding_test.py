@@ -108,6 +108,19 @@ class LayerFoldingTest(parameterized.TestCase, tf.test.TestCase):
     plain = self._fold(_sequential(*make(mm.TemplateBank(2))))
     self.assertIn(layers.BatchNormalization, self._kinds(plain))
 
+  def test_layers_that_always_train_are_kept(self):
+
+    class Mine(layers.Dropout):
+      pass
+
+    inputs = keras.Input((6, 6, 4))
+    x = _conv(mm.TemplateBank(2))[0](inputs)
+    x = layers.BatchNormalization()(x, training=True)
+    x = layers.Dropout(.5)(x, training=True)
+    plain = layer_folding.fold_layers(keras.Model(inputs, Mine(.5)(x)))
+    self.assertContainsSubset(
+        [layers.BatchNormalization, layers.Dropout, Mine], self._kinds(plain))
+
   def test_outputs_that_others_read_are_kept(self):
     bank = mm.TemplateBank(2)
     inputs = keras.Input((6, 6, 4))

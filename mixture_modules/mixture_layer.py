@@ -113,6 +113,12 @@ class MixtureLayer(keras.layers.Layer):
     self._slots[name] = slot
     setattr(self, f'{name}_slot', slot)  # where TensorFlow's checkpoints look
 
+  def leave(self):
+    """Lets slots and signature train without regard to this layer."""
+    for shared in (*self._slots.values(), self.signature):
+      if shared is not None:
+        shared.leave(self)
+
   def _slot_of(self, name):
     return self._slots[name].slot
 

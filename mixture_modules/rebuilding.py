@@ -9,8 +9,14 @@ import keras
 
 
 def is_model_of_layers(layer):
-  """Whether it is a functional or Sequential model, which can be rebuilt."""
-  return isinstance(layer, keras.Sequential) or hasattr(layer, 'operations')
+  """Whether it is a functional or Sequential model, which can be rebuilt.
+
+  One with a `call` of its own may compute something else than its layers.
+  """
+  for kind in type(layer).__mro__:
+    if kind is keras.Sequential or kind.__name__ == 'Functional':
+      return type(layer).call is kind.call
+  return False
 
 
 def check(model):
@@ -24,7 +30,7 @@ def check(model):
   """
   if not is_model_of_layers(model):
     raise ValueError(
-        'Expected a functional or Sequential model, whose layers are known, '
+        'Expected a functional or Sequential model without a call of its own, '
         f'received {model!r}: write it as one, or as a part of one.')
   if not model.built:
     raise ValueError(f'Expected a built model, received {model.name!r}, which '
@@ -47,14 +53,35 @@ def leaves(model):
   Args:
     model: Functional or Sequential model.
   """
-  found = {}
-  for layer in model.layers:
+  def inside(layer):
     if is_model_of_layers(layer):
-      found.update(dict.fromkeys(leaves(layer)))
+      for each in layer.layers:
+        yield from inside(each)
+    elif type(layer) is keras.layers.TimeDistributed:
+      yield from inside(layer.layer)
     else:
-      inside = type(layer) is keras.layers.TimeDistributed
-      found[layer.layer if inside else layer] = None
-  return list(found)
+      yield layer
+
+  return list(dict.fromkeys(inside(model)))
+
+
+def copy_layer(layer):
+  """A leaf made again, not built; itself where it has only what it was told.
+
+  Args:
+    layer: Keras layer. A vocabulary or a Python function stays with its layer.
+  """
+  told = hasattr(layer, 'adapt') or isinstance(layer, keras.layers.Lambda)
+  if told and not layer.weights:
+    return layer
+  return type(layer).from_config(layer.get_config())
+
+
+def copy_state(target, source):
+  """Copies the weights of a layer to its built copy, and what follows them."""
+  target.set_weights(source.get_weights())
+  if source.weights and hasattr(target, 'finalize_state'):
+    target.finalize_state()  # of a Normalization
 
 
 def rebuild(model, make):
@@ -96,7 +123,8 @@ def rebuild(model, make):
       inputs = input_of(model)
       layers = [again(layer) for layer in model.layers]
       new = keras.Sequential(
-          [keras.Input(batch_shape=inputs.shape, dtype=inputs.dtype),
+          [keras.Input(batch_shape=inputs.shape, dtype=inputs.dtype,
+                       name=inputs.name),
            *(layer for layer in layers if layer is not None)],
           name=model.name)
     else:
@@ -121,7 +149,8 @@ def _around(wrapper, layer):
   if layer is None or layer is wrapper.layer:
     return layer and wrapper
   config = wrapper.get_config()
-  return type(wrapper)(layer, name=config['name'])
+  del config['layer']
+  return type(wrapper)(layer, **config)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,15 @@ class SharedLayer(keras.layers.Layer):
 
   def join(self, layer):
     """Counts a layer, which has `trainable`, among the users."""
+    if layer not in self._users:
+      own = weakref.ref(self)
+      weakref.finalize(layer, lambda: own() and own().follow()).atexit = False
     self._users.add(layer)
+    self.follow()
+
+  def leave(self, layer):
+    """Counts a layer among the users no more."""
+    self._users.discard(layer)
     self.follow()
 
   @property

@@ -186,7 +186,7 @@ def warn(file, name, path, precision, changed):
   if changed:
     warnings.warn(
         f'Task {name!r} of {path} was saved from a model whose shared weights '
-        f'had other values ({_list_some(changed)}): its outputs are others.',
+        f'had other values ({_list_some(changed)}): its outputs differ.',
         stacklevel=3)
 
 

@@ -151,11 +151,7 @@ def new_task(model, data, way, seed, kind, init, rate, mixture_rate):
     family = mm.TaskFamily(mixed, 'first50')
     task = family.add_task('new', classes, init, WAYS[way], seed=seed + 1)
     if way == 'all':
-      task = mm.copy_model(task)
-      for layer in task.layers:
-        layer.trainable = True
-        if isinstance(layer, mm.MixtureConv2D):
-          layer.bank.trainable = layer.signature.trainable = True
+      task = family.copy_task('new')
   own = sum(v.numpy().size for v in task.trainable_variables)
   train(task, fit, _EPOCHS.value, rate, mixture_rate)
   size = None
