@@ -1,5 +1,6 @@
 """How every command starts and ends; it needs no TensorFlow."""
 
+import contextlib
 import os
 import re
 import signal
@@ -56,7 +57,39 @@ def run(main, command_flags):
   for stream in (sys.stdout, sys.stderr):
     if hasattr(stream, 'reconfigure'):  # others print what they are given
       stream.reconfigure(errors='backslashreplace')
-  app.run(guarded, [sys.argv[0], *map(_expand_home, sys.argv[1:])])
+  with (contextlib.redirect_stdout(_Shown(sys.stdout)),
+        contextlib.redirect_stderr(_Shown(sys.stderr))):
+    logging.get_absl_handler().python_handler.setStream(sys.stderr)
+    app.run(guarded, [sys.argv[0], *map(_expand_home, sys.argv[1:])])
+
+
+class _Shown:
+  """A stream on which names of classes, folders and tasks only show.
+
+  Of a terminal's controls it passes on those of lines and of bars of progress:
+  a return that begins a text, and a text that only moves up. Others, and marks
+  that turn the direction of text, are shown as Python writes them.
+
+  Args:
+    stream: Text stream.
+  """
+
+  _UNSHOWN = re.compile(
+      '(?!^\r)[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f'
+      '\u2028-\u202e\u2066-\u2069]')
+
+  def __init__(self, stream):
+    self._stream = stream
+
+  def write(self, text):
+    """Writes a text; as of any stream."""
+    if not re.fullmatch('(\x1b\\[A)*', text):
+      text = self._UNSHOWN.sub(
+          lambda found: found[0].encode('unicode_escape').decode(), text)
+    return self._stream.write(text)
+
+  def __getattr__(self, name):
+    return getattr(self._stream, name)
 
 
 def _expand_home(argument):

@@ -129,6 +129,36 @@ class RunTest(parameterized.TestCase):
     terminal.flush()
     self.assertEqual(b'97 \\xb1 1\n', terminal.buffer.getvalue())
 
+  @parameterized.parameters(
+      ('\x1b[31mcat', r'\x1b[31mcat'), ('\x9b2Jcat', r'\x9b2Jcat'),
+      ('a\rcat', r'a\rcat'), ('\x07\x08\x7f', r'\x07\x08\x7f'),
+      ('cat\u202etac', r'cat\u202etac'),
+      ('\u2066cat\u2069', r'\u2066cat\u2069'), ('a\u2028b', r'a\u2028b'),
+      ('Katze \u732b \U0001f408', None), ('a\tb\nc', None),
+      ('\r 97%|###', None), ('\x1b[A\x1b[A', None))
+  def test_names_only_show(self, name, shown):
+    def say(own):
+      del own
+      print(name)
+      print(name, file=sys.stderr)
+      warnings.warn(name, stacklevel=1)
+      self.assertIs(
+          logging.get_absl_handler().python_handler.stream, sys.stderr)
+      raise ValueError(name)
+
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+      _, error = self.run_main(say)
+    shown = name if shown is None else shown
+    self.assertEqual(output.getvalue(), f'{shown}\n')
+    shown = shown.replace('\x1b', r'\x1b').replace('\r', r'\r')
+    for text in (f'warning: {shown}\n', f'error: {shown}\n'):
+      self.assertIn(text, error)
+
+  def test_streams_are_as_before_once_it_ends(self):
+    before = sys.stdout, sys.stderr
+    self.run_main(lambda own: None)
+    self.assertEqual((sys.stdout, sys.stderr), before)
+
   def test_refuses_words(self):
     ran = []
     status, error = self.run_main(ran.append, argv=('command', 'mnist'))

@@ -55,6 +55,7 @@ def write_report(workdir):
   """
   workdir = pathlib.Path(workdir)
   directory = workdir / _DIRECTORY
+  records.check_no_link(directory)
   if (directory.exists() and not (directory / _PAGE).is_file()
       and not (directory.is_dir() and not any(directory.iterdir()))):
     raise ValueError(

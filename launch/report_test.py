@@ -111,6 +111,16 @@ class ReportTest(parameterized.TestCase):
       report.write_report(workdir)
     self.assertEqual((workdir / name).read_text(), 'mine')
 
+  def test_writes_nowhere_else_by_a_link(self):
+    workdir = self.directory / 'run'
+    toy_records.write_run(workdir, {'one': np.eye(2)})
+    elsewhere = self.directory / 'elsewhere'
+    elsewhere.mkdir()
+    (workdir / 'report').symlink_to(elsewhere)
+    with self.assertRaisesRegex(ValueError, 'run/report, a link to .*elsewhe'):
+      report.write_report(workdir)
+    self.assertEmpty(list(elsewhere.iterdir()))
+
   def test_damaged_run(self):
     toy_records.write_run(self.directory / 'run', {'one': np.eye(2)})
     (self.directory / 'run' / records.RUN).write_text('{')

@@ -21,6 +21,45 @@ def _ones(shape, dtype=None):
   return ops.ones(shape, dtype)
 
 
+def _fixed(shape, dtype=None):
+  return keras.random.normal(shape, dtype=dtype, seed=3)
+
+
+class _Fixed(keras.initializers.Initializer):
+  """Draws the same at every call, and says nothing of it."""
+
+  def __call__(self, shape, dtype=None):
+    return _fixed(shape, dtype)
+
+
+class _OwnRandomness(keras.initializers.Initializer):
+  """Draws by NumPy; without a seed every call draws anew."""
+
+  def __init__(self, seed=None):
+    self.seed = seed
+
+  def __call__(self, shape, dtype=None):
+    return np.random.default_rng(self.seed).normal(size=shape).astype(dtype)
+
+  def get_config(self):
+    return {'seed': self.seed}
+
+
+@keras.saving.register_keras_serializable('template_bank_test')
+class _Difference(keras.initializers.Initializer):
+  """What one initialiser draws minus what another does."""
+
+  def __init__(self, one, other='zeros'):
+    self.one, self.other = map(keras.initializers.get, (one, other))
+
+  def __call__(self, shape, dtype=None):
+    return self.one(shape, dtype) - self.other(shape, dtype)
+
+  def get_config(self):
+    return {name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in ('one', 'other')}
+
+
 def _filled(num_templates=3, slots=(('a', (2, 3)), ('b/c', (4,)))):
   """A bank with random templates and its NumPy copy."""
   bank = template_bank.TemplateBank(num_templates)
@@ -80,6 +119,54 @@ class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
     for k in range(4):
       for other in range(k):
         self.assertGreater(np.abs(templates[k] - templates[other]).max(), 1e-3)
+
+  @parameterized.named_parameters(
+      ('inner', _Difference(keras.initializers.HeNormal(3))),
+      ('inner_without', _Difference(keras.initializers.HeNormal())),
+      ('two_deep', _Difference(_Difference(keras.initializers.HeNormal(3)))),
+      ('own', _OwnRandomness(3)), ('own_without', _OwnRandomness()))
+  def test_templates_of_any_initializer_with_a_seed_differ(self, initializer):
+    banks = [template_bank.TemplateBank(3) for _ in range(2)]
+    for bank in banks:
+      keras.utils.set_random_seed(5)
+      bank.add_slot('a', (3, 3), initializer)
+      rows = [*bank.templates('a').numpy(), *bank.draw(2, seed=1)['a']]
+      self.assertLen(np.unique(rows, axis=0), 5)
+    self.assertAllEqual(*(bank.templates('a') for bank in banks))
+
+  def test_an_inner_generator_moves_on(self):
+    bank = template_bank.TemplateBank(3)
+    bank.add_slot('a', (3, 3), _Difference(keras.initializers.HeNormal(
+        keras.random.SeedGenerator(3))))
+    self.assertLen(np.unique(bank.templates('a'), axis=0), 3)
+
+  def test_several_seeds_stay_apart(self):
+    bank = template_bank.TemplateBank(2)
+    bank.add_slot('a', (3, 3), _Difference(
+        keras.initializers.RandomNormal(seed=1),
+        keras.initializers.RandomNormal(seed=2)))
+    templates = bank.templates('a').numpy()
+    self.assertGreater(np.abs(templates).min(), 0)
+
+  @parameterized.named_parameters(
+      ('function', _fixed, '_fixed'), ('class', _Fixed(), '_Fixed'),
+      ('inner', _Difference(_Fixed()), '_Difference'),
+      ('unregistered', _Difference(_OwnRandomness(3)), '_Difference'))
+  def test_warns_of_random_templates_that_are_equal(self, initializer, name):
+    bank = template_bank.TemplateBank(3)
+    with self.assertWarnsRegex(
+        UserWarning, f'^Expected {name} to draw 3 different templates, receive'
+        'd equal ones, .*: give the initialiser a `seed`'):
+      bank.add_slot('a', (3, 3), initializer)
+    template_bank.TemplateBank(1).add_slot('a', (3, 3), initializer)
+
+  @parameterized.parameters(
+      'zeros', 'identity', keras.initializers.Constant(np.diag([1., 2, 3])),
+      lambda shape, dtype=None: np.eye(*shape, dtype=dtype))
+  def test_constants_are_equal_without_a_warning(self, initializer):
+    bank = template_bank.TemplateBank(2)
+    bank.add_slot('a', (3, 3), initializer)
+    self.assertAllEqual(*bank.templates('a').numpy())
 
   @parameterized.parameters(0, 7)
   def test_seed_gives_the_same_templates_again(self, seed):

@@ -3,7 +3,10 @@
 A `TemplateBank` makes slots and hands them to the layers that ask for them.
 """
 
+import contextlib
+import itertools
 import random
+import warnings
 import zlib
 
 import keras
@@ -192,21 +195,72 @@ def _per_template(initializer, slot, scale=1.0, seed=None):
     count, *shape = shape
     # A plain function draws by itself, whatever its randomness.
     config = getattr(initializer, 'get_config', dict)()
-    own = config.get('seed', '')
-    if seed is not None and 'seed' in config:
-      own = seed
-    if not isinstance(own, (int, type(None))):
-      # A SeedGenerator moves on by itself; seedless initialisers are constant.
-      draws = [initializer] * count
-    else:
-      entropy = [own or int(initializer.seed), zlib.crc32(slot.encode())]
+    own = list(_seeds(config))  # none of constants, nor of a SeedGenerator
+    draws = [initializer] * count
+    if own:
+      entropy = [_entropy(initializer, own) if seed is None else seed,
+                 zlib.crc32(slot.encode())]
       seeds = np.random.SeedSequence(entropy).generate_state(count)
-      draws = [type(initializer).from_config({**config, 'seed': int(s >> 1)})
-               for s in seeds]
+      with contextlib.suppress(TypeError, ValueError):  # not to be made again
+        draws = [type(initializer).from_config(
+            _with_seeds(config, itertools.count(int(s >> 1)))) for s in seeds]
     templates = ops.stack([draw(tuple(shape), dtype=dtype) for draw in draws])
+    if not type(initializer).__module__.startswith('keras.'):
+      _warn_of_equal(templates, initializer)
     return templates * scale if _is_centred(config) else templates
 
   return initialize
+
+
+def _seeds(config):
+  """The seeds that a configuration says, inner ones too: integers or None."""
+  if isinstance(config, (list, tuple)):
+    config = dict(enumerate(config))
+  if isinstance(config, dict):
+    for key, value in config.items():
+      if _is_seed(key, value):
+        yield value
+      elif key != 'seed':  # a SeedGenerator moves on by itself
+        yield from _seeds(value)
+
+
+def _with_seeds(config, seeds):
+  """A copy of a configuration with other seeds, of an iterator, for its own."""
+  if isinstance(config, (list, tuple)):
+    return type(config)(_with_seeds(value, seeds) for value in config)
+  if not isinstance(config, dict):
+    return config
+  return {key: next(seeds) if _is_seed(key, value) else
+          value if key == 'seed' else _with_seeds(value, seeds)
+          for key, value in config.items()}
+
+
+def _is_seed(key, value):
+  return key == 'seed' and isinstance(value, (int, type(None)))
+
+
+def _entropy(initializer, own):
+  """The seed that an initialiser draws by; `own` are those it was given."""
+  drawn = getattr(initializer, 'seed', None)  # Keras', where it was given none
+  given = [seed for seed in (*own, drawn) if isinstance(seed, int)]
+  return given[0] if given else draw_seed()
+
+
+def _warn_of_equal(templates, initializer):
+  """Warns if an initialiser that looks random drew the same every time."""
+  try:
+    first, *others = ops.convert_to_numpy(templates)
+  except (NotImplementedError, TypeError):
+    return  # a trace has no values
+  # Zeros, ones and unit matrices are meant to be equal.
+  if (others and all(np.array_equal(first, each) for each in others)
+      and len(np.unique(first)) > 2):
+    name = getattr(initializer, '__name__', type(initializer).__name__)
+    warnings.warn(
+        f'Expected {name} to draw {len(templates)} different templates, '
+        'received equal ones, whose mixtures are all one kernel: give the '
+        'initialiser a `seed` that its get_config returns, or a '
+        'keras.random.SeedGenerator of its own.', stacklevel=2)
 
 
 def _is_centred(config):

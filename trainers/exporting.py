@@ -4,8 +4,6 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
-import shutil
-import tempfile
 import warnings
 
 import keras
@@ -87,9 +85,7 @@ def export(model, path, form, images):
   path = pathlib.Path(path)
   batches = (images, images[:1])
   expected = [model(batch) for batch in batches]  # ONNX wants a called model
-  directory = pathlib.Path(
-      tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}-'))
-  try:
+  with files.scratch(path, is_directory=True) as directory:
     temporary = directory / f'model{FORMATS[form].suffix}'
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # converters warn of their own code
@@ -104,8 +100,6 @@ def export(model, path, form, images):
       os.rename(temporary, path)
     else:
       files.write(path, temporary.read_bytes(), overwrite=False)
-  finally:
-    shutil.rmtree(directory)
   return Exported(num_bytes, difference)
 
 

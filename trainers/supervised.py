@@ -36,7 +36,7 @@ class SupervisedTrainer:
       in `ema.applied()`, the averaged ones.
 
   Raises:
-    ValueError: If a batch cannot be shared equally by the replicas.
+    ValueError: If the replicas cannot share a batch, or one has one image.
   """
 
   is_finished = False
@@ -49,11 +49,7 @@ class SupervisedTrainer:
     self._strategy = strategy
     self._weights = config.task_loss_weights()
     self._batch_sizes = config.task_batch_sizes()
-    replicas = strategy.num_replicas_in_sync
-    if any(size % replicas for size in self._batch_sizes.values()):
-      raise ValueError(
-          f'batch_size must be a multiple of the {replicas} replicas, received '
-          f'{config.batch_size}.')
+    config.check_batches(strategy.num_replicas_in_sync)
     self._variables = variables
     if variables is None:
       self._variables = model.trainable_variables

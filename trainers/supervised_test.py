@@ -366,10 +366,13 @@ class ReplicasTest(parameterized.TestCase, tf.test.TestCase):
         images, task='one', training=False)))
     self.assertAllEqual(*logits.values)
 
-  def test_refuses_a_batch_that_replicas_cannot_share(self):
+  @parameterized.parameters(((8, 7), 'two', 7, 6), ((2, 8), 'one', 2, 4))
+  def test_refuses_a_batch_that_replicas_cannot_share(
+      self, sizes, task, received, nearest):
     with self.assertRaisesRegex(
-        ValueError, r'a multiple of the 2 replicas, received \(8, 7\)'):
-      make_trainer(toy.make_config(batch_size=(8, 7)), self.strategy)
+        ValueError, f'batch_size of {task} to be a multiple of the 2 replicas, '
+        f'and 4 or more, received {received}: try {nearest}'):
+      make_trainer(toy.make_config(batch_size=sizes), self.strategy)
 
 
 if __name__ == '__main__':

@@ -13,8 +13,7 @@ from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_config
 from trainers.runs import run_options
-
-KINDS = ('train', 'smoke')
+from trainers.runs import work_lock
 
 
 def train(config=None, workdir=None, options=run_options.RunOptions(),
@@ -41,10 +40,16 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
     `results.RunResults`, on the test split, of the averaged weights.
 
   Raises:
-    ValueError: If the data is not there, the directory is taken, the run to
-      resume is another, or the loss is not finite.
+    ValueError: If the data is not there, the directory is taken or in use, the
+      run to resume is another, or the loss is not finite.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
+  with work_lock.WorkLock() as lock:
+    return _train(lock, config, workdir, options, strategy)
+
+
+def _train(lock, config, workdir, options, strategy):
+  """As `train`; once this process writes, it takes the `WorkLock`."""
   workdir = records.choose_workdir(
       workdir, options.resume or strategy == 'multi_worker')
   if isinstance(strategy, str):
@@ -55,12 +60,16 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
                        'that is resumed has its own.')
     config = read_config(workdir)
   checks.is_a('config', config, run_config.RunConfig)
+  config.check_batches(strategy.num_replicas_in_sync)
   if options.smoke:
     config = smoke_config(config, strategy.num_replicas_in_sync)
   kind, decides = 'smoke' if options.smoke else 'train', config.to_json()
+  chief = strategies.is_chief(strategy)
 
   def prepare():
     records.check(workdir, decides, kind, options.resume)
+    if chief and options.resume:
+      lock.take(workdir)
     data = pipeline.load_tasks(
         config.tasks, config.model.image_size, options.data_dir,
         config.augmentation, made_up=options.smoke)
@@ -74,8 +83,8 @@ def train(config=None, workdir=None, options=run_options.RunOptions(),
 
   data, facts = strategies.agree(strategy, prepare)
   trainer = supervised.make_trainer(config, data, strategy)
-  chief = strategies.is_chief(strategy)
   if chief:
+    lock.take(workdir)
     records.claim(workdir, decides, kind, options.resume, facts)
     if options.progress:
       print(f'Work directory: {workdir}', file=sys.stderr, flush=True)
@@ -101,8 +110,6 @@ def read_config(workdir):
     ValueError: If there is no run, one of another kind, or it is damaged.
   """
   run = records.read_run(workdir)
-  if run['kind'] not in KINDS:
-    raise ValueError(f'Expected a training run in {workdir}, received one of '
-                     f'kind {run["kind"]!r}: resume it as what it is.')
+  records.check_kind(workdir, run, 'train')
   return run_config.RunConfig.from_json(
       run['config'], pathlib.Path(workdir) / records.RUN)

@@ -5,16 +5,19 @@ import io
 import pathlib
 import tempfile
 import types
+from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
 from trainers import evaluating
+from trainers import strategies
 from trainers import training
 from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_options
+from trainers.runs import work_lock
 from trainers.testing import toy
 
 _OPTIONS = run_options.RunOptions(smoke=True, progress=False)
@@ -65,6 +68,21 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, 'seed: 0 -> 1'):
       training.train(make_config(seed=1), self.workdir, _RESUME)
 
+  def test_one_process_at_a_time(self):
+    before = (self.workdir / records.RUN).read_bytes()
+    with work_lock.WorkLock() as lock:
+      lock.take(self.workdir)
+      with self.assertRaisesRegex(ValueError, 'no other process uses, receive'):
+        training.train(workdir=self.workdir, options=_RESUME)
+    self.assertEqual((self.workdir / records.RUN).read_bytes(), before)
+
+  def test_workers_but_the_first_take_no_lock(self):
+    with (work_lock.WorkLock() as lock,
+          mock.patch.object(strategies, 'is_chief', return_value=False)):
+      lock.take(self.workdir)
+      found = training.train(workdir=self.workdir, options=_RESUME)
+    self.assertEqual(found.tasks, self.found.tasks)
+
   def test_is_evaluated_to_the_bit(self):
     found = evaluating.evaluate(self.workdir, evaluating.EvaluationConfig(
         edits=('none', 'drop:1'), between=('mnist', 'pool:optdigits|usps'),
@@ -90,16 +108,20 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
       ({'options': _RESUME}, 'Expected a workdir'),
       ({'config': make_config(), 'strategy': 'multi_worker'}, 'Expected a wor'),
       ({'workdir': 'nothing_here', 'options': _RESUME}, 'has no run.json'),
-      ({'workdir': 'nothing_here', 'options': _OPTIONS}, 'a configuration'))
+      ({'workdir': 'nothing_here', 'options': _OPTIONS}, 'a configuration'),
+      ({'config': make_config(batch_size=(8, 1)), 'workdir': 'nothing_here'},
+       r'usps to be 2 or more, .*received 1'))
   def test_refuses(self, arguments, message):
     with self.assertRaisesRegex(ValueError, message):
       training.train(**arguments)
 
   def test_refuses_runs_that_are_no_training(self):
     other = self.workdir.parent / 'other'
-    records.claim(other, make_config().to_json(), 'transfer')
-    with self.assertRaisesRegex(ValueError, "of kind 'transfer'"):
-      training.read_config(other)
+    for kind in ('transfer', 'smoke'):
+      records.claim(other / kind, {
+          **make_config().to_json(), 'transfer': {}}, kind)
+      with self.assertRaisesRegex(ValueError, "received one of kind 'transfe"):
+        training.train(workdir=other / kind, options=_RESUME)
 
   def test_says_what_is_left_out(self):
     saved = types.SimpleNamespace(

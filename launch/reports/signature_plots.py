@@ -1,5 +1,7 @@
 """Pictures of signatures and of data; those of a report are beside this."""
 
+import io
+
 import matplotlib
 
 matplotlib.use('Agg')  # files, not windows
@@ -7,6 +9,7 @@ matplotlib.use('Agg')  # files, not windows
 from matplotlib import pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
+from mixture_modules import files  # noqa: E402
 from mixture_modules import self_organization  # noqa: E402
 from mixture_modules import signatures  # noqa: E402
 
@@ -120,8 +123,13 @@ def save_images(strips, path):
 
 def save(figure, path):
   """Writes a figure as PNG, to a path or an open binary file, and ends it."""
-  figure.savefig(path, dpi=150)
+  png = io.BytesIO()
+  figure.savefig(png, dpi=150)
   plt.close(figure)
+  if isinstance(path, io.IOBase):
+    path.write(png.getvalue())
+  else:
+    files.write(path, png.getvalue())
 
 
 def _grid(num_images):

@@ -4,6 +4,7 @@ Whatever stops it, the text has all that is finished.
 """
 
 from launch.tables import table_jobs
+from mixture_modules import files
 from trainers.data import pipeline
 from trainers.data.datasets import builders
 from trainers.data.datasets import missing_data
@@ -42,7 +43,7 @@ def make(jobs, options, file_name, make_text, part='rows'):
 def write(options, file_name, text):
   """Writes the text of a table to a file in its directory."""
   options.workdir.mkdir(parents=True, exist_ok=True)
-  (options.workdir / file_name).write_text(text + '\n')
+  files.write(options.workdir / file_name, f'{text}\n'.encode())
 
 
 def check_data(jobs, part='rows'):

@@ -34,6 +34,7 @@ class AdaptationTrainer:
   """
 
   def __init__(self, model, data, evaluation, config, run, steps):
+    run.check_batches()
     method = config.method_class
     self.model = model
     self._target = data[config.target]

@@ -20,6 +20,7 @@ from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_options
 from trainers.runs import saved_models
+from trainers.runs import work_lock
 
 EVAL_EVERY = 100  # steps, where nothing else is asked for
 BATCH_SIZE = 64
@@ -59,8 +60,15 @@ def adapt(config=None, workdir=None, options=run_options.RunOptions(),
       the run to resume is another.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
-  task_run = origins.NewTaskRun(
-      'adapt', adaptation_config.AdaptationConfig, config, workdir, options)
+  with work_lock.WorkLock() as lock:
+    task_run = origins.NewTaskRun(
+        'adapt', adaptation_config.AdaptationConfig, config, workdir, options,
+        lock)
+    return _adapt(task_run, options, changes)
+
+
+def _adapt(task_run, options, changes):
+  """As `adapt`, of a `NewTaskRun`."""
   saved, workdir = task_run.saved, task_run.workdir
   base = task_run.former or default_run(saved.config, task_run.config)
   datasets = {name: facts.get('dataset') or name
@@ -148,6 +156,7 @@ def _decide(base, trained, config, smoke, changes, datasets=None, sources=None):
     raise ValueError(f'Expected changes that an adaptation reads, received '
                      f'{name}: leave it out.')
   run = base.replace_training(**changes)
+  run.check_batches()
   if smoke:
     run = run.replace(steps=3, batch_size=8)
     default = getattr(config.method_class.Options, 'pretraining_steps', 0)

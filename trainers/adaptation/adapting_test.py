@@ -284,6 +284,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(
       ('reads, received clipnorm', {'clipnorm': 1.0}),
       ('received num_layers, which the model', {'num_layers': 3}),
+      ('usps to be 2 or more', {'batch_size': 1}),
       ('warmup_steps', {'warmup_steps': 3}))
   def test_refuses_changes(self, message, changes):
     with self.assertRaisesRegex(ValueError, message):
@@ -292,7 +293,7 @@ class AdaptingTest(parameterized.TestCase, tf.test.TestCase):
     self.assertFalse((self.directory / 'none_yet').exists())
 
   def test_refuses_runs(self):
-    with self.assertRaisesRegex(ValueError, "run of kind 'adapt' in .*'smoke'"):
+    with self.assertRaisesRegex(ValueError, "run of kind 'adapt' in .*'train'"):
       adapting.adapt(workdir=self.models['bank'], options=_RESUME)
     with self.assertRaisesRegex(ValueError, 'Expected a configuration'):
       adapting.adapt()

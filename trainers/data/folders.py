@@ -310,6 +310,10 @@ def _scan(path):
         if not hidden:
           entry.name.encode()  # a name that TensorFlow cannot read
           names[entry.is_dir()].append(entry.name)
+          if not (entry.is_dir() or entry.is_file()):
+            raise ValueError(
+                f'{entry.path}: expected a file or a folder, received a broken '
+                'link, a pipe, a device or the like: mend or remove it.')
   except OSError as error:
     raise ValueError(
         f'{path}: expected a directory of images that can be read, received '

@@ -253,6 +253,16 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, f'^{path}: .*{message}'):
       folders.check_image(path)
 
+  @parameterized.parameters('pipe', 'link')
+  def test_refuses_what_is_no_ordinary_file(self, kind):
+    self._add(*(f'{name}/{i}.png' for name in 'ab' for i in range(9)))
+    path = self.root / 'a' / 'x.png'
+    os.mkfifo(path) if kind == 'pipe' else path.symlink_to('nowhere')
+    with self.assertRaisesRegex(ValueError, f'^{path}: .*a broken link, a pip'):
+      self._make_task()
+    path.rename(self.root / 'b' / '.hidden.png')
+    self._make_task()
+
   def test_refuses_a_broken_link(self):
     path = self.root / 'link.jpg'
     path.symlink_to('nowhere')

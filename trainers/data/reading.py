@@ -1,5 +1,7 @@
 """Reads a split from TFDS into memory: decoded, checked, once."""
 
+import os
+
 from absl import logging
 import numpy as np
 import tensorflow as tf
@@ -62,7 +64,8 @@ def num_stored(task, split, builder):
     builder: The data set's TFDS builder.
 
   Raises:
-    ValueError: If prepared data has no such split.
+    ValueError: If prepared data has no such split, or a file of it is a pipe,
+      which would be read without end.
   """
   published = task.num_stored(split)
   if not builder.info.splits:  # for mocks, and where nothing is prepared
@@ -74,11 +77,22 @@ def num_stored(task, split, builder):
         f'{task.name}: expected split {split!r} in {builder.data_path}, '
         f'received {sorted(builder.info.splits)}: prepare {task.tfds_name} '
         f'anew with all its splits.') from error
+  _check_ordinary(task, split, builder)
   if count != published:
     logging.warning(
         '%s: split %r has %d examples here; %d are published.',
         task.name, split, count, published)
   return count
+
+
+def _check_ordinary(task, split, builder):
+  for part in split.split('+'):
+    for path in builder.info.splits[part].filepaths:
+      if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(
+            f'{task.name}: expected ordinary files of split {split!r}, '
+            f'received {path}, a pipe, a device or the like: prepare '
+            f'{task.tfds_name} anew.')
 
 
 def check_labels(task, split, stored):

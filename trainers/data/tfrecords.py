@@ -166,9 +166,10 @@ def _scan(task, split, paths, num_bytes):
 def _load(store, state):
   """Returns the index kept in `store`, or None if it is not of these files."""
   try:
-    with open(store, 'rb') as file, np.load(file) as kept:
-      if kept['state'].tolist() == state:
-        return kept['index']
+    if os.path.isfile(store):  # opening a pipe would wait
+      with open(store, 'rb') as file, np.load(file) as kept:
+        if kept['state'].tolist() == state:
+          return kept['index']
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
     pass  # there is none, or it is damaged
   return None

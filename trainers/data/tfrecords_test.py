@@ -84,6 +84,14 @@ class TfrecordsTest(parameterized.TestCase, tf.test.TestCase):
       _open(self.builder)
     self.assertFalse(scan.called)
 
+  def test_an_index_that_is_a_pipe_is_made_anew(self):
+    labels = _open(self.builder).labels
+    kept = pathlib.Path(self.builder.data_path, 'index-train.npz')
+    kept.unlink()
+    os.mkfifo(kept)
+    self.assertAllEqual(_open(self.builder).labels, labels)
+    self.assertTrue(kept.is_file())
+
   def test_an_index_of_other_files_is_made_anew(self):
     _open(self.builder)
     file = self._files()[0]

@@ -14,9 +14,6 @@ from trainers.runs import results
 from trainers.runs import saved_models
 from trainers.runs import strict_json
 
-# {kind of a run that adds a task: where run.json has its configuration}
-_PARTS = {'transfer': 'transfer', 'adapt': 'adaptation'}
-
 
 def load(workdir, weights='ema'):
   """As `saved_models.load`; warns of a task that its run predicts otherwise.
@@ -44,6 +41,7 @@ class NewTaskRun:
     config: The configuration. None, when resuming: that of the run.
     workdir: Directory of the run. None: a new one.
     options: `RunOptions`.
+    lock: `WorkLock`, which takes the directory once the run writes.
 
   Attributes:
     config: The configuration that is asked for.
@@ -60,14 +58,15 @@ class NewTaskRun:
       sees others.
   """
 
-  def __init__(self, kind, config_class, config, workdir, options):
+  def __init__(self, kind, config_class, config, workdir, options, lock):
     self.workdir = records.choose_workdir(workdir, options.resume)
-    self._options, self._part = options, _PARTS[kind]
+    self._options, self._part, self._lock = options, records.PARTS[kind], lock
     self._written = records.read_run(self.workdir) if options.resume else None
     self.former = None
     self.smoke = options.smoke
     if self._written:  # refuses runs of another kind
       own = read_config(self.workdir, kind, config_class)
+      lock.take(self.workdir)
       config = config or own
       self.former = saved_models.parse_config(self._written['config'])
       self.smoke |= self._written['kind'] == 'smoke'
@@ -131,10 +130,12 @@ class NewTaskRun:
       facts: {new task: facts of its data}, as of `TaskData.describe`.
 
     Raises:
-      ValueError: If a run is resumed that began with other data.
+      ValueError: If a run is resumed that began with other data, or another
+        process has taken the directory.
     """
     if self._written:
       records.check_data(self.workdir, facts)
+    self._lock.take(self.workdir)
     records.claim(self.workdir, self.decides, self._kind, self._options.resume,
                   {**self.saved.tasks, **facts})
     if self._options.progress:
@@ -153,8 +154,6 @@ def read_config(workdir, kind, config_class):
     ValueError: If there is no run, one of another kind, or it is damaged.
   """
   run = records.read_run(workdir)
-  if _PARTS[kind] not in run['config']:
-    raise ValueError(f'Expected a run of kind {kind!r} in {workdir}, received '
-                     f'one of kind {run["kind"]!r}: resume it as what it is.')
+  records.check_kind(workdir, run, kind)
   return config_class.from_json(
-      run['config'][_PARTS[kind]], pathlib.Path(workdir) / records.RUN)
+      run['config'][records.PARTS[kind]], pathlib.Path(workdir) / records.RUN)

@@ -12,6 +12,7 @@ from trainers.runs import records
 from trainers.runs import run_options
 from trainers.runs import saved_models
 from trainers.runs import strict_json
+from trainers.runs import work_lock
 from trainers.testing import toy_records
 
 
@@ -35,9 +36,10 @@ class OriginsTest(tf.test.TestCase):
       toy_records.write_model(workdir, ['optdigits'], seed=seed)
 
   def begin(self, workdir, config=None, resume=False, smoke=True):
-    return origins.NewTaskRun(
-        'transfer', _Config, config or _Config(str(self.source)), workdir,
-        run_options.RunOptions(resume=resume, smoke=smoke))
+    with work_lock.WorkLock() as lock:
+      return origins.NewTaskRun(
+          'transfer', _Config, config or _Config(str(self.source)), workdir,
+          run_options.RunOptions(resume=resume, smoke=smoke), lock)
 
   def write(self, workdir, **config):
     """Writes a run of `_Config` that has made a checkpoint."""
@@ -70,11 +72,25 @@ class OriginsTest(tf.test.TestCase):
     self.assertEqual((run.saved.workdir, run.is_begun), (self.source, False))
     with self.assertRaisesRegex(ValueError, 'made-up images: use smoke'):
       self.begin(new, smoke=False)
-    with self.assertRaisesRegex(ValueError, "kind 'transfer' in .*'smoke': re"):
+    with self.assertRaisesRegex(ValueError, "kind 'transfer' in .*'train': re"):
       self.begin(self.other, resume=True)
     with self.assertRaisesRegex(ValueError, 'a configuration, received none'):
       origins.NewTaskRun('transfer', _Config, None, new,
-                         run_options.RunOptions())
+                         run_options.RunOptions(), work_lock.WorkLock())
+
+  def test_a_run_is_resumed_by_one_process_at_a_time(self):
+    own, new = self.directory / 'mine', self.directory / 'not_yet'
+    self.write(own)
+    with work_lock.WorkLock() as lock:
+      lock.take(own)
+      with self.assertRaisesRegex(ValueError, 'mine, which process'):
+        self.begin(own, resume=True)
+    run = self.begin(new)
+    self.decide(run)
+    with work_lock.WorkLock() as lock:
+      lock.take(new)
+      with self.assertRaisesRegex(ValueError, 'not_yet, which process'):
+        run.claim({})
 
   def test_a_run_holds_on_to_its_model(self):
     run = self.begin(self.directory / 'new')

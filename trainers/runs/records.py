@@ -17,24 +17,29 @@ import numpy as np
 import tensorflow as tf
 
 from mixture_modules import files
+from trainers.runs import work_lock
 
-CHECKPOINTS = 'checkpoints'  # a directory
+CHECKPOINTS, TENSORBOARD = 'checkpoints', 'tensorboard'  # directories
 _NEW = 'runs'  # where new work directories go
 RUN = 'run.json'
 METRICS = 'metrics.jsonl'
 SIGNATURES = 'signatures.jsonl'
 RESULTS = 'results.json'
+# {kind of a run: what run.json's 'config' has besides that of a training}
+PARTS = {'transfer': 'transfer', 'adapt': 'adaptation',
+         'tasks': 'tasks_command'}
 
 
-def write_json(path, value):
-  """Writes a JSON file whole or not at all."""
-  files.write(path, (json.dumps(value, indent=2) + '\n').encode())
+def write_json(path, value, overwrite=True):
+  """Writes a JSON file whole or not at all; see `files.write`."""
+  files.write(path, (json.dumps(value, indent=2) + '\n').encode(), overwrite)
 
 
 def read_json(path):
   """Reads a JSON file; a clear error if it is damaged."""
+  data = files.read(path)
   try:
-    return json.loads(pathlib.Path(path).read_text())
+    return json.loads(data)
   except ValueError as error:
     raise ValueError(f'Expected JSON in {path}, received a damaged file '
                      f'({error}): restore it, or use another directory.'
@@ -49,9 +54,12 @@ def choose_workdir(workdir, is_needed=False):
     is_needed: Whether it must be named, as when a run is resumed.
 
   Raises:
-    ValueError: If it is needed and not named.
+    ValueError: If it is needed and not named, or its name is empty.
   """
-  if workdir:
+  if workdir == '':
+    raise ValueError("Expected a workdir, received the empty name '': name a "
+                     'directory, or give none for a new one.')
+  if workdir is not None:
     return pathlib.Path(workdir)
   if is_needed:
     raise ValueError('Expected a workdir, which a run that is resumed and '
@@ -62,6 +70,8 @@ def choose_workdir(workdir, is_needed=False):
 def check(workdir, config, kind, resume):
   """Checks that a work directory is free, or holds the run to resume.
 
+  It must be possible to write there, and nowhere else by links.
+
   Args:
     workdir: Directory of the run.
     config: What decides the run, as JSON; compared when resuming.
@@ -69,23 +79,49 @@ def check(workdir, config, kind, resume):
     resume: Whether to go on with the run that is there.
 
   Raises:
-    ValueError: If there is another run, or files that are none.
+    ValueError: If there is another run, or files that are none, or nothing
+      can be written.
   """
   workdir = pathlib.Path(workdir)
-  if workdir.exists() and not workdir.is_dir():
-    raise ValueError(f'Expected a directory, received the file {workdir}: '
-                     'choose another work directory.')
-  if (workdir / RUN).exists():
-    if not resume:
-      raise ValueError(_taken_message(workdir))
+  _check_writable(workdir)
+  check_no_link(workdir / CHECKPOINTS)
+  check_no_link(workdir / TENSORBOARD)
+  if not resume:
+    _check_free(workdir)
+  elif (workdir / RUN).exists():
     _check_same_run(workdir, read_run(workdir), config, kind)
-  elif resume:
+  else:
     raise ValueError(f'Expected a run to resume in {workdir}, which has no '
                      f'{RUN}: start one with resume=False.')
-  elif workdir.exists() and any(workdir.iterdir()):
+
+
+def check_no_link(directory):
+  """Raises ValueError if a directory of a run is a link, to another place."""
+  if directory.is_symlink():
     raise ValueError(
-        f'{workdir} holds files but no {RUN}: expected an empty or new '
-        'directory, choose another one.')
+        f'Expected a directory of the run itself, received {directory}, a link '
+        f'to {os.readlink(directory)}, where nothing is written: remove the '
+        'link, or put the whole work directory there.')
+
+
+def _check_writable(workdir):
+  """Raises ValueError if a work directory is none or cannot be written."""
+  place = workdir
+  while not os.path.lexists(place):
+    place = place.parent
+  if not place.exists():
+    raise ValueError(
+        f'Expected a directory, received {place}, a link to '
+        f'{os.readlink(place)}, which is not there: make that, or choose '
+        'another work directory.')
+  if not place.is_dir():
+    raise ValueError(f'Expected a directory, received the file {place}: '
+                     'choose another work directory.')
+  if not os.access(place, os.W_OK | os.X_OK):
+    raise ValueError(
+        f'Expected a work directory that can be written, received {workdir}; '
+        f'in {place} nothing can be: change its permissions, or choose another '
+        'work directory.')
 
 
 def check_data(workdir, data):
@@ -110,7 +146,8 @@ def claim(workdir, config, kind, resume=False, data=None):
   """Writes run.json before step 1, or adds to it that the run is resumed.
 
   Args:
-    workdir: Directory of the run, checked by `check`; made if need be.
+    workdir: Directory of the run, checked by `check` and locked; made if need
+      be. What a start left in it that was killed is taken over.
     config: What decides the run, as JSON.
     kind: Kind of run, such as 'train'.
     resume: Whether a run that is there is gone on with.
@@ -120,18 +157,17 @@ def claim(workdir, config, kind, resume=False, data=None):
     ValueError: If another process has claimed the directory since `check`.
   """
   path = pathlib.Path(workdir) / RUN
+  process = describe_process()
   if resume:
     run = read_run(workdir)
-    resumed = [*run.get('resumed', ()), describe_process()]
+    resumed = [*run.get('resumed', ()), process]
     return write_json(path, {**run, 'resumed': resumed})
-  try:
-    # Of two processes, only one can make it.
-    (path.parent / CHECKPOINTS).mkdir(parents=True)
-  except FileExistsError:
-    raise ValueError(_taken_message(workdir)) from None
+  path.parent.mkdir(parents=True, exist_ok=True)
+  _check_free(path.parent)
+  path.unlink(missing_ok=True)  # of a command that was killed
   return write_json(
-      path, {'kind': kind, 'config': config, 'data': data or {},
-             **describe_process()})
+      path, {'kind': kind, 'config': config, 'data': data or {}, **process},
+      overwrite=False)
 
 
 def read_run(workdir):
@@ -155,9 +191,55 @@ def read_run(workdir):
   return run
 
 
-def _taken_message(workdir):
-  return (f'{workdir} holds a run already, which is never overwritten: '
-          'resume it, or choose another work directory.')
+def run_kind(run):
+  """Which call made a run.json, whatever images it saw.
+
+  Args:
+    run: Its content.
+
+  Returns:
+    'train', 'transfer', 'adapt', or 'tasks' where those of a model changed.
+  """
+  return next((kind for kind, part in PARTS.items() if part in run['config']),
+              'train')
+
+
+def check_kind(workdir, run, kind):
+  """Raises ValueError if another call than that of a kind made a run.
+
+  Args:
+    workdir: Directory of the run.
+    run: Content of its run.json.
+    kind: As of `run_kind`.
+  """
+  received = run_kind(run)
+  if received != kind:
+    raise ValueError(f'Expected a run of kind {kind!r} in {workdir}, received '
+                     f'one of kind {received!r}: resume it as what it is.')
+
+
+def _check_free(workdir):
+  """Raises ValueError if a directory holds more than killed starts leave."""
+  held = [path for path in workdir.iterdir() if not _is_leftover(path)
+          ] if workdir.exists() else []
+  run = workdir / RUN
+  if run in held:
+    resumes = run_kind(read_run(workdir)) != 'tasks'
+    if held == [run] and not resumes:
+      return  # its command was killed before the model was there
+    raise ValueError(
+        f'{workdir} holds a run already, which is never overwritten: '
+        f'{"resume it, or " if resumes else ""}choose another work directory.')
+  if held:
+    raise ValueError(
+        f'{workdir} holds files but no {RUN}: expected an empty or new '
+        'directory, choose another one.')
+
+
+def _is_leftover(path):
+  if path.name == CHECKPOINTS and path.is_dir() and not path.is_symlink():
+    return all(map(_is_leftover, path.iterdir()))
+  return path.name == work_lock.LOCK or files.is_scratch(path)
 
 
 def _check_same_run(workdir, run, config, kind):
@@ -238,7 +320,7 @@ class Writer:
     metrics, signatures = (_keep_until(self._workdir / name, start_step)
                            for name in (METRICS, SIGNATURES))
     # TensorBoard's files cannot be cut: they are made again.
-    copy = self._workdir / 'tensorboard'
+    copy = self._workdir / TENSORBOARD
     shutil.rmtree(copy, ignore_errors=True)
     self._summaries = tf.summary.create_file_writer(str(copy))
     for line in metrics:
@@ -280,7 +362,7 @@ class Writer:
 
 
 def _append(path, value):
-  with open(path, 'a') as file:
+  with files.naming(path), open(path, 'a') as file:
     file.write(json.dumps(value) + '\n')
 
 
@@ -297,7 +379,7 @@ def read_lines(path):
     ValueError: If another line than the last is damaged, or one is foreign.
   """
   path = pathlib.Path(path)
-  lines = path.read_bytes().splitlines() if path.exists() else []
+  lines = files.read(path).splitlines() if path.exists() else []
   values = []
   for number, line in enumerate(lines, 1):
     try:

@@ -1,5 +1,6 @@
 """Tests of the records of a run."""
 
+import errno
 import json
 import os
 import pathlib
@@ -29,6 +30,11 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     return {path.relative_to(root): path.is_file() and path.read_bytes()
             for path in root.rglob('*')}
 
+  def directory(self):
+    """The work directory, made."""
+    self.workdir.mkdir(parents=True)
+    return self.workdir
+
   def claim(self, **changes):
     config = {**_CONFIG, **changes}
     records.check(self.workdir, config, 'train', resume=False)
@@ -38,9 +44,9 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     self.assertEqual(records.choose_workdir('a/b'), pathlib.Path('a/b'))
     self.assertEqual(records.choose_workdir('a', True), pathlib.Path('a'))
     self.assertRegex(str(records.choose_workdir(None)), r'^runs/\d{8}-\d{6}$')
-    for missing in (None, ''):
+    for arguments in ((None, True), ('', True), ('', False)):
       with self.assertRaisesRegex(ValueError, 'Expected a workdir'):
-        records.choose_workdir(missing, True)
+        records.choose_workdir(*arguments)
 
   def test_check_writes_nothing(self):
     records.check(self.workdir, _CONFIG, 'train', resume=False)
@@ -100,6 +106,17 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
       records.check(self.workdir, {**_CONFIG, **changes}, 'train', resume=True)
     self.assertEqual(self.files(), before)
 
+  @parameterized.parameters(
+      ('train', {}), ('transfer', {'transfer': {}}),
+      ('adapt', {'adaptation': {}}), ('tasks', {'tasks_command': {}}))
+  def test_kinds_of_runs_whatever_images_they_saw(self, kind, part):
+    for written in (kind, 'smoke'):
+      run = {'kind': written, 'config': {**_CONFIG, **part}}
+      records.check_kind('here', run, kind)
+      with self.assertRaisesRegex(
+          ValueError, f"kind 'x' in here, received one of kind '{kind}': resu"):
+        records.check_kind('here', run, 'x')
+
   def test_refuses_another_kind(self):
     self.claim()
     with self.assertRaisesRegex(ValueError, "kind 'train', expected 'adapt'"):
@@ -131,6 +148,92 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       records.check(self.workdir, _CONFIG, 'train', resume)
     self.assertEqual((self.workdir / 'thesis.tex').read_text(), 'mine')
+
+  @parameterized.parameters(
+      ('checkpoints',), ('.0123abcd-run.json.tmp',), ('.lock',),
+      ('.lock', 'checkpoints/.0123abcd-checkpoint-00000000.safetensors.tmp'))
+  def test_a_start_that_was_killed_is_taken_over(self, *left):
+    for name in left:
+      path = self.workdir / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.touch() if name.startswith('.') or '/' in name else path.mkdir()
+    self.claim()
+    self.assertEqual(records.read_run(self.workdir)['kind'], 'train')
+    self.assertEmpty(list(self.workdir.glob('.*run.json*')))
+    with self.assertRaisesRegex(ValueError, 'holds a run already'):
+      self.claim()
+
+  def test_nothing_is_there_but_run_json_once_a_run_is_claimed(self):
+    with (self.assertRaises(KeyError), mock.patch.object(
+        records, 'describe_process', side_effect=KeyError)):
+      self.claim()
+    self.assertFalse(self.workdir.exists())
+    self.claim()
+    self.assertEqual([path.name for path in self.workdir.iterdir()],
+                     ['run.json'])
+
+  def test_changed_tasks_without_a_model_are_taken_over(self):
+    changed = {**_CONFIG, 'tasks_command': {'import': 'x.task'}}
+    records.claim(self.workdir, changed, 'tasks')
+    self.claim()  # which nothing could have resumed
+    self.assertEqual(records.read_run(self.workdir)['kind'], 'train')
+    other = self.workdir.parent / 'other'
+    records.claim(other, changed, 'tasks')
+    (other / 'checkpoints').mkdir()
+    (other / 'checkpoints' / 'checkpoint-00000000.safetensors').touch()
+    with self.assertRaisesRegex(ValueError, 'holds a run already'):
+      records.check(other, _CONFIG, 'train', False)
+
+  @parameterized.parameters('run.json', 'results.json', 'metrics.jsonl')
+  def test_reads_ordinary_files_alone(self, name):
+    self.claim()
+    path = self.workdir / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with self.assertRaisesRegex(ValueError, f'^Expected an ordinary file, rece'
+                                f'ived {path}, a pipe'):
+      (records.read_lines if name.endswith('l') else records.read_json)(path)
+    if name == 'run.json':
+      with self.assertRaisesRegex(ValueError, 'an ordinary file'):
+        records.check(self.workdir, _CONFIG, 'train', True)
+
+  @parameterized.product(
+      name=('checkpoints', 'tensorboard'), resume=(True, False))
+  def test_writes_nowhere_else_by_links(self, name, resume):
+    self.claim()
+    elsewhere = self.workdir.parent / 'elsewhere'
+    elsewhere.mkdir()
+    (self.workdir / name).symlink_to(elsewhere)
+    if not resume:
+      (self.workdir / 'run.json').unlink()
+    with self.assertRaisesRegex(ValueError, f'run/{name}, a link to {elsewhere}'
+                                ', where nothing is written: remove the link'):
+      records.check(self.workdir, _CONFIG, 'train', resume)
+
+  @parameterized.parameters(('deep/run',), ('deep',))
+  def test_refuses_a_dangling_link(self, name):
+    link = self.workdir.parents[1] / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to('nowhere')
+    with self.assertRaisesRegex(
+        ValueError, f'received {link}, a link to nowhere, which is not there'):
+      records.check(self.workdir, _CONFIG, 'train', resume=False)
+
+  @parameterized.parameters(True, False)
+  def test_refuses_at_once_what_cannot_be_written(self, is_there):
+    if is_there:
+      self.claim()
+    with (mock.patch.object(os, 'access', return_value=False),
+          self.assertRaisesRegex(
+              ValueError, f'can be written, received {self.workdir}; in ')):
+      records.check(self.workdir, _CONFIG, 'train', resume=is_there)
+
+  def test_errors_of_a_full_disk_name_the_file(self):
+    full = OSError(errno.ENOSPC, 'No space left on device')
+    writer = records.Writer(self.directory())
+    with (mock.patch.object(json, 'dumps', side_effect=full),
+          self.assertRaisesRegex(OSError, "No space .*/run/metrics.jsonl'$")):
+      writer.scalars(1, {'loss': 1.0})
 
   def test_refuses_a_file(self):
     self.workdir.parent.mkdir(parents=True)

@@ -35,7 +35,7 @@ class RunConfig(strict_json.Json):
     model: `IsometricConfig`.
     optimizer: `OptimizerConfig`.
     batch_size: Images of each task in a step, over all replicas; one number,
-      or one for each task.
+      or one for each task. Each replica needs 2.
     epochs: Passes over the largest task. Not with steps.
     steps: Number of training steps. Not with epochs.
     eval_batch_size: Images in a batch of evaluation.
@@ -119,6 +119,26 @@ class RunConfig(strict_json.Json):
   def task_batch_sizes(self):
     """{task: images in a step}."""
     return self._per_task('batch_size')
+
+  def check_batches(self, num_replicas=1):
+    """Checks that the batches of a training can be shared, and can train.
+
+    Args:
+      num_replicas: Number of replicas that share every batch.
+
+    Raises:
+      ValueError: If a batch is no multiple of the replicas, or a replica would
+        have one image. Of one image, what the embedding's norm subtracts is
+        the embedding: the loss would have no gradient in the network.
+    """
+    least = 2 * num_replicas
+    for name, size in self.task_batch_sizes().items():
+      nearest = max(least, size // num_replicas * num_replicas)
+      checks.require(
+          size == nearest, f'batch_size of {name}',
+          f'a multiple of the {num_replicas} replicas, and {least} or more'
+          if num_replicas > 1 else
+          '2 or more, as batch norm needs in training', size, f'try {nearest}')
 
   def task_loss_weights(self):
     """{task: weight of its cross-entropy}."""

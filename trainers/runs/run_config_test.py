@@ -105,6 +105,21 @@ class RunConfigTest(parameterized.TestCase):
     self.assertEqual(config.task_batch_sizes(), {'one': 8, 'two': 4})
     self.assertEqual(config.task_loss_weights(), {'one': 0.5, 'two': 0.5})
 
+  @parameterized.parameters(
+      (1, 1, 'one to be 2 or more, as batch norm needs .*received 1: try 2'),
+      ((8, 1), 1, 'two to be 2 or more, .*received 1: try 2'),
+      ((4, 2), 2, 'two to be a multiple of the 2 replicas, and 4 or more, '
+       'received 2: try 4'),
+      (7, 3, 'one to be a multiple of the 3 .*received 7: try 6'),
+      (1, 8, 'received 1: try 16'))
+  def test_every_replica_needs_two_images(self, sizes, replicas, message):
+    with self.assertRaisesRegex(ValueError, message):
+      toy.make_config(batch_size=sizes).check_batches(replicas)
+
+  def test_batches_of_two_images_a_replica_train(self):
+    toy.make_config(batch_size=2).check_batches()
+    toy.make_config(batch_size=(6, 12)).check_batches(3)
+
   def test_total_steps(self):
     sizes = {'one': 100, 'two': 41}
     config = toy.make_config(batch_size=8)

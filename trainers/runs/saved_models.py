@@ -15,6 +15,7 @@ from trainers.data import pipeline
 from trainers.runs import checkpoints
 from trainers.runs import records
 from trainers.runs import run_config
+from trainers.runs import work_lock
 
 WEIGHTS = ('ema', 'raw')
 
@@ -185,8 +186,10 @@ def save(workdir, model, kind, config, data, step=0, seconds=0.0):
   Raises:
     ValueError: If the directory is taken, or a weight is not finite.
   """
-  records.claim(workdir, config, kind, data=data)
-  return write_checkpoint(workdir, model, config, step, seconds)
+  with work_lock.WorkLock() as lock:
+    lock.take(workdir)
+    records.claim(workdir, config, kind, data=data)
+    return write_checkpoint(workdir, model, config, step, seconds)
 
 
 def write_checkpoint(workdir, model, config, step=0, seconds=0.0):

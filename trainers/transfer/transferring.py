@@ -11,6 +11,7 @@ from trainers.runs import origins
 from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_options
+from trainers.runs import work_lock
 from trainers.transfer import transfer_config
 from trainers.transfer import transfer_start
 from trainers.transfer import tuning as tuning_lib
@@ -65,8 +66,15 @@ def transfer(config=None, workdir=None, options=run_options.RunOptions(),
     ValueError: If the transfer cannot be made, or the run to resume is another.
     loop.Interrupted: After SIGINT or SIGTERM, once a checkpoint is saved.
   """
-  task_run = origins.NewTaskRun(
-      'transfer', transfer_config.TransferConfig, config, workdir, options)
+  with work_lock.WorkLock() as lock:
+    task_run = origins.NewTaskRun(
+        'transfer', transfer_config.TransferConfig, config, workdir, options,
+        lock)
+    return _transfer(task_run, options, changes)
+
+
+def _transfer(task_run, options, changes):
+  """As `transfer`, of a `NewTaskRun`."""
   base = task_run.former or default_run(task_run.saved.config, task_run.config)
   config, run = _decide(base, task_run.config, task_run.smoke, changes)
   task_run.decide(config, run)
@@ -152,6 +160,7 @@ def describe(trained, config, smoke=False, **changes):
 def _decide(base, config, smoke, changes):
   """(`TransferConfig`, `RunConfig`) that are run."""
   run = base.replace_training(**changes)
+  run.check_batches()
   if smoke:
     config = dataclasses.replace(config, init_steps=3)
     run = run.replace(steps=3, batch_size=8)

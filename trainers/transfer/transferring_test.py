@@ -235,9 +235,10 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
       ('received num_layers, which the model', {}, {'num_layers': 3}, {}),
       ('received tasks, which', {}, {'tasks': ('usps',)}, {}),
       ('warmup_steps to be below', {}, {'warmup_steps': 3}, {}),
+      ('usps to be 2 or more', {}, {'batch_size': 1}, {}),
       ('Expected a workdir, which a run that is resumed', {}, {},
        {'resume': True, 'workdir': None}),
-      ('in SOURCE, received one of kind .smoke.: resume it', {}, {},
+      ('in SOURCE, received one of kind .train.: resume it', {}, {},
        {'resume': True, 'workdir': 'SOURCE'}),
       ('holds a run already', {}, {}, {'workdir': 'SOURCE'}))
   def test_refuses(self, message, values, changes, options):

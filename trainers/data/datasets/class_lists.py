@@ -74,6 +74,8 @@ def read(name, data_dir=None):
   path = _path(name, data_dir)
   missing = [missing_data.Missing(str(path.parents[1]), class_list=name)]
   try:
+    if path.exists() and not path.is_file():
+      raise ValueError('it is no ordinary file')
     content = json.loads(path.read_text('utf-8'))
     labels = tuple(content['labels'])
     _check_labels(name, labels)

@@ -87,6 +87,7 @@ def _find_file(dl_manager, name):
   except AssertionError:  # TFDS's sign that there is no manual directory.
     path = None
   if path and path.exists():
+    _check(path.is_file(), path, 'an ordinary file', 'another kind')
     received = _md5(path)
     if received != _MD5[name]:
       logging.warning(
