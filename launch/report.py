@@ -62,6 +62,8 @@ def write_report(workdir):
         f'Expected {directory} to be free, or an earlier report with its '
         f'{_PAGE}; received other files, which are never overwritten: move '
         'them away.')
+  if workdir.is_dir():
+    files.check_writable(directory if directory.exists() else workdir)
   if (workdir / records.RUN).exists():
     page = run_report.make_page(run_reader.Run(workdir))
   elif cells := table_report.find_cells(workdir):

@@ -1,8 +1,10 @@
 """Tests of `launch.report`."""
 
+import os
 import pathlib
 import shutil
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -120,6 +122,13 @@ class ReportTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'run/report, a link to .*elsewhe'):
       report.write_report(workdir)
     self.assertEmpty(list(elsewhere.iterdir()))
+
+  def test_says_first_that_nothing_can_be_written(self):
+    workdir = self.directory / 'run'
+    toy_records.write_run(workdir, {'one': np.eye(2)})
+    with (mock.patch.object(os, 'access', return_value=False),
+          self.assertRaisesRegex(ValueError, 'that can be written, received')):
+      report.write_report(workdir)
 
   def test_damaged_run(self):
     toy_records.write_run(self.directory / 'run', {'one': np.eye(2)})

@@ -78,6 +78,14 @@ def check_ordinary(path, status=None):
                      'name a file, or remove it.')
 
 
+def check_writable(directory):
+  """Raises ValueError if nothing can be written into a directory."""
+  if not os.access(directory, os.W_OK | os.X_OK):
+    raise ValueError(
+        f'Expected a directory that can be written, received {directory}: '
+        'change its permissions, or choose another.')
+
+
 @contextlib.contextmanager
 def naming(path):
   """A context in which errors of the system name a file: this one."""

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from mixture_modules import checks
+from mixture_modules import files
 from mixture_modules.isometric import layer_edits
 from trainers import evaluation
 from trainers import perturbation
@@ -94,9 +95,11 @@ def evaluate(workdir, config=EvaluationConfig(),
 
   Raises:
     ValueError: If there is no model, its data is not there or other than it
-      was, there is no such task or edit, or an older file is damaged.
+      was, there is no such task or edit, an older file is damaged, or the
+      directory cannot be written.
   """
   saved = saved_models.load(workdir, config.weights)
+  files.check_writable(workdir)
   edits = config.all_edits()
   _check_edits(edits, saved.model.config)
   tasks = _choose_tasks(saved, config.tasks)

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import re
 import warnings
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from mixture_modules import files
 from mixture_modules.isometric import folding
+from trainers.runs import records
 
 _TOLERANCE = 1e-4  # of the largest output; runtimes sum in other orders
 
@@ -39,7 +41,8 @@ def check(path, form):
 
   Raises:
     ValueError: If the format is unknown, packages that it needs are not
-      installed, the path does not end as its runtime wants it, or is taken.
+      installed, the path is not as its runtime wants it, is taken, or cannot
+      be written.
   """
   if form not in FORMATS:
     raise ValueError(
@@ -63,6 +66,12 @@ def check(path, form):
   if not path.parent.is_dir():
     raise ValueError(f'Expected a new file in a directory, received {path}: '
                      f'make {path.parent} first.')
+  files.check_writable(path.parent)
+  if form == 'savedmodel' and re.search(r'\[.*\]|\\', os.fspath(path)):
+    raise ValueError(
+        'Expected the path of a SavedModel without brackets [ ] and '
+        f'backslashes, received {path}: TensorFlow takes them for a pattern '
+        'and would not find the weights. Choose another path.')
 
 
 def export(model, path, form, images):
@@ -89,7 +98,8 @@ def export(model, path, form, images):
     temporary = directory / f'model{FORMATS[form].suffix}'
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # converters warn of their own code
-      FORMATS[form].write(model, temporary)
+      with records.naming(path):
+        FORMATS[form].write(model, temporary)
       read = FORMATS[form].read(temporary)
     difference = max(
         compare(outputs, read(batch), f'{form} file read back')

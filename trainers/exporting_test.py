@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import pathlib
 from unittest import mock
 
@@ -73,6 +74,20 @@ class ExportingTest(parameterized.TestCase, tf.test.TestCase):
       with self.assertRaisesRegex(ValueError, message):
         exporting.export(None, self.directory / path, form, None)
     self.assertEqual(taken.read_text(), 'mine')
+
+  @parameterized.named_parameters(
+      ('name', 'a[1]'), ('backslash', 'a\\b'), ('directory', '[x]/a'))
+  def test_a_saved_model_needs_a_path_that_tensorflow_finds(self, name):
+    path = self.directory / name
+    path.parent.mkdir(exist_ok=True)
+    with self.assertRaisesRegex(ValueError, 'brackets .*takes them for'):
+      exporting.check(path, 'savedmodel')
+    exporting.check(path.with_suffix('.keras'), 'keras')
+
+  def test_a_directory_that_cannot_be_written(self):
+    with (mock.patch.object(os, 'access', return_value=False),
+          self.assertRaisesRegex(ValueError, 'directory that can be written')):
+      exporting.check(self.directory / 'x.keras', 'keras')
 
   def test_leaves_nothing_that_does_not_agree(self):
     model = make_model()

@@ -34,8 +34,8 @@ def format_catalog(data_dir=None):
       *map(format_group, catalog.group_names()),
       f'Names can be followed by +{" or +".join(transforms.TRANSFORMS)}. Other '
       'data: folder:PATH (a folder\nof images for each class), images:PATH '
-      '(without labels, to adapt to),\ntfds:NAME[:CONFIGURATION]; several as '
-      'one: pool:A|B.'])
+      '(without labels, to adapt to),\ntfds:NAME[:CONFIGURATION][@TEST_SPLIT];'
+      ' several as one: pool:A|B.'])
 
 
 def format_group(name):

@@ -39,7 +39,8 @@ def get_task(name, data_dir=None):
       `folder:PATH` or, without labels, `images:PATH`, images as `folders`
       describes them, where only names of transforms at the end are transforms
       and every other '+' belongs to the path; or `tfds:NAME` or
-      `tfds:NAME:CONFIGURATION`, prepared data as `prepared` describes it.
+      `tfds:NAME:CONFIGURATION`, prepared data as `prepared` describes it,
+      both with `@SPLIT` behind them where that is to be the test split.
     data_dir: TFDS's data directory, where `tfds:` looks. Default None: TFDS's
       own default.
 

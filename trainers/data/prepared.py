@@ -12,18 +12,20 @@ def make_task(name, reference, data_dir=None):
   Args:
     name: Name of the task.
     reference: TFDS's name, `beans`, with its configuration if it has several:
-      `cmaterdb/devanagari`.
+      `cmaterdb/devanagari`; with `@SPLIT` behind it, that split is the test.
     data_dir: TFDS's data directory. Default None: TFDS's own default.
 
   Returns:
-    `ImageTask`. The test split is 'test', else 'validation', else a seeded
-    fifth of 'train'. Images of one size of at most 64 x 64 pixels are shifted,
+    `ImageTask`. The test split is the one that is named, else 'test', else
+    'validation'; where that is 'train' or there is none, it is a seeded fifth
+    of 'train'. Images of one size of at most 64 x 64 pixels are shifted,
     others are cropped at random and mirrored.
 
   Raises:
     ValueError: If there is no such data set, it is not prepared, or it has no
       training split or no image and label.
   """
+  reference, _, chosen = reference.partition('@')
   try:
     builder = tfds.builder(reference, data_dir=data_dir)
   except ValueError as error:
@@ -33,7 +35,11 @@ def make_task(name, reference, data_dir=None):
         f'from https://www.tensorflow.org/datasets/catalog.') from error
   image, label = _find_features(name, builder)
   splits = _find_splits(name, reference, builder)
-  tests = [split for split in ('test', 'validation') if split in splits]
+  if chosen and chosen not in splits:
+    raise ValueError(f'{name}: expected a split of {", ".join(splits)} behind '
+                     f'the @, received {chosen!r}: use one of these.')
+  test = chosen or next(
+      (split for split in ('test', 'validation') if split in splits), 'train')
   small = None not in image.shape and max(image.shape[:2]) <= image_task.SMALL
   config = builder.builder_config
   return image_task.ImageTask(
@@ -44,8 +50,9 @@ def make_task(name, reference, data_dir=None):
       num_classes=label.num_classes,
       class_names=label.names,
       image_shape=image.shape,
-      validation_split='validation' if len(tests) == 2 else None,
-      test_split=tests[0] if tests else None,
+      validation_split=('validation' if 'validation' in splits
+                        and test != 'validation' else None),
+      test_split=test if test != 'train' else None,
       augmentation='shift' if small else 'crop_flip',
       origin=builder.info.homepage)
 

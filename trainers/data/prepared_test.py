@@ -79,7 +79,11 @@ class PreparedTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(
       ('three', 'validation', 'test', 'shift'),
       ('two', None, 'validation', 'crop_flip'),
-      ('one', None, None, 'crop_flip'))
+      ('one', None, None, 'crop_flip'),
+      ('three@test', 'validation', 'test', 'shift'),
+      ('three@validation', None, 'validation', 'shift'),
+      ('three@train', 'validation', None, 'shift'),
+      ('two@train', 'validation', None, 'crop_flip'))
   def test_roles_and_augmentation(self, config, validation, test, augmentation):
     task = self._make_task(config)
     self.assertEqual(task.validation_split, validation)
@@ -89,6 +93,7 @@ class PreparedTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(
       ('nothing', 'Dataset nothing not found.*catalog'),
       ('prepared_toy/four', "received 'prepared_toy/four' .*configuration"),
+      ('prepared_toy/two@test', "of train, validation behind .*'test': use"),
       ('../x', 'expected a data set of TFDS'),
       ('', "received ''"))
   def test_refuses_a_name(self, reference, message):

@@ -110,10 +110,15 @@ def check_labels(task, split, stored):
     ValueError: If labels are missing or out of range.
   """
   if np.any(stored < 0):
+    name = task.name.partition('+')[0].partition('@')[0]
+    others = [f'{name}@{other}' for other in sorted(task.splits)
+              if split == task.test_split and other != split]
     raise ValueError(
         f'{task.name}: expected labels in split {split!r}, received '
-        f'{stored.min()}, the sign of a missing label: use a split that has '
-        f'labels.')
+        f'{stored.min()}, the sign of a missing label: use '
+        + (f'another split for the test, {" or ".join(others)}.'
+           if others and name.startswith('tfds:') else
+           'a split that has labels.'))
   labels = stored - task.label_offset
   if task.class_list is None and (
       labels.min() < 0 or labels.max() >= task.num_classes):

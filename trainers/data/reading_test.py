@@ -183,5 +183,18 @@ class ReadingTest(parameterized.TestCase, tf.test.TestCase):
       _read(_task())
 
 
+  @parameterized.parameters(
+      ('tfds:x', 'test', 'for the test, tfds:x@train or tfds:x@validation.$'),
+      ('tfds:x@validation+blur', 'validation', 'tfds:x@test or tfds:x@train.$'),
+      ('tfds:x', 'train', 'use a split that has labels.$'),
+      ('mnist', 'test', 'use a split that has labels.$'))
+  def test_what_to_do_without_labels(self, name, split, message):
+    task = dataclasses.replace(
+        _task(), name=name, splits={'train': 2, 'validation': 2, 'test': 2},
+        test_split=split if split != 'train' else 'test')
+    with self.assertRaisesRegex(ValueError, message):
+      reading.check_labels(task, split, np.array([0, -1]))
+
+
 if __name__ == '__main__':
   tf.test.main()

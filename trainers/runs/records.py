@@ -3,11 +3,13 @@
 All numbers and pictures that are shown anywhere are made from these files.
 """
 
+import contextlib
 import datetime
 import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +46,18 @@ def read_json(path):
     raise ValueError(f'Expected JSON in {path}, received a damaged file '
                      f'({error}): restore it, or use another directory.'
                      ) from error
+
+
+@contextlib.contextmanager
+def naming(path):
+  """As `files.naming`; TensorFlow's errors are errors of the system, too."""
+  try:
+    with files.naming(path):
+      yield
+  except tf.errors.OpError as error:
+    text = re.sub(r'\{\{.*?\}\} |\[Op:.*', '', error.message, flags=re.DOTALL)
+    raise OSError(
+        f'{path} cannot be written: {" ".join(text.split())}') from error
 
 
 def choose_workdir(workdir, is_needed=False):
@@ -117,11 +131,7 @@ def _check_writable(workdir):
   if not place.is_dir():
     raise ValueError(f'Expected a directory, received the file {place}: '
                      'choose another work directory.')
-  if not os.access(place, os.W_OK | os.X_OK):
-    raise ValueError(
-        f'Expected a work directory that can be written, received {workdir}; '
-        f'in {place} nothing can be: change its permissions, or choose another '
-        'work directory.')
+  files.check_writable(place)
 
 
 def check_data(workdir, data):
@@ -322,20 +332,22 @@ class Writer:
     # TensorBoard's files cannot be cut: they are made again.
     copy = self._workdir / TENSORBOARD
     shutil.rmtree(copy, ignore_errors=True)
-    self._summaries = tf.summary.create_file_writer(str(copy))
-    for line in metrics:
-      self._show_scalars(line.pop('step'), line)
-    for line in signatures:
-      self._show_signatures(line['step'], line['mixtures'])
-    self._summaries.flush()
+    with naming(self._workdir / TENSORBOARD):
+      self._summaries = tf.summary.create_file_writer(str(copy))
+      for line in metrics:
+        self._show_scalars(line.pop('step'), line)
+      for line in signatures:
+        self._show_signatures(line['step'], line['mixtures'])
+      self._summaries.flush()
 
   def scalars(self, step, scalars):
     """Writes {name: number} of a step."""
     if not self._enabled:
       return
     _append(self._workdir / METRICS, {'step': step, **scalars})
-    self._show_scalars(step, scalars)
-    self._summaries.flush()
+    with naming(self._workdir / TENSORBOARD):
+      self._show_scalars(step, scalars)
+      self._summaries.flush()
 
   def _show_scalars(self, step, scalars):
     with self._summaries.as_default(step):
@@ -349,8 +361,9 @@ class Writer:
     mixtures = {name: np.round(np.asarray(xi, 'float64'), 6).tolist()
                 for name, xi in mixtures.items()}
     _append(self._workdir / SIGNATURES, {'step': step, 'mixtures': mixtures})
-    self._show_signatures(step, mixtures)
-    self._summaries.flush()
+    with naming(self._workdir / TENSORBOARD):
+      self._show_signatures(step, mixtures)
+      self._summaries.flush()
 
   def _show_signatures(self, step, mixtures):
     with self._summaries.as_default(step):

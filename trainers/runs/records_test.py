@@ -223,9 +223,10 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
   def test_refuses_at_once_what_cannot_be_written(self, is_there):
     if is_there:
       self.claim()
+    place = self.workdir if is_there else self.workdir.parents[1]
     with (mock.patch.object(os, 'access', return_value=False),
           self.assertRaisesRegex(
-              ValueError, f'can be written, received {self.workdir}; in ')):
+              ValueError, f'that can be written, received {place}: change')):
       records.check(self.workdir, _CONFIG, 'train', resume=is_there)
 
   def test_errors_of_a_full_disk_name_the_file(self):
@@ -233,6 +234,18 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
     writer = records.Writer(self.directory())
     with (mock.patch.object(json, 'dumps', side_effect=full),
           self.assertRaisesRegex(OSError, "No space .*/run/metrics.jsonl'$")):
+      writer.scalars(1, {'loss': 1.0})
+
+  def test_tensorflow_names_the_file_too(self):
+    full = tf.errors.ResourceExhaustedError(None, None, (
+        '{{function_node __x}} part-0; No space left\n on device [Op:SaveV2]'))
+    with (self.assertRaisesRegex(OSError, '^here cannot be written: part-0; No'
+                                 ' space left on device$'),
+          records.naming('here')):
+      raise full
+    writer = records.Writer(self.directory())
+    with (mock.patch.object(tf.summary, 'scalar', side_effect=full),
+          self.assertRaisesRegex(OSError, 'run/tensorboard cannot be written')):
       writer.scalars(1, {'loss': 1.0})
 
   def test_refuses_a_file(self):
