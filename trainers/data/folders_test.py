@@ -1,11 +1,13 @@
 """Tests of `folders`."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import pathlib
 import tempfile
 from unittest import mock
+import warnings
 
 from absl.testing import parameterized
 import numpy as np
@@ -109,6 +111,25 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(
         ValueError, 'a/1.png: .*30 x 40 pixels where others have 28 x 28'):
       folders.check_files([str(self.root / 'a/1.png')], (28, 28))
+
+  @parameterized.parameters(
+      ((60, 360), 2, 'centre', '2 of 10 images .* 13% of the typical one'),
+      ((360, 60), 2, 'centre', '2 of 10'), ((60, 120), 2, 'centre', None),
+      ((60, 360), 1, 'centre', None), ((60, 360), 2, 'whole', None),
+      ((60, 360), 2, 'pad', None))
+  def test_warns_of_elongated_images(self, size, count, view, message):
+    self._add('a/0.png', 'a/1.png', 'b/0.png', 'b/1.png')
+    task = dataclasses.replace(
+        self._make_task(), view=view, image_shape=(None, None, 3))
+    sizes = [size] * count + [(300, 400)] * (10 - count)
+    with warnings.catch_warnings(record=True) as caught:
+      warnings.simplefilter('always')
+      folders.warn_of_cuts(task, sizes)
+    if message is None:
+      self.assertEmpty(caught)
+    else:
+      self.assertRegex(str(caught[0].message), message)
+      self.assertRegex(str(caught[0].message), 'view=whole or view=pad')
 
   def test_refuses_names_that_are_not_utf8(self):
     self._add('a/1.png', 'b/1.png')
