@@ -29,6 +29,7 @@ _LEAST = 20  # so that each split has two, to compare
 _LOOKED_AT = 10  # to see whether they have one size
 _ELONGATED = 2  # times as long as wide
 _SHARE = 0.1  # of the images may be so before it is told
+_NAMED = 3  # of the files that are damaged within
 
 
 def make_task(name, path):
@@ -135,6 +136,8 @@ def list_files(task, split):
 def check_files(paths, size=None):
   """Checks all files, as `check_image` does, and shows how far it is.
 
+  Warns of JPEG files that are damaged within, and names some.
+
   Args:
     paths: Paths of image files.
     size: As for `check_image`.
@@ -146,11 +149,14 @@ def check_files(paths, size=None):
     ValueError: If a file is not an image; it names the first. If 16-bit greys
       use fewer bits in all files, which would leave few shades of them.
   """
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with (decoding.hear_damage() as damage,
+        multiprocessing.pool.ThreadPool(_THREADS) as pool):
     checks = pool.imap(
         lambda path: check_image(path, size), paths, chunksize=16)
     sizes, bits = zip(*tqdm.tqdm(
         checks, desc='Checking images', total=len(paths), delay=2))
+  if damage:
+    _warn_of_damage(paths, len(damage))
   bits = [found for found in bits if found is not None]
   if bits and max(bits) < 16:
     raise ValueError(
@@ -159,6 +165,22 @@ def check_files(paths, size=None):
         f'multiply their pixels by {2 ** (16 - max(bits))}, or convert them to '
         '8 bits.')
   return sizes
+
+
+def _warn_of_damage(paths, count):
+  """Names the first of `count` files that are damaged within."""
+  named = []
+  for path in paths:
+    with decoding.hear_damage() as damage:
+      check_image(path)
+    named += [f'{path} ({text})' for text in damage]
+    if len(named) >= min(count, _NAMED):
+      break
+  warnings.warn(
+      f'{count} of {len(paths)} images are JPEG files that are damaged within, '
+      f'such as {", ".join(named)}. Parts of them may be grey or of other '
+      'colours: look at them, and remove or get anew what is spoilt.',
+      stacklevel=3)
 
 
 def warn_of_cuts(task, sizes):

@@ -286,6 +286,30 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
           self.assertRaisesRegex(ValueError, 'huge.png: .*exceeds limit')):
       folders.check_image(self.root / 'huge.png')
 
+  def test_warns_of_jpeg_files_that_are_damaged_within(self):
+    file = io.BytesIO()
+    PIL.Image.fromarray(np.random.default_rng(0).integers(
+        0, 256, (64, 64, 3), np.uint8)).save(file, 'JPEG')
+    whole = file.getvalue()
+    names = [f'{i}.jpg' for i in range(9)]
+    self._add(*names, content=whole)
+    half = len(whole) // 2
+    self._add(*names[2:7], content=whole[:half] + whole[half + 500:])
+    paths = [str(self.root / name) for name in names]
+    with self.assertWarnsRegex(
+        UserWarning, '5 of 9 images are JPEG .*such as .*2.jpg .premature end '
+        'of data segment., .*4.jpg .[^,]*. Parts of'):
+      self.assertEqual(folders.check_files(paths), ((64, 64),) * 9)
+    folders.check_files(paths[:2])
+
+  def test_refuses_what_tensorflow_cannot_decode(self):
+    self._add('a.jpg', content=_encode('JPEG'))
+    with (mock.patch.object(
+        tf.io, 'decode_jpeg', side_effect=tf.errors.InvalidArgumentError(
+            None, None, 'no')),
+          self.assertRaisesRegex(ValueError, 'a.jpg: .* TensorFlow cannot')):
+      folders.check_image(self.root / 'a.jpg')
+
   def test_refuses_16_bit_images_that_use_fewer(self):
     for name, top in (('a', 4095), ('b', 900)):
       pixels = np.linspace(0, top, 80).reshape(8, 10).astype(np.uint16)
