@@ -49,6 +49,9 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _AUGMENTATION = flags.DEFINE_enum(
     'augmentation', None, image_task.AUGMENTATIONS, 'How training images are '
     'varied. Default: as each data set declares.', flag_values=FLAGS)
+_VIEW = flags.DEFINE_enum(
+    'view', None, list(image_task.VIEWS), 'What is seen of an image, as of '
+    'launch.train. Default: as each data set declares.', flag_values=FLAGS)
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of order and augmentation.', flag_values=FLAGS)
 _PICTURE = flags.DEFINE_string(
@@ -102,7 +105,8 @@ def _load(name):
   """The `TaskData` of a task or a pool, nothing read yet."""
   def load(size):
     return pipeline.load_tasks(
-        [name], size, _DATA_DIR.value, _AUGMENTATION.value)[name]
+        [name], size, _DATA_DIR.value, _AUGMENTATION.value,
+        view=_VIEW.value)[name]
 
   if _IMAGE_SIZE.value is not None:
     return load(_IMAGE_SIZE.value)

@@ -145,7 +145,8 @@ def _import(saved):
   task = task_files.load_task(saved.model, path, _NAME.value, _FORCE.value)
   facts = task_metadata.read(metadata, path)
   if _TASK.value:
-    facts = {'class_names': facts['class_names'], 'dataset': _TASK.value}
+    facts = {'dataset': _TASK.value, **{
+        key: facts[key] for key in ('class_names', 'view') if key in facts}}
   if facts['dataset'] is None:
     warnings.warn('The file names no data set that is known here: to evaluate '
                   'the task, import it with --task=DATASET.', stacklevel=2)

@@ -59,7 +59,8 @@ def convert(model, num_templates=None, norms=False, leave_out=None,
 
   Raises:
     ValueError: If the model has a call of its own or is not built,
-      `leave_out` names no layer of it, an argument is out of range, or no group is large enough.
+      `leave_out` names no layer of it, an argument is out of range, or no group
+      is large enough.
 
   Source: section 3.2, of trained weights; one-hot starts and groups are our
     choice.

@@ -72,7 +72,7 @@ def _train(lock, config, workdir, options, strategy):
       lock.take(workdir)
     data = pipeline.load_tasks(
         config.tasks, config.model.image_size, options.data_dir,
-        config.augmentation, made_up=options.smoke)
+        config.augmentation, made_up=options.smoke, view=config.view)
     # Reads the data: faults show before the training.
     facts = {name: task_data.describe() for name, task_data in data.items()}
     if options.resume:

@@ -176,6 +176,8 @@ def _default_sources(saved):
 def load_data(config, run, saved, data_dir=None, made_up=False):
   """({task: `TaskData`} of what may be read, {target: facts}).
 
+  The target is seen as the sources are, where nothing else is asked for.
+
   Args:
     config: `AdaptationConfig`, resolved.
     run: `RunConfig`.
@@ -183,9 +185,11 @@ def load_data(config, run, saved, data_dir=None, made_up=False):
     data_dir: TFDS's data directory, or None for its own.
     made_up: Whether the images are made up.
   """
+  views = {saved.view(name) for name in config.sources}
   data = pipeline.load_tasks(
       [config.target], run.model.image_size, data_dir, run.augmentation,
-      labelled=bool(config.uses_labels), made_up=made_up)
+      labelled=bool(config.uses_labels), made_up=made_up,
+      view=run.view or (views.pop() if len(views) == 1 else None))
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))

@@ -54,6 +54,12 @@ class RunConfig(strict_json.Json):
     precision: Precision of activations.
     augmentation: How all tasks' images are varied in training. Default: as
       each data set declares.
+    view: What is seen of an image. centre: the square in the middle, seven
+      eighths of the shorter side; all of small images. whole: all of it, both
+      sides resized. pad: all of it, in its own proportions, with black on two
+      sides. In training random crops are of any place; under whole and pad they
+      have about the image's proportions, and are resized or padded likewise.
+      Default: as each data set declares.
     preset: Experiment whose recipe all other fields default to.
     seed: Seed of initialisation, order, augmentation and dropout.
     deterministic: Run operations in a fixed order: the same weights, bit for
@@ -79,6 +85,7 @@ class RunConfig(strict_json.Json):
   ema_statistics: bool = True
   precision: Literal[*PRECISIONS] = 'float32'
   augmentation: Literal[*image_task.AUGMENTATIONS] | None = None
+  view: Literal[*image_task.VIEWS] | None = None
   preset: str = 'default'
   seed: int = 0
   deterministic: bool = False

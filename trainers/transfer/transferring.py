@@ -171,7 +171,8 @@ def load_data(config, run, data_dir=None, made_up=False):
   """(`TaskData` of the new task, its facts for run.json)."""
   data, = pipeline.load_tasks(
       [config.dataset], run.model.image_size, data_dir, run.augmentation,
-      config.examples_per_class, run.seed, made_up=made_up).values()
+      config.examples_per_class, run.seed, made_up=made_up,
+      view=run.view).values()
   facts = data.describe()
   if config.name != config.dataset:
     facts['dataset'] = config.dataset
