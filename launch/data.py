@@ -20,6 +20,7 @@ from launch import entry
 from launch.reports import data_report
 from launch.reports import results_text
 from launch.reports import signature_plots
+from mixture_modules import memory
 from trainers.data import catalog
 from trainers.data import count_classes
 from trainers.data import image_task
@@ -104,6 +105,8 @@ def _show(names, picture):
 def _load(name):
   """The `TaskData` of a task or a pool, nothing read yet."""
   def load(size):
+    memory.check({'the images to draw': 4 * 3 * _BATCH.value * size ** 2},
+                 'draw fewer or smaller ones')
     return pipeline.load_tasks(
         [name], size, _DATA_DIR.value, _AUGMENTATION.value,
         view=_VIEW.value)[name]

@@ -6,6 +6,7 @@ import sys
 
 from mixture_modules import checks
 from trainers import loop
+from trainers import memory_needs
 from trainers import strategies
 from trainers import supervised
 from trainers.data import pipeline
@@ -73,6 +74,10 @@ def _train(lock, config, workdir, options, strategy):
     data = pipeline.load_tasks(
         config.tasks, config.model.image_size, options.data_dir,
         config.augmentation, made_up=options.smoke, view=config.view)
+    memory_needs.check(
+        config, sum(config.task_batch_sizes().values()),
+        [task_data.num_classes for task_data in data.values()],
+        strategy.num_replicas_in_sync)
     # Reads the data: faults show before the training.
     facts = {name: task_data.describe() for name, task_data in data.items()}
     if options.resume:

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import memory
 from mixture_modules import mixed_batches
 from mixture_modules import normalization
 from mixture_modules import template_bank
@@ -81,6 +82,9 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     if keras.config.image_data_format() != 'channels_last':
       raise ValueError('IsometricModel works on channels_last, received the '
                        f'Keras setting {keras.config.image_data_format()!r}.')
+    memory.check(
+        {'the weights': 4 * parameters.count_at_least(config)},
+        'choose a smaller depth_multiplier, or fewer num_templates')
     self.config = config
     self.seed = seed
     self.bank = template_bank.TemplateBank(config.num_templates)

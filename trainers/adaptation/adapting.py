@@ -4,6 +4,7 @@ import dataclasses
 import types
 
 from trainers import loop
+from trainers import memory_needs
 from trainers import supervised
 from trainers.adaptation import adaptation_config
 from trainers.adaptation import adaptation_features
@@ -77,6 +78,8 @@ def _adapt(task_run, options, changes):
       base, saved.config, task_run.config, task_run.smoke, changes, datasets,
       _default_sources(saved))
   task_run.decide(config, run)
+  memory_needs.check(run, sum(run.task_batch_sizes().values()) + len(
+      config.sources) * (config.source_batch_size or 0))
   data, facts = load_data(config, run, saved, options.data_dir, task_run.smoke)
   steps = run.total_steps(
       {config.target: data[config.target].num_examples('train')})

@@ -106,7 +106,7 @@ class RunConfig(strict_json.Json):
     if self.epochs is None:
       checks.positive_integer('steps', self.steps)
     else:
-      checks.positive('epochs', self.epochs)
+      checks.at_most('epochs', checks.positive('epochs', self.epochs), 10 ** 6)
     checks.positive_integer('eval_batch_size', self.eval_batch_size)
     for name in ('entropy', 'clustering'):
       checks.not_negative(name, getattr(self, name))
@@ -120,6 +120,8 @@ class RunConfig(strict_json.Json):
     checks.require(
         min(self.task_batch_sizes().values()) >= 1, 'batch_size', 'positive',
         self.batch_size, 'give one number of images, or one for each task')
+    checks.at_most(
+        'batch_size', max(self.task_batch_sizes().values()), checks.LARGEST)
     for weight in self.task_loss_weights().values():
       checks.not_negative('loss_weights', weight)
 
