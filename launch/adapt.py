@@ -53,6 +53,7 @@ _TRAINING = dataclass_flags.DataclassFlags(
         'epochs': '10, or what the paper has for the domains',
         'steps': 'none, but epochs', 'eval_batch_size': 'as for the model',
         'augmentation': 'as for the model', 'deterministic': 'as for the model',
+        'view': "as for the model, else that of the sources' images",
         '': "the method's"})
 _OPTIONS = dataclass_flags.DataclassFlags(run_options.RunOptions, FLAGS)
 

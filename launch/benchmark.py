@@ -58,7 +58,7 @@ _PRESET = flags.DEFINE_enum(
 _CONFIG = dataclass_flags.DataclassFlags(
     run_config.RunConfig, FLAGS,
     without=('tasks', 'steps', 'epochs', 'preset', 'loss_weights',
-             'augmentation'),
+             'augmentation', 'view'),
     defaults=run_config.recipe('small'), source="the preset's")
 
 

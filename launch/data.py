@@ -20,6 +20,7 @@ from launch import entry
 from launch.reports import data_report
 from launch.reports import results_text
 from launch.reports import signature_plots
+from mixture_modules import memory
 from trainers.data import catalog
 from trainers.data import count_classes
 from trainers.data import image_task
@@ -49,6 +50,9 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _AUGMENTATION = flags.DEFINE_enum(
     'augmentation', None, image_task.AUGMENTATIONS, 'How training images are '
     'varied. Default: as each data set declares.', flag_values=FLAGS)
+_VIEW = flags.DEFINE_enum(
+    'view', None, list(image_task.VIEWS), 'What is seen of an image, as of '
+    'launch.train. Default: as each data set declares.', flag_values=FLAGS)
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of order and augmentation.', flag_values=FLAGS)
 _PICTURE = flags.DEFINE_string(
@@ -101,8 +105,11 @@ def _show(names, picture):
 def _load(name):
   """The `TaskData` of a task or a pool, nothing read yet."""
   def load(size):
+    memory.check({'the images to draw': 4 * 3 * _BATCH.value * size ** 2},
+                 'draw fewer or smaller ones')
     return pipeline.load_tasks(
-        [name], size, _DATA_DIR.value, _AUGMENTATION.value)[name]
+        [name], size, _DATA_DIR.value, _AUGMENTATION.value,
+        view=_VIEW.value)[name]
 
   if _IMAGE_SIZE.value is not None:
     return load(_IMAGE_SIZE.value)

@@ -23,6 +23,7 @@ import numpy as np
 from launch import entry
 from mixture_modules.isometric import folding
 from trainers import exporting
+from trainers.data import image_task
 from trainers.runs import origins
 from trainers.runs import saved_models
 
@@ -71,6 +72,8 @@ def main():
   print(f'{_OUTPUT.value}: {_FORMAT.value}, {exported.num_bytes:,} bytes, '
         f'{plain.count_params():,} parameters')
   print(f'Takes images {_shape(images)} {_range(images)}.')
+  for view in dict.fromkeys(map(saved.view, tasks)):
+    print(f'Of an image it is to see {image_task.VIEWS[view]}.')
   for name in tasks:
     print(f'Gives {_kind()} of {name}: {_classes(saved, name)}.')
   print(f'Largest difference on {len(images)} {origin}: {folded:.2g} between '

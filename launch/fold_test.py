@@ -64,7 +64,9 @@ class FoldTest(parameterized.TestCase, tf.test.TestCase):
     self.assertStartsWith(
         output, f'{self.directory}/mnist.keras: keras, {size:,} bytes, '
         f'{plain.count_params():,} parameters\nTakes images [batch, 8, 8, 3] '
-        'float32 from -1 to 1.\nGives logits of mnist: 10 classes')
+        'float32 from -1 to 1.\nOf an image it is to see the square in the '
+        'middle, seven eighths of the shorter side; all of small images.\n'
+        'Gives logits of mnist: 10 classes')
     self.assertRegex(
         output, r'\nLargest difference on 32 made-up images: \d\S* between '
         r'model and folded network, 0 between that and what was read back\.$')

@@ -33,6 +33,7 @@ class RunFlagsTest(parameterized.TestCase):
         steps='7', eval_batch_size='9', entropy='0.1', clustering='0.2',
         clustering_distance='square', ema_decay='0.5', ema_statistics='false',
         precision='mixed_bfloat16', augmentation='none', seed='3',
+        view='pad',
         deterministic='true', shared_head='true', depth_multiplier='0.2',
         num_layers='4',
         num_templates='2', image_size='16', patch_size='8', use_se='false',

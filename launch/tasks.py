@@ -23,6 +23,7 @@ from absl import flags
 
 from launch import entry
 from launch.reports import task_text
+from mixture_modules import task_format
 from mixture_modules.isometric import task_files
 from trainers.runs import origins
 from trainers.runs import records
@@ -75,7 +76,7 @@ def main():
   """Does what the flags ask for."""
   command = _command()
   if command == 'show':
-    print(task_text.format_file(task_files.read_task_file(_SHOW.value)))
+    print(task_text.format_file(task_format.read_task_file(_SHOW.value)))
     return
   if command in ('import', 'rename', 'remove'):
     records.check(_WORKDIR.value, {}, 'tasks', resume=False)
@@ -140,11 +141,12 @@ def _write(saved, command, facts):
 
 def _import(saved):
   path = pathlib.Path(_IMPORT.value)
-  metadata = task_files.read_task_file(path).header['metadata']
+  metadata = task_format.read_task_file(path).header['metadata']
   task = task_files.load_task(saved.model, path, _NAME.value, _FORCE.value)
   facts = task_metadata.read(metadata, path)
   if _TASK.value:
-    facts = {'class_names': facts['class_names'], 'dataset': _TASK.value}
+    facts = {'dataset': _TASK.value, **{
+        key: facts[key] for key in ('class_names', 'view') if key in facts}}
   if facts['dataset'] is None:
     warnings.warn('The file names no data set that is known here: to evaluate '
                   'the task, import it with --task=DATASET.', stacklevel=2)

@@ -14,6 +14,7 @@ from launch import evaluate
 from launch import report
 from launch import tasks
 from launch.testing import in_process
+from mixture_modules import task_format
 from mixture_modules import tensor_files
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import parameters
@@ -116,7 +117,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
     output = self.export('mnist+blur')
     size = self.file.stat().st_size
     self.assertIn(f'{size:,} bytes', output)
-    metadata = task_files.read_task_file(self.file).header['metadata']
+    metadata = task_format.read_task_file(self.file).header['metadata']
     self.assertEqual(metadata, {
         **self.facts['mnist+blur'], 'dataset': 'mnist+blur', 'image_size': 8,
         'value_range': [-1, 1], 'steps': 12, 'weights': 'ema'})
@@ -200,7 +201,7 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_no_path_is_taken_from_a_file(self):
     task_files.save_task(self.model, 'usps', self.file, {
-        'dataset': 'folder:/etc', 'image_size': 16})
+        'dataset': 'folder:/etc', 'image_size': 16, 'view': 'pad'})
     output = self.change(**{'import': self.file, 'name': 'new'})
     self.assertIn('warning: The file names no data set', output)
     self.assertIn('images of side 16, and here it will see 8', output)
@@ -209,8 +210,10 @@ class TasksTest(parameterized.TestCase, tf.test.TestCase):
     output = self.change(**{
         'import': self.file, 'name': 'new', 'task': 'folder:mine'})
     self.assertNotIn('no data set', output)
-    self.assertEqual(saved_models.load(self.workdir).tasks['new']['dataset'],
-                     'folder:mine')
+    saved = saved_models.load(self.workdir)
+    self.assertEqual(saved.tasks['new']['dataset'], 'folder:mine')
+    self.assertEqual((saved.view('new'), saved.view('usps')),
+                     ('pad', 'centre'))  # as it learnt them
 
   def test_no_path_is_written_to_a_file(self):
     self.export()

@@ -280,10 +280,8 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
 
   # Several devices and processes
 
-  def test_workers_and_replicas_agree(self):
-    flags = [*_TINY, '--tasks=optdigits+blur', '--steps=6',
-             '--batch_size=8', '--log_every=2', '--eval_every=4',
-             '--dropout=0.3', f'--data_dir={self.data_dir}']
+  def run_workers(self, *flags):
+    """(status, output, error) of two workers, each with its flags."""
     with socket.socket() as one, socket.socket() as two:
       ports = []
       for each in (one, two):
@@ -291,13 +289,31 @@ class TrainTest(parameterized.TestCase, tf.test.TestCase):
         ports.append(each.getsockname()[1])
     cluster = {'worker': [f'localhost:{port}' for port in ports]}
     workers = [self.start(
-        *flags, '--strategy=multi_worker',
+        *own, '--strategy=multi_worker',
         f'--workdir={self.directory}/workers',
         state=self.directory / f'worker{index}.npz',
         environment={'TF_CONFIG': json.dumps({
             'cluster': cluster, 'task': {'type': 'worker', 'index': index}})})
-               for index in range(2)]
-    (status, output, error), other = (worker.wait() for worker in workers)
+               for index, own in enumerate(flags)]
+    return [worker.wait() for worker in workers]
+
+  @parameterized.named_parameters(
+      ('differ', '--learning_rate=0.5',
+       r'Worker 1 would train another run than worker 0 .*rate: .*-> 0.5'),
+      ('stop', '--tasks=folder:nowhere', 'Worker 1 has stopped.*nowhere'))
+  def test_workers_that(self, flag, message):
+    flags = [*_TINY, '--tasks=optdigits', '--steps=2', '--batch_size=8']
+    first, second = self.run_workers(flags, [*flags, flag])
+    self.assertEqual((first[0], second[0]), (1, 1), first[2])
+    self.assertRegex(first[2], message)
+    self.assertNotIn('Traceback', first[2] + second[2])
+    self.assertFalse((self.directory / 'workers').exists())
+
+  def test_workers_and_replicas_agree(self):
+    flags = [*_TINY, '--tasks=optdigits+blur', '--steps=6',
+             '--batch_size=8', '--log_every=2', '--eval_every=4',
+             '--dropout=0.3', f'--data_dir={self.data_dir}']
+    (status, output, error), other = self.run_workers(flags, flags)
     self.assertEqual((status, other[0]), (0, 0), error + other[2])
     # The chief alone writes.
     self.assertIn('optdigits+blur', output)

@@ -38,7 +38,8 @@ _TRAINING = dataclass_flags.DataclassFlags(
     default_texts={
         'steps': f'{transferring.STEPS}', 'warmup_steps': '0',
         'epochs': 'none, but steps', '': 'as the model was trained',
-        'batch_size': "the largest of the model's tasks"})
+        'batch_size': "the largest of the model's tasks",
+        'view': 'as for the model, else as the data set declares'})
 _OPTIONS = dataclass_flags.DataclassFlags(run_options.RunOptions, FLAGS)
 
 

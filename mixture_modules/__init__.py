@@ -10,6 +10,8 @@ from mixture_modules import regularizers
 from mixture_modules.bank_sharing import copy_model
 from mixture_modules.bank_sharing import load_model
 from mixture_modules.bank_sharing import sharing
+from mixture_modules.converting import convert
+from mixture_modules.families import TaskFamily
 from mixture_modules.isometric.folding import fold
 from mixture_modules.isometric.isometric_config import IsometricConfig
 from mixture_modules.isometric.isometric_model import IsometricModel
@@ -38,7 +40,7 @@ __all__ = [
     'IsometricConfig', 'IsometricModel', 'MixtureBatchNormalization',
     'MixtureConv1D', 'MixtureConv2D', 'MixtureConv2DTranspose', 'MixtureDense',
     'MixtureDepthwise', 'MixtureEinsumDense', 'MixtureLayerNormalization',
-    'MixtureSE', 'Signature', 'TemplateBank', 'WeightAveraging', 'copy_model',
-    'fold', 'forecast', 'interpolate', 'load_model', 'load_task',
-    'mean_mixture', 'optimizers', 'regularizers', 'report', 'save_task',
-    'sharing', 'total_variation']
+    'MixtureSE', 'Signature', 'TaskFamily', 'TemplateBank', 'WeightAveraging',
+    'convert', 'copy_model', 'fold', 'forecast', 'interpolate', 'load_model',
+    'load_task', 'mean_mixture', 'optimizers', 'regularizers', 'report',
+    'save_task', 'sharing', 'total_variation']

@@ -16,7 +16,13 @@ import uuid
 
 import keras
 
+from mixture_modules import rebuilding
+
 _KEY = 'sharing'  # of a configuration
+
+
+class Shareable:
+  """What layers hold as one object: banks and signatures."""
 
 
 class _Scope(threading.local):
@@ -72,8 +78,8 @@ def copy_model(model):
 
       teacher = mm.copy_model(student)
 
-  What layers of the model share, layers of the copy share. The copy is not
-  compiled.
+  What layers of the model share, layers of the copy share. What is frozen
+  stays frozen. The copy is not compiled.
 
   Args:
     model: Keras model, functional, Sequential or one with `get_config` and
@@ -83,17 +89,51 @@ def copy_model(model):
     The copy.
 
   Raises:
-    ValueError: If the model is not built.
+    ValueError: If the model is not built, or the copy of a layer keeps a
+      variable of the original.
   """
   if not model.built:
     raise ValueError(f'Expected a built model to copy, received {model.name!r}'
                      ', which has no weights yet: call it, or build it first.')
   with sharing():
-    copy = keras.models.clone_model(model, recursive=True)
+    if rebuilding.is_model_of_layers(model):
+      copy, _ = rebuilding.rebuild(model, _copy_layer)
+    else:
+      copy = keras.models.clone_model(model)
   if not copy.built:
     copy.build_from_config(model.get_build_config())
+  kept = {id(v) for v in model.variables} & {id(v) for v in copy.variables}
+  if kept:
+    names = [v.path for v in model.variables if id(v) in kept]
+    raise ValueError(
+        f'Expected a copy with variables of its own, received one that keeps '
+        f'{names} of {model.name!r}: let from_config of their layers make '
+        'them anew.')
   copy.set_weights(model.get_weights())
+  for ours, theirs in zip(copy._flatten_layers(), model._flatten_layers()):
+    ours._trainable = theirs._trainable
+    if type(ours) is keras.layers.Normalization:
+      rebuilding.copy_state(ours, theirs)
+  for ours, theirs in zip(copy.variables, model.variables):
+    ours.trainable = theirs.trainable
   return copy
+
+
+def _copy_layer(layer):
+  config = layer.get_config()
+  if any(isinstance(value, Shareable) for value in config.values()):
+    return type(layer).from_config(copies(config))
+  return rebuilding.copy_layer(layer)
+
+
+@contextlib.contextmanager
+def apart():
+  """Keeps `sharing` from copying banks within."""
+  before, _scope.holders = _scope.holders, None
+  try:
+    yield
+  finally:
+    _scope.holders = before
 
 
 def describe(shared, num_layers):
@@ -106,11 +146,16 @@ def describe(shared, num_layers):
   return {_KEY: {'identity': _identity(shared), 'num_layers': num_layers}}
 
 
+def without(config):
+  """A configuration without what `describe` says."""
+  return {key: value for key, value in config.items() if key != _KEY}
+
+
 def restore(cls, config):
   """The object of a configuration: one for all layers that shared it.
 
   Args:
-    cls: Its class.
+    cls: Its class, or a function that makes it.
     config: Arguments of the class, and perhaps what `describe` says.
 
   Raises:
@@ -135,12 +180,11 @@ def restore(cls, config):
   return holder.held
 
 
-def copies(config, names):
+def copies(config):
   """A layer's configuration, in `sharing` with copies of what it shares.
 
   Args:
     config: Arguments of the layer.
-    names: Of arguments that may be shared objects.
   """
   holders = _scope.holders
   if holders is None:
@@ -148,17 +192,14 @@ def copies(config, names):
   made = [holder.held for holder in holders.values()]
 
   def copy(value):
-    if not hasattr(value, 'get_config') or any(value is one for one in made):
+    if not isinstance(value, Shareable) or any(value is one for one in made):
       return value  # JSON gives objects that were made in this scope
     holder = _find_holder(_identity(value))
     if holder.held is None:
-      facts = value.get_config()
-      facts.pop(_KEY, None)
-      holder.held = type(value).from_config(facts)
+      holder.held = type(value).from_config(without(value.get_config()))
     return holder.held
 
-  return {key: copy(value) if key in names else value
-          for key, value in config.items()}
+  return {key: copy(value) for key, value in config.items()}
 
 
 def _identity(shared):

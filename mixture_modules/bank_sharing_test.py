@@ -16,6 +16,32 @@ from mixture_modules import template_bank
 from mixture_modules.testing import toy_models
 
 
+class _Scale(keras.layers.Layer):
+  """A user's layer that computes with a slot of its own."""
+
+  def __init__(self, bank, **kwargs):
+    super().__init__(**kwargs)
+    self.bank = bank
+    self.scale = bank.add_slot('scale', (4,), 'ones', layer=self)
+
+  def call(self, inputs):
+    return inputs * self.bank.mix('scale', 0)
+
+  def get_config(self):
+    return {**super().get_config(), 'bank': self.bank}
+
+
+class _Keeper(_Scale):
+  """Its copies cannot but share the bank."""
+
+  def get_config(self):
+    return {**super().get_config(), 'bank': lambda: self.bank}
+
+  @classmethod
+  def from_config(cls, config):
+    return cls(config.pop('bank')(), **config)
+
+
 def _conv(bank, signature=None):
   return mixture_conv.MixtureConv2D(
       4, 3, padding='same', bank=bank, signature=signature)
@@ -183,6 +209,42 @@ class SharingTest(parameterized.TestCase, tf.test.TestCase):
     toy_models.descend(twin, 'a', twin.trainable_variables)
     self.assertNotAllClose(toy_models.outputs(model)['a'],
                            toy_models.outputs(twin)['a'])
+
+  @parameterized.parameters(True, False)
+  def test_copy_of_layers_of_others(self, remakes):
+    bank = template_bank.TemplateBank(3)
+    custom = (_Scale if remakes else _Keeper)(bank)
+    model = _functional(_sequential(custom, _conv(bank)), _conv(bank))
+    if remakes:
+      self._assert_copy(model, bank_sharing.copy_model(model))
+      self.assertIs(bank, custom.bank)
+    else:
+      with self.assertRaisesRegex(ValueError, 'variables of its own.*/scale'):
+        bank_sharing.copy_model(model)
+
+  @parameterized.parameters(_file, _deep, _copy_model)
+  def test_what_is_frozen_stays_so(self, copier):
+    bank = template_bank.TemplateBank(3)
+    signature = signatures.Signature(1, 3)
+    model = _functional(
+        _sequential(_conv(bank), _conv(bank)), _sequential(_conv(bank)),
+        _conv(bank, signature), _conv(bank, signature))
+    layers = _layers(model)
+    layers[0].trainable = False
+    layers[1].signature.trainable = False
+    model.layers[2].trainable = False
+    signature.trainable = False
+    twin = copier(model, self._path)
+    self.assertEqual([v.trainable for v in model.variables],
+                     [v.trainable for v in twin.variables])
+    self.assertEqual([layer.trainable for layer in layers],
+                     [layer.trainable for layer in _layers(twin)])
+    # What they share thaws together.
+    for each in (model, twin):
+      _layers(each)[-1].signature.trainable = True
+      _layers(each)[0].trainable = True
+    self.assertEqual([v.trainable for v in model.variables],
+                     [v.trainable for v in twin.variables])
 
   def test_unbuilt_models_are_not_copied(self):
     model = keras.Sequential([_conv(template_bank.TemplateBank(3))])

@@ -13,6 +13,8 @@ import typing
 
 import numpy as np
 
+LARGEST = 2 ** 31 - 1  # of whole numbers: no count of anything here is larger
+
 
 def require(condition, name, expected, received, remedy):
   """Raises ValueError unless a condition holds.
@@ -33,6 +35,12 @@ def one_of(name, value, choices, remedy='use one of these'):
   """`value`, if it is among `choices`."""
   listed = ', '.join(map(str, choices))
   require(value in choices, name, f'one of {listed}', value, remedy)
+  return value
+
+
+def at_most(name, value, most):
+  """`value`, a number, if it is no larger than `most`."""
+  require(value <= most, name, f'at most {most:,}', value, 'give a smaller one')
   return value
 
 
@@ -123,7 +131,7 @@ def positive_integer(name, value, remedy='give a whole number from 1 on'):
   number = _integer(value)
   require(number is not None and number >= 1, name, 'a positive integer',
           value, remedy)
-  return number
+  return at_most(name, number, LARGEST)
 
 
 def at_least(name, value, least, remedy=None):
@@ -131,7 +139,7 @@ def at_least(name, value, least, remedy=None):
   number = _integer(value)
   require(number is not None and number >= least, name,
           f'a whole number from {least} on', value, remedy or f'try {least}')
-  return number
+  return at_most(name, number, LARGEST)
 
 
 def positive(name, value, remedy='give a number above 0'):

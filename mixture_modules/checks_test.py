@@ -39,6 +39,15 @@ class ChecksTest(parameterized.TestCase):
         ValueError, '^Expected n to be a whole number from 2 on, .*: try 2.$'):
       checks.at_least('n', value, 2)
 
+  @parameterized.parameters(2 ** 31, 10 ** 400)
+  def test_no_whole_number_is_beyond_counting(self, value):
+    for check in (checks.positive_integer, lambda *args: checks.at_least(
+        *args, least=2)):
+      with self.assertRaisesRegex(
+          ValueError, '^Expected n to be at most 2,147,483,647, received '):
+        check('n', value)
+      self.assertEqual(check('n', 2 ** 31 - 1), 2 ** 31 - 1)
+
   @parameterized.parameters(0, -1., np.inf, np.nan, '1', None, True)
   def test_positive_refuses(self, value):
     with self.assertRaisesRegex(

@@ -55,7 +55,6 @@ class MixtureKernelLayer(mixture_layer.MixtureLayer):
   Source: section 3.2.
   """
 
-  stock = None  # Keras' layer of the same job
   kernel_name = 'kernel'  # how its arguments are called: `{...}_initializer`
   __signature__ = _ShownArguments()
 

@@ -53,6 +53,8 @@ class MixtureLayerNormalization(
   Source: section 3.2, of another layer.
   """
 
+  stock = keras.layers.LayerNormalization
+
   def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True,
                beta_initializer='zeros', gamma_initializer='ones',
                beta_regularizer=None, gamma_regularizer=None,

@@ -51,6 +51,8 @@ class MixtureLayer(keras.layers.Layer):
   Source: section 3.2.
   """
 
+  stock = None  # Keras' layer of the same job
+
   def __init__(self, *, bank, slot=None, signature=None,
                mixture_regularizer=None, **kwargs):
     for name in _LORA:
@@ -106,10 +108,16 @@ class MixtureLayer(keras.layers.Layer):
     slot = self.bank.add_slot(
         f'{self.slot or self._default_slot()}/{name}', shape, initializer,
         regularizer, constraint,
-        scale=self.signature.initial_scale() if self.signature else 1.0)
+        scale=self.signature.initial_scale() if self.signature else 1.0,
+        layer=self)
     self._slots[name] = slot
     setattr(self, f'{name}_slot', slot)  # where TensorFlow's checkpoints look
-    slot.join(self)
+
+  def leave(self):
+    """Lets slots and signature train without regard to this layer."""
+    for shared in (*self._slots.values(), self.signature):
+      if shared is not None:
+        shared.leave(self)
 
   def _slot_of(self, name):
     return self._slots[name].slot
@@ -160,6 +168,17 @@ class MixtureLayer(keras.layers.Layer):
       value = ops.stop_gradient(value)
     return ops.cast(value, dtype or self.compute_dtype)
 
+  def plain_layer(self):
+    """Keras' layer of the same job and arguments, not yet built."""
+    config = self.get_config()
+    for name in ('bank', 'slot', 'signature', 'mixture_regularizer'):
+      config.pop(name)
+    return self.stock.from_config(config)
+
+  def plain_weights(self):
+    """The present weights for `plain_layer`, arrays."""
+    return [ops.convert_to_numpy(self._mixed(name)) for name in self._slots]
+
   def get_config(self):
     """Constructor arguments; the bank is passed as the object itself.
 
@@ -177,8 +196,7 @@ class MixtureLayer(keras.layers.Layer):
   @classmethod
   def from_config(cls, config):
     """A layer of these arguments; `bank` and `signature` as `sharing` says."""
-    return super().from_config(
-        bank_sharing.copies(config, ('bank', 'signature')))
+    return super().from_config(bank_sharing.copies(config))
 
 
 def _are_options(signature):

@@ -95,6 +95,22 @@ class MixtureSE(mixture_layer.MixtureLayer):
   def _default_slot(self):
     return 'se_' + 'x'.join(map(str, self._shape))
 
+  def plain_layer(self):
+    """A Keras model of the same job; there is no such layer."""
+    channels, squeezed = self._shape
+    shape = [None, None]
+    shape.insert(-1 % 3 if self._channel_axis == -1 else 0, channels)
+    dtype = {'dtype': self.dtype_policy}
+    inputs = keras.Input(shape)
+    x = keras.layers.GlobalAveragePooling2D(
+        data_format=self.data_format, **dtype)(inputs)
+    for size, activation in ((squeezed, self.activation),
+                             (channels, self.gate_activation)):
+      x = keras.layers.Dense(size, activation=activation, **dtype)(x)
+    gate = keras.layers.Reshape([n or 1 for n in shape], **dtype)(x)
+    gated = keras.layers.Multiply(**dtype)([inputs, gate])
+    return keras.Model(inputs, gated, name=self.name)
+
   def compute_output_shape(self, input_shape):
     """The inputs' shape."""
     return input_shape

@@ -199,6 +199,8 @@ class MixtureBatchNormalization(
   Source: section 4.1 ("mixed batch normalization parameters").
   """
 
+  stock = keras.layers.BatchNormalization
+
   def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True,
                scale=True, beta_initializer='zeros', gamma_initializer='ones',
                moving_mean_initializer='zeros',
@@ -257,6 +259,11 @@ class MixtureBatchNormalization(
 
   def _default_slot(self):
     return f'norm_{self._channels}'
+
+  def plain_weights(self):
+    """Mixed gamma and beta, and the moving statistics."""
+    return [*super().plain_weights(), self.moving_mean.numpy(),
+            self.moving_variance.numpy()]
 
   def call(self, inputs, mixture=None, row=None, training=False, mask=None,
            inputs_mask=None):

@@ -10,16 +10,10 @@ import collections
 import dataclasses
 import math
 
-import keras
-
 from mixture_modules import checks
+from mixture_modules import converting
 from mixture_modules import mixture_layer
-from mixture_modules.isometric import isometric_model
-
-_SHARED = (keras.layers.Conv1D, keras.layers.Conv2D,
-           keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D,
-           keras.layers.Dense, keras.layers.EinsumDense,
-           keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+from mixture_modules.isometric import isometric_block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +97,8 @@ def report(model):
     `Report`.
 
   Raises:
-    ValueError: If the model is not built, has no mixture layer, or is an
-      `IsometricModel`, whose block stands for all of its layers.
+    ValueError: If the model is not built, has no mixture layer, or is or
+      holds an `IsometricModel`, whose block stands for all of its layers.
   """
   _check(model)
   layers = [layer for layer in model._flatten_layers()
@@ -139,7 +133,7 @@ def forecast(model, num_templates, bank_of=None, min_layers=1):
   layer, which is usually the classifier, stays plain.
 
   Args:
-    model: Built plain Keras model, nested ones included.
+    model: Built plain functional or Sequential model, nested ones included.
     num_templates: K of every bank.
     bank_of: Function from a layer to the name of its bank, such as that of its
       stage. Default: one bank for all.
@@ -155,29 +149,27 @@ def forecast(model, num_templates, bank_of=None, min_layers=1):
   _check(model)
   checks.positive_integer('num_templates', num_templates)
   checks.positive_integer('min_layers', min_layers)
-  layers = [layer for layer in dict.fromkeys(model._flatten_layers())
-            if isinstance(layer, _SHARED) and layer.trainable_variables]
-  groups = collections.defaultdict(list)
-  for layer in layers[:-1]:
-    shapes = tuple(tuple(v.shape) for v in layer.trainable_variables)
-    bank = bank_of(layer) if bank_of else ''
-    groups[bank, type(layer).__name__, shapes].append(layer)
   uses, signatures = [], 0
-  for (bank, kind, shapes), group in groups.items():
+  for group in converting.group_layers(model, bank_of=bank_of):
     if len(group) < min_layers:
       continue
     signatures += num_templates * len(group)
-    for variable, shape in zip(group[0].trainable_variables, shapes):
-      name = '/'.join(filter(None, [bank, kind, variable.name]))
-      uses.append(SlotUse(name, shape, num_templates, len(group)))
+    bank = bank_of(group[0]) if bank_of else ''
+    for variable in converting.parameters_of(group[0]):
+      name = '/'.join(filter(
+          None, [bank, type(group[0]).__name__, variable.name]))
+      uses.append(SlotUse(
+          name, tuple(variable.shape), num_templates, len(group)))
   mixed = sum(use.plain_parameters for use in uses)
   return Report(uses, signatures, model.count_params() - mixed)
 
 
 def _check(model):
-  if isinstance(model, isometric_model.IsometricModel):
+  if any(isinstance(layer, isometric_block.IsometricBlock)
+         for layer in model._flatten_layers()):
     raise ValueError('Expected a model of drop-in layers, received an '
-                     'IsometricModel: call model.parameter_report().')
+                     'IsometricModel, or a model around one: call '
+                     'parameter_report() of it.')
   if not model.built:
     raise ValueError(f'Expected a built model, received {model.name!r}, which '
                      'has no weights yet: call it, or build it first.')

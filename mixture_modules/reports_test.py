@@ -74,6 +74,9 @@ class ReportsTest(parameterized.TestCase, tf.test.TestCase):
   def test_forecast_is_what_the_report_says(self):
     forecast = reports.forecast(_plain(), 2)
     report = reports.report(_mixture(template_bank.TemplateBank(2)))
+    frozen = _plain()
+    frozen.trainable = False
+    self.assertEqual(forecast.slots, reports.forecast(frozen, 2).slots)
     for name in ('parameters', 'plain_parameters', 'signatures', 'others'):
       self.assertEqual(getattr(report, name), getattr(forecast, name), name)
 
@@ -92,8 +95,12 @@ class ReportsTest(parameterized.TestCase, tf.test.TestCase):
   def test_what_has_no_report(self):
     with self.assertRaisesRegex(ValueError, 'with mixture layers.*forecast'):
       reports.report(_plain())
-    with self.assertRaisesRegex(ValueError, 'parameter_report'):
-      reports.report(toy_models.make_model())
+    isometric = toy_models.make_model()
+    images = keras.Input((8, 8, 3))
+    for model in (isometric, isometric.view('a'),
+                  keras.Model(images, isometric(images, task='a'))):
+      with self.assertRaisesRegex(ValueError, 'parameter_report'):
+        reports.report(model)
     with self.assertRaisesRegex(ValueError, 'a built model'):
       reports.report(keras.Sequential([keras.layers.Dense(2)]))
     with self.assertRaisesRegex(ValueError, 'num_templates'):

@@ -35,7 +35,15 @@ class SharedLayer(keras.layers.Layer):
 
   def join(self, layer):
     """Counts a layer, which has `trainable`, among the users."""
+    if layer not in self._users:
+      own = weakref.ref(self)
+      weakref.finalize(layer, lambda: own() and own().follow()).atexit = False
     self._users.add(layer)
+    self.follow()
+
+  def leave(self, layer):
+    """Counts a layer among the users no more."""
+    self._users.discard(layer)
     self.follow()
 
   @property
@@ -52,5 +60,8 @@ class SharedLayer(keras.layers.Layer):
     """Lets the variable train as this layer and those that joined it do."""
     if self.shared_variable is not None:
       users = self.users()
-      self.shared_variable.trainable = self.trainable and (
+      self.shared_variable.trainable = self._may_train() and (
           not users or any(layer.trainable for layer in users))
+
+  def _may_train(self):
+    return self._trainable

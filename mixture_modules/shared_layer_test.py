@@ -54,8 +54,16 @@ class SharedLayerTest(tf.test.TestCase):
     gc.collect()
     self.assertIsNone(reference())
     self.assertEmpty(shared.users())
-    shared.follow()
     self.assertTrue(shared.scale.trainable)
+
+  def test_layers_leave(self):
+    shared = _Scale()
+    frozen = keras.layers.Dense(2, trainable=False)
+    trained = keras.layers.Dense(2)
+    shared.join(frozen)
+    shared.join(trained)
+    shared.leave(trained)
+    self.assertFalse(shared.scale.trainable)
 
 
 if __name__ == '__main__':

@@ -23,14 +23,15 @@ FIXED = fixed_sequences.KINDS
 INITIALIZERS = ('random', 'uniform', 'diagonal')
 # What a mixture layer's `signature` may say of one of the layer's own.
 OPTIONS = {'kind': 'softmax', 'initializer': 'random', 'spread': 0.5,
-           'temperature': 1.0, 'diagonal_weight': 0.99, 'seed': None}
+           'temperature': 1.0, 'diagonal_weight': 0.99, 'seed': None,
+           'trainable': True}
 _SOFTENED = 0.9  # share that a relaxed layer leaves its template
 _FLOOR = 1e-8  # smallest xi whose logarithm is taken
 _TANH_LIMIT = 1 - 1e-6  # largest |xi|; the next to 1 in float32 is 6e-8 away
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
-class Signature(shared_layer.SharedLayer):
+class Signature(shared_layer.SharedLayer, bank_sharing.Shareable):
   """One mixture of K templates for each of L layers.
 
       xi[l] = softmax(logits[l] / temperature)
@@ -362,9 +363,7 @@ class Signature(shared_layer.SharedLayer):
       sequence = fixed_sequences.make_sequence(
           kind, self.num_layers, self.num_templates, self.seed)
     self.kind, self.sequence = kind, sequence
-    with tracking.unlocked(self):
-      if self.logits is not None:
-        tracking.forget(self, self.logits)
+    with tracking.replacing(self, self.logits):
       self.logits = None
       if sequence is None:
         self.logits = self.add_weight(
@@ -385,6 +384,11 @@ class Signature(shared_layer.SharedLayer):
     layers = len(self.users())
     return {**super().get_config(), **{n: getattr(self, n) for n in names},
             **(bank_sharing.describe(self, layers) if layers > 1 else {})}
+
+  def another(self, **changes):
+    """A signature of the same arguments, some changed, and of its own start."""
+    config = bank_sharing.without(self.get_config())
+    return Signature(**{**config, **changes})
 
   @classmethod
   def from_config(cls, config):

@@ -31,7 +31,7 @@ class ResolvedRow(dict):
 
 
 @keras.saving.register_keras_serializable(package='mixture_modules')
-class TemplateBank:
+class TemplateBank(bank_sharing.Shareable):
   """The templates that mixture layers compute with.
 
       bank = TemplateBank(num_templates=4)
@@ -102,11 +102,13 @@ class TemplateBank:
     return self.slot(slot).templates
 
   def add_slot(self, slot, shape, initializer='glorot_uniform',
-               regularizer=None, constraint=None, scale=1.0):
+               regularizer=None, constraint=None, scale=1.0, layer=None):
     """Makes sure that `slot` exists with these properties.
 
     A layer that computes with the slot itself, by `mix`, keeps what this
-    returns as an attribute, so that models find the templates.
+    returns as an attribute, so that models find the templates:
+
+        self.kernel_slot = bank.add_slot('own/kernel', (3, 8), layer=self)
 
     Args:
       slot: Name of the slot, without colons, which stand for its slashes in
@@ -120,6 +122,8 @@ class TemplateBank:
       scale: Multiplies random templates as they are drawn, if the slot is new.
         `Signature.initial_scale` gives mixtures the variance of the
         initialiser. Constant initialisers need none.
+      layer: The Keras layer that computes with the slot. The templates train
+        while the bank and one of their layers do.
 
     Returns:
       The `template_slot.TemplateSlot`, a Keras layer.
@@ -139,7 +143,11 @@ class TemplateBank:
         self._slots[slot] = template_slot.TemplateSlot(
             self, slot, shape, initializer, regularizer, constraint, scale,
             dtype=self.dtype_policy)
-      return self._slots[slot]
+      slot = self._slots[slot]
+      if layer is not None:
+        self.join(layer)
+        slot.join(layer)
+      return slot
 
   def join(self, layer):
     """Counts a layer among those that share the bank."""
@@ -272,6 +280,25 @@ class TemplateBank:
   def from_config(cls, config):
     """The bank of `get_config`: one for all layers that shared it."""
     return bank_sharing.restore(cls, config)
+
+  def __reduce__(self):
+    """Makes `copy.deepcopy` and `pickle` keep the templates, not the layers."""
+    options = {'num_templates': self.num_templates, 'dtype': self.dtype_policy,
+               'trainable': self.trainable, 'name': self.name}
+    slots = {name: (slot.shape, slot.initializer, slot.regularizer,
+                    slot.constraint, slot.scale)
+             for name, slot in self._slots.items()}
+    templates = {name: slot.templates.numpy()
+                 for name, slot in self._slots.items()}
+    return _remake, (options, slots, templates)
+
+
+def _remake(options, slots, templates):
+  """The bank of which `TemplateBank.__reduce__` tells."""
+  bank = TemplateBank(**options)
+  for name, properties in slots.items():
+    bank.add_slot(name, *properties).templates.assign(templates[name])
+  return bank
 
 
 def _check_same_slot(slot, properties):

@@ -1,6 +1,8 @@
 """Slots, initialisation, mixing and saving of the bank (section 3.2)."""
 
+import copy
 import os
+import pickle
 
 from absl.testing import parameterized
 import keras
@@ -305,6 +307,41 @@ class TemplateBankTest(parameterized.TestCase, tf.test.TestCase):
     bank, _ = _filled()
     with self.assertRaisesRegex(ValueError, 'mixes 2 templates.* has 3'):
       bank.resolve(signatures.Signature(4, 2))
+
+  @parameterized.parameters(
+      copy.deepcopy, lambda bank: pickle.loads(pickle.dumps(bank)))
+  def test_copy_of_a_bank_alone(self, copier):
+    bank, values = _filled()
+    bank.trainable = False
+    twin = copier({'first': bank, 'second': bank})
+    self.assertIs(twin['first'], twin['second'])
+    twin = twin['first']
+    self.assertIsNot(bank, twin)
+    for slot, theta in values.items():
+      self.assertAllEqual(theta, twin.templates(slot))
+      self.assertIsNot(bank.templates(slot), twin.templates(slot))
+    self.assertEmpty(twin.trainable_variables)
+    for slot in bank.slots:  # Another layer finds what it asks for.
+      self.assertEqual(bank.slot(slot).properties, twin.slot(slot).properties)
+
+  def test_slot_trains_while_one_of_its_layers_does(self):
+
+    class Scale(keras.layers.Layer):
+
+      def __init__(self, bank):
+        super().__init__()
+        self.scale = bank.add_slot('scale', (1,), layer=self)
+
+    bank = template_bank.TemplateBank(2)
+    first, second = Scale(bank), Scale(bank)
+    first.trainable = False
+    self.assertTrue(first.scale.trainable)
+    self.assertEmpty(first.trainable_variables)
+    self.assertLen(second.trainable_variables, 1)
+    second.trainable = False
+    self.assertEmpty(bank.trainable_variables)
+    first.trainable = True
+    self.assertLen(keras.Sequential([first, second]).trainable_variables, 1)
 
   def test_config_round_trip(self):
     bank = template_bank.TemplateBank(3, name='mine')

@@ -52,9 +52,7 @@ class TemplateSlot(shared_layer.SharedLayer):
     self.built = True
 
   def _hold(self, num_templates, initializer):
-    with tracking.unlocked(self):
-      if self.templates is not None:
-        tracking.forget(self, self.templates)
+    with tracking.replacing(self, self.templates):
       # Optimisers leave out variables by their names: 'bias', say.
       self.templates = self.add_weight(
           name=self.slot.replace('/', '_'),
@@ -65,15 +63,19 @@ class TemplateSlot(shared_layer.SharedLayer):
 
   @property
   def trainable(self):
-    """Whether the templates train, unless none but frozen layers use them.
+    """Whether the templates train: the bank does, and a layer on the slot.
 
-    A bank that is frozen stays so, whatever a layer says that holds the slot.
+    Keras sets it as it freezes one of these layers. The others may go on.
     """
-    return self._trainable and self.bank.trainable
+    return self.templates is None or self.templates.trainable
 
   @trainable.setter
   def trainable(self, value):
-    shared_layer.SharedLayer.trainable.fset(self, value)
+    del value
+    self.follow()
+
+  def _may_train(self):
+    return self.bank.trainable
 
   @property
   def shared_variable(self):

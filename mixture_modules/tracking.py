@@ -31,6 +31,22 @@ def forget(layer, part):
 
 
 @contextlib.contextmanager
+def replacing(layer, variable):
+  """Lets another variable take a variable's place, where it was made.
+
+  Args:
+    layer: Keras layer that holds the variable.
+    variable: The variable, or None if there is none yet.
+  """
+  # What a `tf.distribute` scope has made says so.
+  value = getattr(variable, 'value', None)
+  with _scope_of(value), unlocked(layer):
+    if variable is not None:
+      forget(layer, variable)
+    yield
+
+
+@contextlib.contextmanager
 def changing(model):
   """Lets the state of a built Keras model change, as it was built.
 
@@ -38,8 +54,12 @@ def changing(model):
   if any. What `fit`, `evaluate` and `predict` have traced is forgotten: it
   would go on computing with the old variables.
   """
-  strategy = getattr(model, 'distribute_strategy', None)  # TensorFlow's alone
-  scope = contextlib.nullcontext() if strategy is None else strategy.scope()
   model.train_function = model.test_function = model.predict_function = None
-  with scope, unlocked(model):
+  with _scope_of(model), unlocked(model):
     yield model
+
+
+def _scope_of(thing):
+  """The `tf.distribute` scope that a model or variable was made in, if any."""
+  strategy = getattr(thing, 'distribute_strategy', None)  # TensorFlow's alone
+  return contextlib.nullcontext() if strategy is None else strategy.scope()

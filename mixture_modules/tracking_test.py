@@ -1,5 +1,7 @@
 """Locked layers take state through `unlocked` alone (sections 3.2, 4.3)."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -42,6 +44,18 @@ class TrackingTest(tf.test.TestCase):
       tracking.forget(layer, layer.bias)
       layer.bias = None
     self.assertLen(self._layer.variables, 1)
+
+  def test_another_variable_is_made_where_the_first_was(self):
+    strategy = tf.distribute.MirroredStrategy(['CPU:0'])
+    for scope in (contextlib.nullcontext(), strategy.scope()):
+      with scope:
+        layer = keras.layers.Dense(2)
+        layer.build((None, 3))
+      kind = type(layer.bias.value)
+      with tracking.replacing(layer, layer.bias):
+        layer.bias = layer.add_weight(shape=(2,))
+      self.assertIs(kind, type(layer.bias.value))
+      self.assertLen(layer.variables, 2)
 
   def test_traces_do_not_outlive_a_change(self):
     model = keras.Sequential([keras.Input((3,)), self._layer])

@@ -50,11 +50,37 @@ class StrategiesTest(parameterized.TestCase, tf.test.TestCase):
       '', 'workers', '[]', '{"cluster": {"worker": ["a:1"]}}',
       '{"cluster": {}, "task": {"type": "worker", "index": 0}}',
       '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 1}}',
-      '{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}')
+      '{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}',
+      '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+      '{"cluster": {"worker": ["a:b"]}, "task": {"type": "worker", '
+      '"index": 0}}',
+      '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", '
+      '"index": false}}',
+      '{"cluster": {"worker": ["a:1"], "evaluator": ["a:2"]}, '
+      '"task": {"type": "evaluator", "index": 0}}')
   def test_rejects_a_broken_tf_config(self, text):
     with (mock.patch.dict(os.environ, {'TF_CONFIG': text}),
           self.assertRaisesRegex(ValueError, r'in \$TF_CONFIG the workers')):
       strategies.make_strategy('multi_worker')
+
+  def test_one_process_agrees_with_itself(self):
+    strategy = strategies.make_strategy('default')
+    self.assertEqual(3, strategies.agree(strategy, lambda: (3, {'a': 1})))
+
+  @parameterized.parameters(
+      ([{'a': 1}, {'a': 1}], None),
+      ([{'a': 1}, {'a': 2, 'b': 3}], r'Worker 1 .*\(a: 1 -> 2; b: None -> 3\)'),
+      ([{'fault': 'no data.'}, {'a': 1}], 'Worker 0 has stopped.*no data'))
+  def test_workers_agree(self, told, message):
+    strategy = _Strategy({
+        'cluster': {'worker': _WORKERS},
+        'task': {'type': 'worker', 'index': 1}})
+    with mock.patch.object(strategies, '_tell', return_value=told):
+      if message is None:
+        self.assertEqual(3, strategies.agree(strategy, lambda: (3, {'a': 1})))
+      else:
+        with self.assertRaisesRegex(ValueError, message):
+          strategies.agree(strategy, lambda: (3, {'a': 1}))
 
   @parameterized.parameters(
       (None, 'worker', 0, True), (None, 'worker', 1, False),

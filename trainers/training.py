@@ -1,10 +1,12 @@
 """A training run, from the configuration to the results (sections 4.2, 4.3)."""
 
+import dataclasses
 import pathlib
 import sys
 
 from mixture_modules import checks
 from trainers import loop
+from trainers import memory_needs
 from trainers import strategies
 from trainers import supervised
 from trainers.data import pipeline
@@ -63,17 +65,28 @@ def _train(lock, config, workdir, options, strategy):
   if options.smoke:
     config = smoke_config(config, strategy.num_replicas_in_sync)
   kind, decides = 'smoke' if options.smoke else 'train', config.to_json()
-  records.check(workdir, decides, kind, options.resume)
   chief = strategies.is_chief(strategy)
-  if chief and options.resume:
-    lock.take(workdir)
-  data = pipeline.load_tasks(
-      config.tasks, config.model.image_size, options.data_dir,
-      config.augmentation, made_up=options.smoke)
-  # Reads the data: faults show before the training.
-  facts = {name: task_data.describe() for name, task_data in data.items()}
-  if options.resume:
-    records.check_data(workdir, facts)
+
+  def prepare():
+    records.check(workdir, decides, kind, options.resume)
+    if chief and options.resume:
+      lock.take(workdir)
+    data = pipeline.load_tasks(
+        config.tasks, config.model.image_size, options.data_dir,
+        config.augmentation, made_up=options.smoke, view=config.view)
+    memory_needs.check(
+        config, sum(config.task_batch_sizes().values()),
+        [task_data.num_classes for task_data in data.values()],
+        strategy.num_replicas_in_sync)
+    # Reads the data: faults show before the training.
+    facts = {name: task_data.describe() for name, task_data in data.items()}
+    if options.resume:
+      records.check_data(workdir, facts)
+    watched = {field: value for field, value in dataclasses.asdict(
+        options).items() if field not in ('data_dir', 'progress')}
+    return (data, facts), {**decides, 'data': facts, 'options': watched}
+
+  data, facts = strategies.agree(strategy, prepare)
   trainer = supervised.make_trainer(config, data, strategy)
   if chief:
     lock.take(workdir)

@@ -9,16 +9,22 @@ from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from trainers import evaluating
 from trainers import strategies
 from trainers import training
+from trainers.adaptation import adaptation_config
+from trainers.adaptation import adapting
 from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_options
+from trainers.runs import saved_models
 from trainers.runs import work_lock
 from trainers.testing import toy
+from trainers.transfer import transfer_config
+from trainers.transfer import transferring
 
 _OPTIONS = run_options.RunOptions(smoke=True, progress=False)
 _RESUME = run_options.RunOptions(smoke=True, progress=False, resume=True)
@@ -82,6 +88,40 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
       lock.take(self.workdir)
       found = training.train(workdir=self.workdir, options=_RESUME)
     self.assertEqual(found.tasks, self.found.tasks)
+
+  def test_elongated_images_are_told_and_seen_by_one_rule(self):
+    directory = self.workdir.parent
+    for kind in ('dark', 'bright'):
+      (directory / 'strips' / kind).mkdir(parents=True)
+      for i in range(12):
+        PIL.Image.new('L', (90, 15), 20 * i).save(
+            directory / 'strips' / kind / f'{i}.bmp')
+        PIL.Image.new('L', (15, 90), 20 * i).save(
+            directory / 'strips' / kind / f'{i}.png')
+    name = f'folder:{directory}/strips'
+    with self.assertRaisesRegex(UserWarning, 'view=whole or view=pad'):
+      training.train(toy.make_config([name]), directory / 'centre', _OPTIONS)
+    workdir = directory / 'whole'
+    training.train(toy.make_config([name], view='whole'), workdir, _OPTIONS)
+    with self.assertRaisesRegex(ValueError, "view: 'whole' -> 'pad'"):
+      training.train(toy.make_config([name], view='pad'), workdir, _RESUME)
+    transferring.transfer(transfer_config.TransferConfig(
+        source=workdir, dataset='optdigits', init='random', tune=('head',)),
+                          directory / 'transfer', _OPTIONS, view='pad')
+    saved = saved_models.load(directory / 'transfer')
+    data = saved.load_data(splits=('test',))
+    self.assertEqual([task_data.view for task_data in data.values()],
+                     ['whole', 'pad'])
+    for sources, view, expected in (
+        ((name,), None, 'whole'), (('optdigits',), None, 'pad'),
+        ((name,), 'pad', 'pad')):
+      data, facts = adapting.load_data(adaptation_config.AdaptationConfig(
+          source='any', sources=sources, method='source_only',
+          target=f'images:{directory}/strips/dark', source_free=True),
+                                       toy.make_config(view=view), saved)
+      seen, = data.values()
+      self.assertEqual((seen.view, *(fact.get('view', 'centre') for fact
+                                     in facts.values())), (expected,) * 2)
 
   def test_is_evaluated_to_the_bit(self):
     found = evaluating.evaluate(self.workdir, evaluating.EvaluationConfig(

@@ -6,6 +6,7 @@ import numpy as np
 
 from launch.reports import results_text
 from trainers.data import catalog
+from trainers.data import image_task
 from trainers.data import pipeline
 from trainers.data import transforms
 from trainers.data.datasets import builders
@@ -61,6 +62,7 @@ def format_facts(task, data_dir=None):
   directory = task.folder or builders.open_builder(task, data_dir).data_path
   facts = {
       'images': f'{_shape(task)}, in {directory}',
+      'view': not task.is_small and image_task.VIEWS[task.view],
       'classes': ', '.join(builders.class_names(task, data_dir)),
       'licence': task.licence,
       'origin': task.origin,

@@ -8,7 +8,6 @@ import functools
 
 import numpy as np
 
-from mixture_modules import signatures
 from mixture_modules import tracking
 from mixture_modules.isometric import adapters
 from mixture_modules.isometric import task_norms
@@ -132,7 +131,7 @@ def _detach_mixture(model, task):
   if old.shared_half == 'second':
     logits.reverse()
   tracking.forget(task, old)
-  task.signature = signatures.Signature(**{**old.get_config(), 'shared': None})
+  task.signature = old.another(shared=None)
   task.signature.logits.assign(np.concatenate(logits))
 
 

@@ -9,9 +9,12 @@ import keras
 from keras import layers
 import numpy as np
 
+from mixture_modules import checks
+from mixture_modules import layer_folding
+from mixture_modules import task_names
 from mixture_modules.isometric import isometric_model
 from mixture_modules.isometric import task_norms
-from mixture_modules.isometric import tasks as tasks_lib
+from mixture_modules.isometric import task_view
 
 _PLAIN = (
     layers.Add, layers.Concatenate, layers.Conv2D, layers.Dense,
@@ -20,16 +23,20 @@ _PLAIN = (
 
 
 def fold(model, task=None, rescale=False, probabilities=False,
-         image_size=None):
-  """A plain Keras model that computes what a task of a model computes.
+         image_size=None, merge_norms=True):
+  """A plain Keras model that computes what a model, or a task of it, computes.
 
       plain = mm.fold(model, 'usps')
       plain.save('usps.keras')  # loads without this package
 
   Mixtures are resolved, batch norms merged into convolutions, dropout is
-  gone; all is float32. The model keeps the present weights; it does not
-  follow later training. With the moving statistics of the task, a norm behind
-  a convolution with kernel w is the convolution with
+  gone. The model keeps the present weights; it does not follow later training.
+  Functional and Sequential models with mixture layers are folded layer by
+  layer: see `layer_folding.fold_layers`.
+
+  A task of an `IsometricModel` becomes a model in float32. With the moving
+  statistics of the task, a norm behind a convolution with kernel w is the
+  convolution with
 
       w' = w * s and bias b' = beta - mean * s, s = gamma / sqrt(var + epsilon)
 
@@ -40,26 +47,43 @@ def fold(model, task=None, rescale=False, probabilities=False,
   else. `keras.Model(plain.input, plain.output['usps'])` serves one of them.
 
   Args:
-    model: `IsometricModel`. One that is folded already is returned as it is.
-    task: Name of the task, or a list of names. Default: the only task.
+    model: `IsometricModel`, a view of a task of one, or a functional or
+      Sequential model. One that is folded already is returned as it is.
+    task: Name of the task, or a list of names. Default: the only task. This
+      and all but `merge_norms` are for an `IsometricModel`.
     rescale: Whether the model takes images as they are stored, uint8 from 0
       to 255, and brings them to [-1, 1] itself.
     probabilities: Whether outputs are those of a softmax.
     image_size: Side of the images, in pixels. Default: the configuration's.
+    merge_norms: Whether norms are merged and dropout is left out. False is for
+      other models than an `IsometricModel`.
 
   Returns:
     `keras.Model` from images `[batch, S, S, 3]`, float32 in [-1, 1] or uint8,
     to float32 logits or probabilities `[batch, classes]`; with a list of
     names, to {task: `[batch, classes]`}. Its name is the task's, as far as
-    Keras allows that for a layer.
+    Keras allows that for a layer. Of a functional or Sequential model, one
+    with the same inputs and outputs.
 
   Raises:
     ValueError: If the model cannot be folded, there is no such task, or a
       folded model is of another task or made with other arguments.
   """
+  if isinstance(model, task_view.TaskView):
+    task = model.task.task_name if task is None else task
+    model = model.source()
   if not isinstance(model, isometric_model.IsometricModel):
-    _check_folded(model, task, rescale, probabilities, image_size)
-    return model
+    if _is_folded(model):
+      _check_folded(model, task, rescale, probabilities, image_size)
+      return model
+    checks.require(
+        task is None and not rescale and not probabilities
+        and image_size is None, 'fold of a functional or Sequential model',
+        'no task, rescale, probabilities or image_size',
+        [task, rescale, probabilities, image_size], 'leave them out')
+    return layer_folding.fold_layers(model, merge_norms)
+  checks.require(merge_norms, 'merge_norms of an IsometricModel', True,
+                 merge_norms, 'leave it out')
   side = image_size or model.config.image_size
   model.config.check_images((None, side, side, 3))
   images = keras.Input(
@@ -76,10 +100,10 @@ def fold(model, task=None, rescale=False, probabilities=False,
     outputs = {
         name: _FoldedTask(
             model, model.task(name), network,
-            f'{tasks_lib.layer_name(name)}_')(x, probabilities)
+            f'{task_names.layer_name(name)}_')(x, probabilities)
         for name in _check_names(task)}
     name = 'tasks'
-  return keras.Model(images, outputs, name=name)
+  return layer_folding.called(keras.Model(images, outputs, name=name))
 
 
 def inference_function(model):
@@ -241,18 +265,18 @@ def _check_names(names):
   return names
 
 
+def _is_folded(model):
+  return (isinstance(model, keras.Model)
+          and len(getattr(model, 'inputs', None) or ()) == 1
+          and all(type(layer) in _PLAIN for layer in model.layers))
+
+
 def _check_folded(model, task, rescale, probabilities, image_size):
-  """Raises ValueError unless a model is folded, and as it is asked for."""
-  if (not isinstance(model, keras.Model)
-      or len(getattr(model, 'inputs', None) or ()) != 1
-      or not all(type(layer) in _PLAIN for layer in model.layers)):
-    raise ValueError(
-        'Expected an IsometricModel, or what fold made of one, received '
-        f'{model!r}: fold takes no other model.')
+  """Raises ValueError unless a folded model is as it is asked for."""
   images, = model.inputs
   outputs = model.output
   if task is None or isinstance(task, str):
-    same = task is None or model.name == tasks_lib.layer_name(task)
+    same = task is None or model.name == task_names.layer_name(task)
   else:
     same = isinstance(outputs, dict) and set(outputs) == set(task)
   if rescale:

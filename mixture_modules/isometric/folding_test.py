@@ -202,11 +202,20 @@ class FoldingTest(parameterized.TestCase, tf.test.TestCase):
     for task in ([], ['a', 'a']):
       with self.assertRaisesRegex(ValueError, 'a list of different ones'):
         folding.fold(model, task)
+    with self.assertRaisesRegex(ValueError, 'a functional or Sequential'):
+      folding.fold(model.bank)
+    with self.assertRaisesRegex(ValueError, 'a built model'):
+      folding.fold(keras.Sequential([keras.layers.Dense(1)]))
     inputs = keras.Input((4,))
-    for other in (model.bank, keras.Sequential([keras.layers.Dense(1)]),
-                  keras.Model(inputs, keras.layers.Dropout(.1)(inputs))):
-      with self.assertRaisesRegex(ValueError, 'Expected an IsometricModel'):
-        folding.fold(other)
+    other = keras.Model(inputs, keras.layers.Dropout(.1)(inputs))
+    with self.assertRaisesRegex(ValueError, 'no task, .*leave them out'):
+      folding.fold(other, rescale=True)
+    with self.assertRaisesRegex(ValueError, 'merge_norms of an Isometric'):
+      folding.fold(model, 'a', merge_norms=False)
+
+  def test_view(self):
+    model = make_model(make_config(), ('a', 'b'))
+    self.assertComputes(folding.fold(model.view('b')), model, 'b')
 
   def test_several_tasks(self):
     model = make_model(make_config(), ('a', 'b+c'))

@@ -14,6 +14,7 @@ from mixture_modules import mixture_se
 from mixture_modules import signatures
 
 NORMS = ('mixed', 'private', 'shared')
+_MOST = 10_000  # layers, templates, times the paper's width: far beyond use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,8 @@ class IsometricConfig:
     object.__setattr__(self, 'adapter_filters', _two(self.adapter_filters))
     for name in ('depth_multiplier', 'temperature', 'norm_epsilon'):
       object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
+    for name in ('num_layers', 'num_templates', 'depth_multiplier'):
+      checks.at_most(name, getattr(self, name), _MOST)
     for name in ('weight_decay', 'signature_spread'):
       object.__setattr__(
           self, name, checks.not_negative(name, getattr(self, name)))

@@ -5,11 +5,14 @@ with the templates of the bank, mixed by row l of the task's signature.
 """
 
 import dataclasses
+import functools
 
 import keras
 from keras import ops
 import numpy as np
 
+from mixture_modules import memory
+from mixture_modules import mixed_batches
 from mixture_modules import normalization
 from mixture_modules import template_bank
 from mixture_modules import tracing
@@ -18,7 +21,6 @@ from mixture_modules.isometric import detaching
 from mixture_modules.isometric import growing
 from mixture_modules.isometric import isometric_block
 from mixture_modules.isometric import isometric_config
-from mixture_modules.isometric import mixed_batches
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import several_tasks
 from mixture_modules.isometric import task_lifecycle
@@ -80,6 +82,9 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     if keras.config.image_data_format() != 'channels_last':
       raise ValueError('IsometricModel works on channels_last, received the '
                        f'Keras setting {keras.config.image_data_format()!r}.')
+    memory.check(
+        {'the weights': 4 * parameters.count_at_least(config)},
+        'choose a smaller depth_multiplier, or fewer num_templates')
     self.config = config
     self.seed = seed
     self.bank = template_bank.TemplateBank(config.num_templates)
@@ -95,8 +100,9 @@ class IsometricModel(several_tasks.SeveralTasksModel):
       for site in task_norms.BODY_SITES:
         shape = task_norms.shapes(config)[site][1:]
         self._norm_slots += [
-            self.bank.add_slot(f'{site}/gamma', shape, 'ones'),
-            self.bank.add_slot(f'{site}/beta', shape, 'zeros')]
+            self.bank.add_slot(
+                f'{site}/{kind}', shape, start, layer=self.block)
+            for kind, start in (('gamma', 'ones'), ('beta', 'zeros'))]
     if config.norm != 'private':
       sites = task_norms.ADAPTER_SITES
       if config.norm == 'shared':
@@ -222,7 +228,23 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     """
     return super()._default_save_signature if len(self._tasks) == 1 else None
 
-  predict_mixed = mixed_batches.predict_mixed
+  def predict_mixed(self, images, task_ids):
+    """Logits of a batch of images, each by a task of its own.
+
+    Args:
+      images: `[batch, H, W, 3]` floats.
+      task_ids: Name of one task for all images, or a sequence of `batch` names.
+
+    Returns:
+      List of `batch` float32 arrays, the logits `[classes of its task]`.
+
+    Raises:
+      ValueError: If a task is not there, or names are not as many as images.
+    """
+    self.config.check_images(np.shape(images))
+    return mixed_batches.predict_mixed(
+        {name: functools.partial(self, task=name) for name in self.tasks},
+        images, task_ids)
 
   def _adapt_input(self, images, task, norms):
     adapter = task.input_adapter or self.input_adapter
@@ -291,7 +313,8 @@ class IsometricModel(several_tasks.SeveralTasksModel):
   def get_config(self):
     """Configuration, tasks and heads; `from_config` takes it back."""
     return {
-        'name': self.name, 'dtype': self.dtype_policy, 'seed': self.seed,
+        'name': self.name, 'trainable': self.trainable,
+        'dtype': self.dtype_policy, 'seed': self.seed,
         'config': dataclasses.asdict(self.config),
         'tasks': [{'name': name, 'num_classes': task.num_classes,
                    'head': task.head_name,
@@ -333,14 +356,24 @@ class IsometricModel(several_tasks.SeveralTasksModel):
     tasks, frozen = config.pop('tasks'), config.pop('frozen')
     model = cls(isometric_config.IsometricConfig(**config.pop('config')), {},
                 **config)
+    model.add_from_config(tasks, frozen)
+    return model
+
+  def add_from_config(self, tasks, frozen):
+    """Adds the tasks of a `get_config` that are not there, and freezes parts.
+
+    Args:
+      tasks: As `get_config` has them.
+      frozen: Names of parts, those of the tasks among them.
+    """
     for task in tasks:
-      model.add_task(task['name'], task['num_classes'], head=task['head'])
+      if task['name'] in self._tasks:
+        continue
+      self.add_task(task['name'], task['num_classes'], head=task['head'])
       for part in task['detached']:
-        model.detach(task['name'], part)
+        self.detach(task['name'], part)
       if 'signature' in task:
-        signature = model.task(task['name']).signature
-        signature.become(task['signature'])
-    parts = parameters.parts(model)
+        self.task(task['name']).signature.become(task['signature'])
+    parts = parameters.parts(self)
     for name in frozen:
       parts[name].trainable = False
-    return model

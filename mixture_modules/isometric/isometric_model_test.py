@@ -509,7 +509,8 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
         isometric_model.IsometricModel).parameters) - {'kwargs', 'shared_head'}
     config = _model(seed=2).get_config()
     # A shared head is written down task by task.
-    self.assertEqual(parameters | {'name', 'dtype', 'frozen'}, set(config))
+    self.assertEqual(
+        parameters | {'name', 'dtype', 'trainable', 'frozen'}, set(config))
 
   def test_config_round_trip_in_mixed_precision(self):
     model = isometric_model.IsometricModel(
@@ -646,6 +647,20 @@ class IsometricModelTest(parameterized.TestCase, tf.test.TestCase):
     self.assertFalse(loaded.task('a').signature.trainable)
     self.assertTrue(loaded.task('b').signature.trainable)
     self.assertLen(loaded.trainable_variables, len(model.trainable_variables))
+
+  @parameterized.parameters('whole', 'block')
+  def test_frozen_model_stays_frozen_when_saved(self, what):
+    model = _model({'a': 4}, num_layers=2)
+    (model if what == 'whole' else model.block).trainable = False
+    path = os.path.join(self.get_temp_dir(), 'm.keras')
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    self.assertLen(loaded.trainable_variables, len(model.trainable_variables))
+    self.assertEqual(model.trainable, loaded.trainable)
+    before = toy_models.values(loaded)
+    loaded(_images(), training=True)
+    self.assertEqual(what == 'block', bool(
+        toy_models.changed(before, toy_models.values(loaded))))
 
   def test_images_of_an_unexpected_shape(self):
     model = _model()

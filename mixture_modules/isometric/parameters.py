@@ -9,12 +9,14 @@ import math
 
 from keras import ops
 
+from mixture_modules import mixture_se
 from mixture_modules.isometric import task_norms
 
 
 def parts(model):
   """{name: layer} of everything that can be frozen by itself."""
-  named = {'bank': model.bank, **_adapters(model), 'affine': model.affine,
+  named = {'bank': model.bank, 'block': model.block, **_adapters(model),
+           'affine': model.affine,
            'shared_signature': model.shared_signature}
   named.update({f'heads/{name}': head for name, head in model.heads.items()})
   for name, task in model.tasks.items():
@@ -161,6 +163,31 @@ def report(model):
   counts['statistics'] = 2 * sum(
       math.prod(shape) for shape in task_norms.shapes(model.config).values())
   return counts
+
+
+def count_at_least(config, classes=()):
+  """Number of parameters of a model that is not made: all but its norms'.
+
+  With channels c, e, s (of squeeze-and-excite), c1 and c2, patches of p pixels
+  and C classes of a task,
+
+      3 p^2 c + K (2 c e + 9 e + 2 e s + s + e) + c c1 + c1 c2
+      + sum over tasks of (c2 + 1) C
+
+  Args:
+    config: `IsometricConfig`.
+    classes: Number of classes of each task.
+
+  Source: sections 4.1 and A.1.
+  """
+  c, e = config.channels, config.expanded_channels
+  c1, c2 = config.adapter_filters
+  block = 2 * c * e + 9 * e
+  if config.use_se:
+    s = mixture_se.make_divisible(e / 4)
+    block += 2 * e * s + s + e
+  return (3 * config.patch_size ** 2 * c + config.num_templates * block
+          + c * c1 + c1 * c2 + sum((c2 + 1) * count for count in classes))
 
 
 def count_own(model, task=None):

@@ -4,54 +4,18 @@
     mm.load_task(copy_of_the_model, 'usps.task')
 
 The templates stay where they are: a file fits the bank that it was saved from
-and copies of it. `tensor_files` has the format.
+and copies of it. `task_format` has the format.
 """
 
-import dataclasses
-import unicodedata
-import warnings
-
 from keras import ops
-import numpy as np
 
+from mixture_modules import families
+from mixture_modules import family_files
 from mixture_modules import files
+from mixture_modules import task_format
 from mixture_modules import tensor_files
-from mixture_modules import version
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_fit
-
-FORMAT = 'mixture-modules task 1'
-_EXPECTED = 'a task file that fits'
-_MAX_NAME = 1000  # characters
-_DTYPES = ('float64', 'float32', 'float16', 'bfloat16', 'int64', 'int32')
-# Type of what the header holds, besides `metadata`.
-_HEADER = {'name': str, 'num_classes': int, 'head': (str, type(None)),
-           'signature': dict, 'model': dict, 'shared': dict, 'precision': str,
-           'metadata': dict}
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskFile:
-  """What a task file holds.
-
-  Args:
-    name: The task's name when it was saved; any text, never a path.
-    tensors: {relative name: array}, as of `parameters.task_variables`.
-    header: {'name', 'num_classes', 'head': name of the head that it shared,
-      or None, 'signature': {'kind', 'temperature', 'sequence'}, 'model': what
-      decides the function of the model, 'shared': {shared variable: digest},
-      'precision': dtype policy, 'metadata': what the one who saved it gave,
-      'version': of the package}.
-  """
-
-  name: str
-  tensors: dict
-  header: dict
-
-  @property
-  def fingerprint(self):
-    """That of the model that the task was saved from."""
-    return task_fit.combine(self.header['model'], self.header['shared'])
 
 
 def save_task(model, task_name, path, metadata=None, overwrite=False):
@@ -61,12 +25,12 @@ def save_task(model, task_name, path, metadata=None, overwrite=False):
   the task's own; of what is shared, digests.
 
   Args:
-    model: `IsometricModel`.
+    model: `IsometricModel` or `TaskFamily`.
     task_name: The task; default of None: the only one.
     path: File to write.
     metadata: Dictionary that JSON can hold, to find again with
-      `read_task_file`; 'class_names', where it is there, has one text for
-      each class.
+      `task_format.read_task_file`; 'class_names', where it is there, has one
+      text for each class.
     overwrite: Whether a file of that name is replaced.
 
   Returns:
@@ -84,54 +48,25 @@ def save_task(model, task_name, path, metadata=None, overwrite=False):
 
 def encode_task(model, task_name=None, metadata=None):
   """The bytes of a task file; arguments and errors as of `save_task`."""
+  if isinstance(model, families.TaskFamily):
+    return family_files.encode_task(model, task_name, metadata)
   task = model.task(task_name)
-  variables = parameters.task_variables(model, task.task_name)
-  # JAX has 32 bits for integers of 64: files are the same on all backends.
-  tensors = {key: ops.convert_to_numpy(variable).astype(variable.dtype)
-             for key, variable in variables.items()}
   signature = task.signature
   if signature.sequence is None and signature.kind != model.config.signature:
     raise ValueError(
         f'Expected a task with a signature of the kind '
         f'{model.config.signature!r}, as its model, or a fixed one, received '
         f'{signature.kind!r}: harden it, or save the whole model.')
-  metadata = tensor_files.format_json(metadata or {})
   header = {
       'name': task.task_name, 'num_classes': task.num_classes,
       'head': _shared_head_name(model, task),
-      'signature': task_fit.describe_signature(
+      'signature': task_format.describe_signature(
           signature.kind, signature.temperature, signature.sequence),
       'model': task_fit.describe_model(model),
       'shared': task_fit.shared_digests(model),
       'precision': model.dtype_policy.name}
-  with tensor_files.explain('a task to save', repr(task.task_name)):
-    header['metadata'] = tensor_files.parse_json(metadata)
-    _check_header(header)
-    _check_values(tensors)
-  return tensor_files.encode(tensors, {
-      'format': FORMAT, 'version': version.__version__,
-      'task': tensor_files.format_json(header)})
-
-
-def read_task_file(path):
-  """Reads a task file; needs no model.
-
-  Args:
-    path: The file.
-
-  Returns:
-    `TaskFile`.
-
-  Raises:
-    ValueError: If it is damaged, of another kind, or holds what no task does.
-  """
-  with tensor_files.explain(_EXPECTED, path):
-    tensors, metadata = tensor_files.read(path, FORMAT)
-    header = tensor_files.parse_json(metadata.get('task', ''))
-    _check_header(header)
-    _check_values(tensors)
-  header['version'] = metadata.get('version', 'unknown')
-  return TaskFile(header['name'], tensors, header)
+  variables = parameters.task_variables(model, task.task_name)
+  return task_format.encode(header, variables, metadata)
 
 
 def load_task(model, path, name=None, force=False):
@@ -145,28 +80,26 @@ def load_task(model, path, name=None, force=False):
   of that name; else the head is its own.
 
   Args:
-    model: `IsometricModel`.
+    model: `IsometricModel` or `TaskFamily`.
     path: File that `save_task` wrote.
     name: Name of the task in this model. Default: as in the file.
     force: Whether to load it, with a warning, where shared weights have other
       values than when the task was saved. Sizes and kinds must fit anyhow.
 
   Returns:
-    The new `Task`.
+    The new `Task`; of a family its Keras model.
 
   Raises:
     ValueError: If the file is damaged, does not fit the model, or the name is
       taken; the message says what differs. The model is as it was.
   """
-  file = read_task_file(path)
+  if isinstance(model, families.TaskFamily):
+    return family_files.load_task(model, path, name, force)
+  file = task_format.read_task_file(path)
   name = file.name if name is None else name
-  with tensor_files.explain(_EXPECTED, path):
+  with tensor_files.explain(task_format.EXPECTED, path):
     changed = task_fit.check(model, file.header, file.tensors)
-    if changed and not force:
-      raise ValueError(
-          'it was saved from a model whose shared weights had other values ('
-          f'{task_fit.list_some(changed)}): load it into that model or a copy '
-          'of it, or give force=True to try it with these')
+    task_format.refuse_changed([] if force else changed)
   head = _find_head(model, file, name)
   task = model.add_task(name, file.header['num_classes'], head=head)
   try:
@@ -182,68 +115,13 @@ def load_task(model, path, name=None, force=False):
   except BaseException:
     model.remove_task(name)
     raise
-  precision = model.dtype_policy.name
-  if file.header['precision'] != precision:
-    warnings.warn(
-        f'Task {name!r} of {path} was trained in {file.header["precision"]}, '
-        f'the model computes in {precision}: its outputs differ in the last '
-        'digits.', stacklevel=2)
-  if changed:
-    warnings.warn(
-        f'Task {name!r} of {path} was saved from a model whose shared weights '
-        f'had other values ({task_fit.list_some(changed)}): its outputs are '
-        'others.', stacklevel=2)
+  task_format.warn(file, name, path, model.dtype_policy.name, changed)
   return task
 
 
 def _shared_head_name(model, task):
   users = [t.head_name for t in model.tasks.values()].count(task.head_name)
   return task.head_name if users > 1 else None
-
-
-def _check_header(header):
-  """Checks types and names of a header, as JSON gave it."""
-  if not isinstance(header, dict) or set(header) != set(_HEADER):
-    raise ValueError(f'its description does not consist of {list(_HEADER)}')
-  for key, kind in _HEADER.items():
-    if not isinstance(header[key], kind) or isinstance(header[key], bool):
-      raise ValueError(f'{key} in its description is '
-                       f'{tensor_files.shorten(header[key])}')
-  for name in (header['name'], header['head']):
-    if name is not None:
-      _check_name(name)
-  count = header['num_classes']
-  names = header['metadata'].get('class_names')
-  if names is not None and not (
-      isinstance(names, list) and len(names) == count
-      and all(isinstance(name, str) for name in names)):
-    raise ValueError(
-        f'class_names in its metadata is {tensor_files.shorten(names)}, '
-        f'expected one text for each of {tensor_files.shorten(count)} classes')
-
-
-def _check_name(name):
-  """Any text is a name but what checkpoints and terminals could not hold."""
-  if not 0 < len(name) <= _MAX_NAME or any(
-      unicodedata.category(character) in ('Cc', 'Cs') for character in name):
-    raise ValueError(
-        f'the name {tensor_files.shorten(name)} is not text of 1 to '
-        f'{_MAX_NAME} characters, none of them a control character')
-
-
-def _check_values(tensors):
-  """Checks that values are such as a trained task can have."""
-  for name, array in tensors.items():
-    if array.dtype.name not in _DTYPES or not array.size:
-      raise ValueError(
-          f'{tensor_files.shorten(name)} is {array.dtype.name}'
-          f'{list(array.shape)}, expected one of {_DTYPES} that is not empty')
-    if not np.isfinite(array).all():
-      raise ValueError(f'{tensor_files.shorten(name)} holds infinities or what '
-                       'is not a number')
-    if (name.startswith('statistics/variance/') or name == 'num_updates') and (
-        array < 0).any():
-      raise ValueError(f'{name} is negative')
 
 
 def _find_head(model, file, name):

@@ -13,6 +13,7 @@ import safetensors
 import tensorflow as tf
 
 import mixture_modules
+from mixture_modules import task_format
 from mixture_modules import tensor_files
 from mixture_modules.isometric import isometric_config
 from mixture_modules.isometric import isometric_model
@@ -200,7 +201,7 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
   def test_what_a_file_holds(self):
     model = make_model(shared_head=True)
     mixture_modules.save_task(model, 'b', self.path, _METADATA)
-    file = task_files.read_task_file(self.path)
+    file = task_format.read_task_file(self.path)
     self.assertEqual(file.name, 'b')
     for name, variable in parameters.task_variables(model, 'b').items():
       self.assertAllEqual(file.tensors.pop(name), variable)
@@ -220,7 +221,7 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
     with safetensors.safe_open(self.path, 'np') as file:
       for name, variable in parameters.task_variables(model, 'b').items():
         self.assertAllEqual(file.get_tensor(name), variable)
-      self.assertEqual(file.metadata()['format'], task_files.FORMAT)
+      self.assertEqual(file.metadata()['format'], task_format.FORMAT)
 
   def test_size_of_a_digits_task(self):
     model = isometric_model.IsometricModel(
@@ -370,10 +371,10 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLoads(model, copy)
     model.remove_task('b')
     for sequence in ([0, 1], [0, 1, 3], [0, 1, 1.0], None):
-      header = task_files.read_task_file(self.path).header
+      header = task_format.read_task_file(self.path).header
       header['signature']['sequence'] = sequence
       with self.assertRaisesRegex(ValueError, 'expected 3 of the templates'):
-        task_fit.check(model, header, task_files.read_task_file(
+        task_fit.check(model, header, task_format.read_task_file(
             self.path).tensors)
 
   def test_a_relaxed_task_is_not_saved_alone(self):
@@ -481,7 +482,7 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
     self.assertRefused(model, 'its format is None',
                        tensor_files.encode(arrays, {}))
     self.assertRefused(model, 'not JSON', tensor_files.encode(
-        arrays, {'format': task_files.FORMAT, 'task': 5000 * '['}))
+        arrays, {'format': task_format.FORMAT, 'task': 5000 * '['}))
 
   @parameterized.parameters(
       '../../b', '/etc/passwd', 'C:\\b', '..', '~', 'a/signature', 'con',
@@ -522,7 +523,7 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
         self.assertLess(len(str(error)), 1500)
       else:
         loaded += 1
-        file = task_files.read_task_file(self.path)
+        file = task_format.read_task_file(self.path)
         self.assertEqual(file.name, task.task_name)
         own = parameters.task_variables(model, file.name)
         self.assertEqual(
@@ -555,7 +556,7 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
       task_files.save_task(model, 'b', self.path)
     self.assertEqual(self.path.read_bytes(), before)
     task_files.save_task(model, 'b', self.path, overwrite=True)
-    self.assertEqual(task_files.read_task_file(self.path).name, 'b')
+    self.assertEqual(task_format.read_task_file(self.path).name, 'b')
     self.assertEqual(list(self.directory.iterdir()), [self.path])
 
   def test_what_cannot_be_saved(self):

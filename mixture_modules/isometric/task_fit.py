@@ -4,20 +4,14 @@ A task works with the templates that it was trained on. Of what its model
 shares with it, a task file holds a description and digests.
 """
 
-import hashlib
-import json
-
 import keras
-from keras import ops
-import numpy as np
 
 from mixture_modules import fixed_sequences
 from mixture_modules import signatures
+from mixture_modules import task_format
 from mixture_modules import tensor_files
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_norms
-
-_SHOWN = 5  # differences named in an error
 
 
 def fingerprint(model):
@@ -33,13 +27,7 @@ def fingerprint(model):
   Returns:
     64 hexadecimal digits.
   """
-  return combine(describe_model(model), shared_digests(model))
-
-
-def combine(description, digests):
-  """The fingerprint of a model of this description and these digests."""
-  return hashlib.sha256(
-      json.dumps([description, digests], sort_keys=True).encode()).hexdigest()
+  return task_format.combine(describe_model(model), shared_digests(model))
 
 
 def describe_model(model):
@@ -54,21 +42,9 @@ def describe_model(model):
           'activation': str(activation)}
 
 
-def describe_signature(kind, temperature, sequence):
-  """What decides a signature besides its logits, for JSON."""
-  return {'kind': 'fixed' if sequence else kind,
-          'temperature': temperature if kind == 'softmax' else None,
-          'sequence': sequence and list(sequence)}
-
-
 def shared_digests(model):
   """{name: dtype, shape and SHA-256} of the variables that tasks share."""
-  digests = {}
-  for name, variable in parameters.shared_variables(model).items():
-    value = ops.convert_to_numpy(variable)
-    digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-    digests[name] = f'{value.dtype}{list(value.shape)} {digest}'
-  return digests
+  return task_format.digests(parameters.shared_variables(model))
 
 
 def check(model, header, tensors):
@@ -76,8 +52,8 @@ def check(model, header, tensors):
 
   Args:
     model: `IsometricModel`.
-    header: As of `task_files.TaskFile`.
-    tensors: As of `task_files.TaskFile`.
+    header: As of `task_format.TaskFile`.
+    tensors: As of `task_format.TaskFile`.
 
   Returns:
     Names of the shared variables that the task uses and whose values are not
@@ -86,15 +62,12 @@ def check(model, header, tensors):
   Raises:
     ValueError: If something does not fit; the message says what differs.
   """
-  faults = _differences(describe_model(model), header['model'])
+  faults = task_format.differences(describe_model(model), header['model'])
   faults += _signature_faults(model.config, model.seed, header['signature'])
-  faults += _shape_faults(model, header, tensors)
+  faults += task_format.shape_faults(*_shapes(model, header), tensors)
   ours, theirs = shared_digests(model), header['shared']
   # Of another kind of model, these would say it all again.
-  faults = faults or _differences(
-      _shapes_of(ours), _shapes_of(theirs), 'shared ')
-  if faults:
-    raise ValueError(f'it does not fit the model: {list_some(faults, "; ")}')
+  task_format.refuse_faults(faults or task_format.digest_faults(ours, theirs))
   return [name for name, digest in ours.items() if digest != theirs[name]
           and not _has_own(model, name, tensors)]
 
@@ -105,7 +78,7 @@ def harden_alike(model, task, header):
   Args:
     model: `IsometricModel`.
     task: `Task` of the model, just made.
-    header: As of `task_files.TaskFile`, of a file that was checked.
+    header: As of `task_format.TaskFile`, of a file that was checked.
   """
   if _is_hardened(model.config, header['signature']):
     model.detach(task.task_name, 'mixture')
@@ -136,43 +109,10 @@ def _signature_faults(config, seed, described):
   if config.signature not in signatures.TRAINED:
     sequence = fixed_sequences.make_sequence(
         config.signature, config.num_layers, config.num_templates, seed)
-  return _differences(
-      describe_signature(config.signature, config.temperature, sequence),
+  return task_format.differences(
+      task_format.describe_signature(
+          config.signature, config.temperature, sequence),
       described, 'signature ')
-
-
-def _shapes_of(digests):
-  return {name: str(digest).rpartition(' ')[0]
-          for name, digest in digests.items()}
-
-
-def _differences(ours, theirs, what=''):
-  """Texts on how a file's description differs from the model's."""
-  def show(described, key):
-    if key not in described:
-      return 'not there'
-    return tensor_files.shorten(described[key])
-
-  return [
-      f'{what}{tensor_files.shorten(key)} is {show(theirs, key)}, in the model '
-      f'{show(ours, key)}' for key in {**ours, **theirs}
-      if key not in ours or key not in theirs or ours[key] != theirs[key]]
-
-
-def _shape_faults(model, header, tensors):
-  """What is wrong with names, shapes and dtypes of a task's tensors."""
-  required, optional = _shapes(model, header)
-  faults = [f'it lacks {name}' for name in required if name not in tensors]
-  for name, array in tensors.items():
-    allowed = list(dict.fromkeys(
-        shapes[name] for shapes in (required, optional) if name in shapes))
-    received = (array.shape, array.dtype.name)
-    if not allowed:
-      faults.append(f'{tensor_files.shorten(name)} is in no task of the model')
-    elif received not in allowed:
-      faults.append(f'{name} is {received[1]}{list(received[0])}, expected '
-                    + ' or '.join(f'{d}{list(s)}' for s, d in allowed))
-  return faults
 
 
 def _shapes(model, header):
@@ -212,10 +152,3 @@ def _has_own(model, name, tensors):
   if kind == 'bank' and parameter in (['gamma'], ['beta']):
     name = f'affine/{parameter[0]}/{site}'
   return name in tensors
-
-
-def list_some(texts, separator=', '):
-  """The first few of a list, for an error."""
-  more = len(texts) - _SHOWN
-  return separator.join(texts[:_SHOWN]) + (
-      f'{separator}and {more} more' if more > 0 else '')

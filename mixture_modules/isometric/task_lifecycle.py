@@ -6,6 +6,7 @@ before does not know what they have changed: make a new one.
 
 from mixture_modules import checks
 from mixture_modules import signatures
+from mixture_modules import task_names
 from mixture_modules import tracking
 from mixture_modules.isometric import detaching
 from mixture_modules.isometric import isometric_config
@@ -34,7 +35,7 @@ def add_task(model, name, num_classes, init=None, head=None):
     ValueError: If the name is taken, a task named by `init` is not there,
       or the head has another number of classes.
   """
-  _check_new_name(model, name)
+  task_names.check_new(name, model.tasks)
   if not (init is None or isinstance(init, dict) or isinstance(init, str)
           and (init in signatures.INITIALIZERS or init.startswith('copy:'))):
     raise ValueError("init must be None, 'random', 'uniform', 'diagonal', "
@@ -94,24 +95,16 @@ def rename_task(model, old, new):
   task = model.task(old)
   if new == task.task_name:
     return
-  _check_new_name(model, new)
+  task_names.check_new(new, model.tasks)
   named_alike = task.head_name == task.task_name
   if named_alike and len(detaching.sharers(model, task)) == 1:
     _check_new_head(model, new)
     task.head_name = new
-    task.head.name = tasks.layer_name(new)
+    task.head.name = task_names.layer_name(new)
   task.task_name = new
-  task.name = tasks.layer_name(new)
+  task.name = task_names.layer_name(new)
   with tracking.changing(model):
     model._tasks = {each.task_name: each for each in model._tasks.values()}
-
-
-def _check_new_name(model, name):
-  if not isinstance(name, str) or not name:
-    raise ValueError(f'A task needs a name, some text, received {name!r}.')
-  if name in model.tasks:
-    raise ValueError(f'There is a task {name!r} already. Tasks: '
-                     f'{list(model.tasks)}; choose another name.')
 
 
 def _check_new_head(model, name):

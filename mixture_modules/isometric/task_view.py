@@ -2,6 +2,7 @@
 
 import keras
 
+from mixture_modules import bank_sharing
 from mixture_modules.isometric import parameters
 
 
@@ -49,7 +50,7 @@ class TaskView(keras.Model):
 
   def call(self, images, training=False):
     """Logits of the task."""
-    model, name = self._source(), self.task.task_name
+    model, name = self.source(), self.task.task_name
     parts = parameters.shared_parts(model, model.task(name))
     if model.task(name) is not self.task or [*map(id, parts)] != [
         *map(id, self._parts)]:
@@ -59,6 +60,10 @@ class TaskView(keras.Model):
     return model.call(
         images, task=name, training=training and self.trainable)
 
+  def source(self):  # no property: Keras' saving would walk into it
+    """The `IsometricModel` of which this shows a task."""
+    return self._source()
+
   def export(self, *args, **kwargs):
     """As of any Keras model, which need not have been called before."""
     shape = self._build_shapes_dict['images']
@@ -67,7 +72,7 @@ class TaskView(keras.Model):
 
   def get_config(self):
     """The model with this task alone."""
-    model = keras.saving.serialize_keras_object(self._source())
+    model = keras.saving.serialize_keras_object(self.source())
     model.pop('compile_config', None)
     name = self.task.task_name
     config = model['config']
@@ -78,11 +83,25 @@ class TaskView(keras.Model):
         part for part in config['frozen']
         if not part.startswith(('tasks/', 'heads/')) or part.startswith(own)
         or part == f'heads/{self.task.head_name}']
-    return {'name': self.name, 'model': model, 'task': name}
+    return {'name': self.name, 'trainable': self.trainable, 'task': name,
+            'model': {**model, **bank_sharing.describe(self.source(), 1)}}
 
   @classmethod
   def from_config(cls, config):
-    """Makes the view, and a model with its task, with fresh weights."""
+    """Makes the view, and a model with its task, with fresh weights.
+
+    Views that a file holds side by side are of one model again.
+    """
     config = dict(config)
-    return cls(keras.saving.deserialize_keras_object(config.pop('model')),
-               **config)
+    source, trainable = config.pop('model'), config.pop('trainable')
+    model = bank_sharing.restore(_make_model, source)
+    model.add_from_config(*(
+        source['config'][key] for key in ('tasks', 'frozen')))
+    view = cls(model, **config)
+    if not trainable:
+      view.trainable = False
+    return view
+
+
+def _make_model(**config):
+  return keras.saving.deserialize_keras_object(config)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mixture_modules import bank_sharing
 from mixture_modules.testing import toy_models
 
 _IMAGES = toy_models.make_images()
@@ -88,6 +89,25 @@ class TaskViewTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLen(loaded.variables, len(view.variables))
     self.assertLen(loaded.trainable_variables, len(view.trainable_variables))
     self.assertEqual(view.count_params(), loaded.count_params())
+
+  @parameterized.parameters('saved', 'copied')
+  def test_two_views_in_one_model(self, how):
+    model = toy_models.make_model({'a': 4, 'b': 4, 'c': 2})
+    images = keras.Input((8, 8, 3))
+    views = model.view('a'), model.view('b')
+    both = keras.Model(images, [view(images) for view in views])
+    views[0].trainable = False
+    if how == 'saved':
+      path = os.path.join(self.get_temp_dir(), 'both.keras')
+      both.save(path)
+      twin = keras.saving.load_model(path)
+    else:
+      twin = bank_sharing.copy_model(both)
+    self.assertAllEqual(both(_IMAGES)[0], twin(_IMAGES)[0])
+    self.assertAllEqual(both(_IMAGES)[1], twin(_IMAGES)[1])
+    self.assertLen(twin.variables, len(both.variables))
+    self.assertLen(twin.trainable_variables, len(both.trainable_variables))
+    self.assertLen(both.trainable_variables, 3)  # signature and head of b
 
   def test_export(self):
     view = toy_models.make_model().view('b')

@@ -3,10 +3,9 @@
 Section 4.3.
 """
 
-import re
-import zlib
-
 import keras
+
+from mixture_modules import task_names
 
 
 class Task(keras.layers.Layer):
@@ -27,7 +26,7 @@ class Task(keras.layers.Layer):
 
   def __init__(self, task_name, head_name, head, signature, statistics,
                affine=None):
-    super().__init__(name=layer_name(task_name))
+    super().__init__(name=task_names.layer_name(task_name))
     self.task_name = task_name
     self.head_name = head_name
     self.head = head
@@ -44,20 +43,13 @@ class Task(keras.layers.Layer):
     return self.head.units
 
 
-def layer_name(task_name):
-  """A task's name as Keras allows it for a layer; different for each."""
-  name = re.sub(r'[^A-Za-z0-9_.\-]', '_', task_name)
-  if name == task_name:
-    return name
-  return f'{name}_{zlib.crc32(task_name.encode()):08x}'
-
-
 def make_head(name, num_classes, embedding_size):
   """A built layer from embedding `[.., c2]` to float32 logits `[.., C]`."""
   # Logits are float32 also in mixed precision: the softmax needs it.
   head = keras.layers.Dense(num_classes, dtype='float32')
   head.build((None, embedding_size))
-  head.name = layer_name(name)  # variables keep the path of Keras' own name
+  # Variables keep the path of Keras' own name.
+  head.name = task_names.layer_name(name)
   return head
 
 

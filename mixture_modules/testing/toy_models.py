@@ -1,4 +1,4 @@
-"""Tiny isometric models for tests, no two of whose values are equal."""
+"""Tiny models for tests, no two of whose values are equal."""
 
 import numpy as np
 import tensorflow as tf
@@ -40,6 +40,16 @@ def randomize(model, seed=0):
       variable.assign(rng.uniform(.5, 2, size=variable.shape))
     elif name != 'dropout_seeds':
       variable.assign(rng.normal(size=variable.shape) * .5)
+
+
+def randomize_weights(model, seed=0):
+  """The same for any Keras model; variances are positive."""
+  rng = np.random.default_rng(seed)
+  for variable in model.weights:
+    if 'variance' in variable.name or 'gamma' in variable.name:
+      variable.assign(rng.uniform(.5, 1.5, size=variable.shape))
+    else:
+      variable.assign(rng.normal(size=variable.shape) * .3)
 
 
 def values(model):

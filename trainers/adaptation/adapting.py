@@ -4,6 +4,7 @@ import dataclasses
 import types
 
 from trainers import loop
+from trainers import memory_needs
 from trainers import supervised
 from trainers.adaptation import adaptation_config
 from trainers.adaptation import adaptation_features
@@ -77,6 +78,8 @@ def _adapt(task_run, options, changes):
       base, saved.config, task_run.config, task_run.smoke, changes, datasets,
       _default_sources(saved))
   task_run.decide(config, run)
+  memory_needs.check(run, sum(run.task_batch_sizes().values()) + len(
+      config.sources) * (config.source_batch_size or 0))
   data, facts = load_data(config, run, saved, options.data_dir, task_run.smoke)
   steps = run.total_steps(
       {config.target: data[config.target].num_examples('train')})
@@ -176,6 +179,8 @@ def _default_sources(saved):
 def load_data(config, run, saved, data_dir=None, made_up=False):
   """({task: `TaskData`} of what may be read, {target: facts}).
 
+  The target is seen as the sources are, where nothing else is asked for.
+
   Args:
     config: `AdaptationConfig`, resolved.
     run: `RunConfig`.
@@ -183,9 +188,11 @@ def load_data(config, run, saved, data_dir=None, made_up=False):
     data_dir: TFDS's data directory, or None for its own.
     made_up: Whether the images are made up.
   """
+  views = {saved.view(name) for name in config.sources}
   data = pipeline.load_tasks(
       [config.target], run.model.image_size, data_dir, run.augmentation,
-      labelled=bool(config.uses_labels), made_up=made_up)
+      labelled=bool(config.uses_labels), made_up=made_up,
+      view=run.view or (views.pop() if len(views) == 1 else None))
   if not config.source_free:
     saved = dataclasses.replace(saved, config=saved.config.replace(
         augmentation=run.augmentation))

@@ -54,17 +54,20 @@ def shift(images, draws, flip):
   return tf.gather(images, columns + reach, axis=2, batch_dims=1)
 
 
-def random_window(height, width, draw_):
+def random_window(height, width, draw_, proportional=False):
   """Returns the part of one image that a random resized crop keeps.
 
   With a the area, from `CROP_AREA` by u3, and r the ratio of width to height,
   log-uniform in `CROP_RATIO` by u4, the window has sqrt(a H W / r) rows and
   sqrt(a H W r) columns, at most the image's; u0 and u1 say where it lies.
+  Where it is proportional, r is the ratio relative to the image's own, and the
+  window has H sqrt(a / r) rows and W sqrt(a r) columns.
 
   Args:
     height: Of the image in pixels, int32 scalar tensor.
     width: Likewise.
     draw_: float32 `[5]`, a row from `draw`.
+    proportional: Whether the window has about the image's proportions.
 
   Returns:
     int32 scalars top, left, height and width, in pixels.
@@ -73,11 +76,16 @@ def random_window(height, width, draw_):
   is cut off where others draw again.
   """
   low, high = CROP_AREA
-  area = (low + draw_[3] * (high - low)) * tf.cast(height * width, tf.float32)
+  area = low + draw_[3] * (high - low)
   low, high = map(math.log, CROP_RATIO)
   ratio = tf.exp(low + draw_[4] * (high - low))
-  return _place(height, width, tf.sqrt(area / ratio), tf.sqrt(area * ratio),
-                draw_)
+  if not proportional:
+    area *= tf.cast(height * width, tf.float32)
+  rows, columns = tf.sqrt(area / ratio), tf.sqrt(area * ratio)
+  if proportional:
+    rows *= tf.cast(height, tf.float32)
+    columns *= tf.cast(width, tf.float32)
+  return _place(height, width, rows, columns, draw_)
 
 
 def centre_window(height, width):

@@ -26,10 +26,12 @@ def _shifted(image, draw, flip):
   return out
 
 
-def _window(height, width, draw):
+def _window(height, width, draw, proportional=False):
   """NumPy twin of `augmentation.random_window`."""
   area = (0.3 + draw[3] * 0.7) * height * width
   ratio = (3 / 4) ** (1 - draw[4]) * (4 / 3) ** draw[4]
+  if proportional:
+    ratio *= width / height
   rows = int(np.clip(np.round(np.sqrt(area / ratio)), 1, height))
   columns = int(np.clip(np.round(np.sqrt(area * ratio)), 1, width))
   return (int(draw[0] * (height - rows + 1)),
@@ -72,13 +74,16 @@ class AugmentationTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(
         counts / shifts.size, np.full(len(values), 1 / len(values)), atol=0.02)
 
-  @parameterized.parameters((60, 40), (1, 1), (3, 500))
-  def test_random_windows_match_numpy_and_lie_within(self, height, width):
+  @parameterized.product(
+      size=((60, 40), (1, 1), (3, 500)), proportional=(False, True))
+  def test_random_windows_match_numpy_and_lie_within(self, size, proportional):
+    height, width = size
     for draw in _draw(batch_size=200):
       window = [int(x) for x in augmentation.random_window(
-          tf.constant(height), tf.constant(width), tf.constant(draw))]
-      self.assertSequenceAlmostEqual(
-          window, _window(height, width, draw), delta=1)  # a half is rounded
+          tf.constant(height), tf.constant(width), tf.constant(draw),
+          proportional)]
+      self.assertSequenceAlmostEqual(  # a half is rounded
+          window, _window(height, width, draw, proportional), delta=1)
       top, left, rows, columns = window
       self.assertAllInRange([top, top + rows], 0, height)
       self.assertAllInRange([left, left + columns], 0, width)

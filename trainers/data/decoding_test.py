@@ -1,6 +1,7 @@
 """What is seen of image files of every kind."""
 
 import io
+import os
 
 from absl.testing import parameterized
 import numpy as np
@@ -117,6 +118,38 @@ class DecodingTest(parameterized.TestCase, tf.test.TestCase):
                   *tf.data.Dataset.from_tensors(encoded).map(
                       lambda element: decoding.decode_tensor(element, 3))):
       self.assertAllEqual(decoding.decode(encoded), image)
+
+  @parameterized.parameters(({},), ({'progressive': True},),
+                            ({'exif': b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12'
+                              b'\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'},))
+  def test_hears_of_damage_within_a_jpeg(self, options):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = _encode(PIL.Image.fromarray(noise), 'JPEG', **options)
+    middle = len(whole) // 2
+    broken = whole[:middle] + bytes(400) + whole[middle + 400:]
+    with decoding.hear_damage() as damage:
+      self.assertIsNone(decoding.find_fault(whole))
+      self.assertEmpty(damage)
+      self.assertIsNone(decoding.find_fault(broken))
+    self.assertLen(damage, 1)
+    self.assertNotEmpty(damage[0])
+
+  def test_what_others_write_meanwhile_passes(self):
+    reader, writer = os.pipe()
+    stderr = os.dup(2)
+    os.dup2(writer, 2)
+    try:
+      with decoding.hear_damage() as damage:
+        os.write(2, b'10 %|Corrupt JPEG data: bad Huffman code\n20 %')
+        with self.assertRaises(KeyError), decoding.hear_damage() as inner:
+          os.write(2, b'30 %')
+          raise KeyError
+    finally:
+      os.dup2(stderr, 2)
+    self.assertEqual((damage, inner), (['bad Huffman code'], []))
+    self.assertEqual(os.read(reader, 99), b'10 %|20 %30 %')
+    for descriptor in (reader, writer, stderr):
+      os.close(descriptor)
 
 
 if __name__ == '__main__':

@@ -148,8 +148,10 @@ def open_examples(task, split, image_size, data_dir, limit_bytes):
 def _open_folder(task, split, image_size, limit_bytes):
   """As `open_examples`, from image files."""
   files, labels = folders.list_files(task, split)
-  folders.check_files(
+  sizes = folders.check_files(
       files, task.image_shape[:2] if task.has_fixed_size else None)
+  if split == task.train_split:  # those of other splits are likely the same
+    folders.warn_of_cuts(task, sizes)
   with tf.device('cpu:0'):
     paths = tf.constant(files)
   encoded = EncodedExamples(

@@ -11,10 +11,12 @@ import hashlib
 import multiprocessing.pool
 import os
 import pathlib
+import warnings
 
 import numpy as np
 import tqdm
 
+from trainers.data import augmentation
 from trainers.data import decoding
 from trainers.data import image_task
 
@@ -25,6 +27,9 @@ _TEST_SHARE = 0.2  # of the images is for the test where no folder is
 # Of images without labels:
 _LEAST = 20  # so that each split has two, to compare
 _LOOKED_AT = 10  # to see whether they have one size
+_ELONGATED = 2  # times as long as wide
+_SHARE = 0.1  # of the images may be so before it is told
+_NAMED = 3  # of the files that are damaged within
 
 
 def make_task(name, path):
@@ -131,26 +136,73 @@ def list_files(task, split):
 def check_files(paths, size=None):
   """Checks all files, as `check_image` does, and shows how far it is.
 
+  Warns of JPEG files that are damaged within, and names some.
+
   Args:
     paths: Paths of image files.
     size: As for `check_image`.
+
+  Returns:
+    (height, width) of each.
 
   Raises:
     ValueError: If a file is not an image; it names the first. If 16-bit greys
       use fewer bits in all files, which would leave few shades of them.
   """
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with (decoding.hear_damage() as damage,
+        multiprocessing.pool.ThreadPool(_THREADS) as pool):
     checks = pool.imap(
         lambda path: check_image(path, size), paths, chunksize=16)
-    bits = [found for found in tqdm.tqdm(
-        checks, desc='Checking images', total=len(paths), delay=2)
-            if found is not None]
+    sizes, bits = zip(*tqdm.tqdm(
+        checks, desc='Checking images', total=len(paths), delay=2))
+  if damage:
+    _warn_of_damage(paths, len(damage))
+  bits = [found for found in bits if found is not None]
   if bits and max(bits) < 16:
     raise ValueError(
         f'{os.path.dirname(paths[0])}: expected 16-bit images that use 16 '
         f'bits, received {len(bits)} whose brightest grey has {max(bits)}: '
         f'multiply their pixels by {2 ** (16 - max(bits))}, or convert them to '
         '8 bits.')
+  return sizes
+
+
+def _warn_of_damage(paths, count):
+  """Names the first of `count` files that are damaged within."""
+  named = []
+  for path in paths:
+    with decoding.hear_damage() as damage:
+      check_image(path)
+    named += [f'{path} ({text})' for text in damage]
+    if len(named) >= min(count, _NAMED):
+      break
+  warnings.warn(
+      f'{count} of {len(paths)} images are JPEG files that are damaged within, '
+      f'such as {", ".join(named)}. Parts of them may be grey or of other '
+      'colours: look at them, and remove or get anew what is spoilt.',
+      stacklevel=3)
+
+
+def warn_of_cuts(task, sizes):
+  """Warns if many images are elongated and the task's view cuts them off.
+
+  Many is more than a tenth; one class is often all that is elongated.
+
+  Args:
+    task: `ImageTask`.
+    sizes: (height, width) of each image, in pixels.
+  """
+  if task.is_small or task.view != 'centre':
+    return
+  ratios = [max(size) / min(size) for size in sizes]
+  ratios = [ratio for ratio in ratios if ratio > _ELONGATED]
+  if len(ratios) > _SHARE * len(sizes):
+    seen = augmentation.CENTRE ** 2 / np.median(ratios)
+    warnings.warn(
+        f'{task.folder}: {len(ratios)} of {len(sizes)} images are more than '
+        f'{_ELONGATED} times as long as wide. Evaluation sees their middle '
+        f'alone, {seen:.0%} of the typical one. To show all of them, choose '
+        'view=whole or view=pad.', stacklevel=2)
 
 
 def check_image(path, size=None):
@@ -161,7 +213,8 @@ def check_image(path, size=None):
     size: Height and width that the image is to have, in pixels. Default: any.
 
   Returns:
-    How many bits 16-bit greys use; None of other images.
+    (height, width) in pixels, and how many bits 16-bit greys use; None of other
+    images.
 
   Raises:
     ValueError: If it is not a whole file of `decoding.FORMATS`.
@@ -172,23 +225,20 @@ def check_image(path, size=None):
     fault = f'{error}: mend or remove it'
   else:
     fault = decoding.find_fault(encoded)
-    received = None if fault or size is None else decoding.read_size(encoded)
-    if received != size and not fault:
+    received = None if fault else decoding.read_size(encoded)
+    if size not in (None, received) and not fault:
       fault = (f'{received[0]} x {received[1]} pixels where others have '
                f'{size[0]} x {size[1]}: resize it')
   if fault:
     raise ValueError(
         f'{path}: expected an image file ({", ".join(decoding.FORMATS)}), '
         f'received {fault}.')
-  return decoding.num_grey_bits(encoded)
+  return received, decoding.num_grey_bits(encoded)
 
 
 def _find_shape(paths):
   """Returns the shape of all images if these are small and of one size."""
-  sizes = set()
-  for path in paths:
-    check_image(path)
-    sizes.add(decoding.read_size(pathlib.Path(path).read_bytes()))
+  sizes = {check_image(path)[0] for path in paths}
   first = sizes.pop()
   if sizes or max(first) > image_task.SMALL:
     return None, None, 3

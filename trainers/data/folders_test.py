@@ -1,11 +1,13 @@
 """Tests of `folders`."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import pathlib
 import tempfile
 from unittest import mock
+import warnings
 
 from absl.testing import parameterized
 import numpy as np
@@ -109,6 +111,25 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(
         ValueError, 'a/1.png: .*30 x 40 pixels where others have 28 x 28'):
       folders.check_files([str(self.root / 'a/1.png')], (28, 28))
+
+  @parameterized.parameters(
+      ((60, 360), 2, 'centre', '2 of 10 images .* 13% of the typical one'),
+      ((360, 60), 2, 'centre', '2 of 10'), ((60, 120), 2, 'centre', None),
+      ((60, 360), 1, 'centre', None), ((60, 360), 2, 'whole', None),
+      ((60, 360), 2, 'pad', None))
+  def test_warns_of_elongated_images(self, size, count, view, message):
+    self._add('a/0.png', 'a/1.png', 'b/0.png', 'b/1.png')
+    task = dataclasses.replace(
+        self._make_task(), view=view, image_shape=(None, None, 3))
+    sizes = [size] * count + [(300, 400)] * (10 - count)
+    with warnings.catch_warnings(record=True) as caught:
+      warnings.simplefilter('always')
+      folders.warn_of_cuts(task, sizes)
+    if message is None:
+      self.assertEmpty(caught)
+    else:
+      self.assertRegex(str(caught[0].message), message)
+      self.assertRegex(str(caught[0].message), 'view=whole or view=pad')
 
   def test_refuses_names_that_are_not_utf8(self):
     self._add('a/1.png', 'b/1.png')
@@ -274,6 +295,30 @@ class FoldersTest(parameterized.TestCase, tf.test.TestCase):
     with (mock.patch.object(PIL.Image, 'MAX_IMAGE_PIXELS', 100),
           self.assertRaisesRegex(ValueError, 'huge.png: .*exceeds limit')):
       folders.check_image(self.root / 'huge.png')
+
+  def test_warns_of_jpeg_files_that_are_damaged_within(self):
+    file = io.BytesIO()
+    PIL.Image.fromarray(np.random.default_rng(0).integers(
+        0, 256, (64, 64, 3), np.uint8)).save(file, 'JPEG')
+    whole = file.getvalue()
+    names = [f'{i}.jpg' for i in range(9)]
+    self._add(*names, content=whole)
+    half = len(whole) // 2
+    self._add(*names[2:7], content=whole[:half] + whole[half + 500:])
+    paths = [str(self.root / name) for name in names]
+    with self.assertWarnsRegex(
+        UserWarning, '5 of 9 images are JPEG .*such as .*2.jpg .premature end '
+        'of data segment., .*4.jpg .[^,]*. Parts of'):
+      self.assertEqual(folders.check_files(paths), ((64, 64),) * 9)
+    folders.check_files(paths[:2])
+
+  def test_refuses_what_tensorflow_cannot_decode(self):
+    self._add('a.jpg', content=_encode('JPEG'))
+    with (mock.patch.object(
+        tf.io, 'decode_jpeg', side_effect=tf.errors.InvalidArgumentError(
+            None, None, 'no')),
+          self.assertRaisesRegex(ValueError, 'a.jpg: .* TensorFlow cannot')):
+      folders.check_image(self.root / 'a.jpg')
 
   def test_refuses_16_bit_images_that_use_fewer(self):
     for name, top in (('a', 4095), ('b', 900)):

@@ -7,6 +7,12 @@ from trainers.data import transforms as transforms_lib
 
 SMALL = 64  # pixels; the longest side of what counts as a small image
 AUGMENTATIONS = ('none', 'shift', 'shift_flip', 'crop_flip')
+# What the network sees of an image, in words.
+VIEWS = {
+    'centre': 'the square in the middle, seven eighths of the shorter side; '
+              'all of small images',
+    'whole': 'all of it, both sides resized',
+    'pad': 'all of it, in its own proportions, with black on two sides'}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,8 +42,9 @@ class ImageTask:
       examples of `train_split` is held out.
     augmentation: 'none', 'shift' (by up to an eighth of the side, black comes
       in), 'shift_flip' (and mirrored half of the time) or 'crop_flip' (random
-      resized crops, mirrored half of the time). Without a crop, small images
-      show all and others their centre.
+      resized crops, mirrored half of the time).
+    view: What is seen of an image, of `VIEWS`. Random crops are of any place,
+      and have the image's proportions unless the view is 'centre'.
     transpose: Whether rows and columns are stored swapped, as in EMNIST.
     label_offset: Stored label of the first class.
     pad: Black pixels added on every side before resizing.
@@ -67,6 +74,7 @@ class ImageTask:
   validation_split: str | None = None
   test_split: str | None = 'test'
   augmentation: str = 'none'
+  view: str = 'centre'
   transpose: bool = False
   label_offset: int = 0
   pad: int = 0
@@ -105,10 +113,12 @@ class ImageTask:
             f'{self.name}: expected {role} to be one of '
             f'{sorted(self.splits)}, received {split!r}: declare the split '
             f'and its size in `splits`.')
-    if self.augmentation not in AUGMENTATIONS:
-      raise ValueError(
-          f'{self.name}: expected augmentation to be one of {AUGMENTATIONS}, '
-          f'received {self.augmentation!r}: use one of these.')
+    for field, choices in (
+        ('augmentation', AUGMENTATIONS), ('view', tuple(VIEWS))):
+      if getattr(self, field) not in choices:
+        raise ValueError(
+            f'{self.name}: expected {field} to be one of {choices}, received '
+            f'{getattr(self, field)!r}: use one of these.')
     transforms_lib.check_names(self.transforms)
 
   def _validate_numbers(self):
@@ -159,7 +169,7 @@ class ImageTask:
 
   @property
   def is_small(self):
-    """Whether images are so small that all of each is always shown."""
+    """Whether images are so small that no view leaves out a part."""
     return self.has_fixed_size and max(self.image_shape[:2]) <= SMALL
 
   def num_stored(self, split):

@@ -54,6 +54,7 @@ class ImageTaskTest(parameterized.TestCase, tf.test.TestCase):
       ('validation_split', {'validation_split': 'dev'}, "received 'dev'"),
       ('no_train', {'splits': {'test': 10}}, "train_split.*received 'train'"),
       ('augmentation', {'augmentation': 'warp'}, "received 'warp'"),
+      ('view', {'view': 'half'}, "view to be one of .*, received 'half'"),
       ('transform', {'transforms': ('sharpen',)}, "received 'sharpen'"),
       ('size', {'splits': {'train': 0, 'test': 1}}, 'at least 1 example'),
       ('classes', {'num_classes': 0}, 'num_classes >= 1, received 0'),

@@ -37,8 +37,8 @@ class TaskData:
     name: What the pool is called. Default: the name of the first data set.
 
   Raises:
-    ValueError: If the classes differ; later, if the data is missing or not as
-      declared.
+    ValueError: If the classes or views differ; later, if the data is missing or
+      not as declared.
 
   Source: sections 4.2 to 4.4.
   """
@@ -48,6 +48,12 @@ class TaskData:
     self.tasks = tuple(part.task for part in self.parts)
     check_same_classes(self.tasks)
     self.name = name or self.tasks[0].name
+    self.view = self.tasks[0].view
+    if any(task.view != self.view for task in self.tasks):
+      raise ValueError(
+          f'{self.name}: expected one view of all images in a pool, received '
+          f'{", ".join(f"{task.name}: {task.view}" for task in self.tasks)}: '
+          'choose one view for all.')
     self.num_classes = self.tasks[0].num_classes
     self.class_names = self.tasks[0].class_names
     self._datasets = {}  # arguments: dataset, which never changes
@@ -102,7 +108,7 @@ class TaskData:
       {'class_names': list or None, 'splits': {split: {'examples': number,
       'labels': digest of all labels in order, 'files': digest of the names and
       sizes of all image files in order}}}; 'labels' where there are some,
-      'files' of folders of images.
+      'files' of folders of images. Besides 'view', unless it is 'centre'.
     """
     def digest(facts):
       return hashlib.blake2b(facts, digest_size=8).hexdigest()
@@ -121,6 +127,7 @@ class TaskData:
 
     return {
         'class_names': self.class_names and list(self.class_names),
+        **({} if self.view == 'centre' else {'view': self.view}),
         'splits': {split: {'examples': self.num_examples(split),
                            **digests(split)} for split in splits}}
 
@@ -245,7 +252,7 @@ class TaskData:
 
 def load_tasks(names, image_size, data_dir=None, augmentation_kind=None,
                examples_per_class=None, examples_seed=0, labelled=True,
-               made_up=False):
+               made_up=False, view=None):
   """Returns {name: `TaskData`} of tasks and pools, nothing read yet.
 
   Args:
@@ -258,22 +265,24 @@ def load_tasks(names, image_size, data_dir=None, augmentation_kind=None,
     examples_seed: As for `load_pool`.
     labelled: Whether tasks whose images have no labels are refused.
     made_up: Whether images are random, and no data set is read.
+    view: What is seen of all images, of `image_task.VIEWS`. Default None: as
+      each task declares.
 
   Raises:
-    ValueError: If a task does not exist, or has no labels, or the classes in a
-      pool differ.
+    ValueError: If a task does not exist, or has no labels, or the classes or
+      views in a pool differ.
   """
+  changes = {field: value for field, value in (
+      ('augmentation', augmentation_kind), ('view', view)) if value}
   source = (made_up_lib.MadeUpExamples() if made_up
             else examples.StoredExamples(data_dir))
 
   def load(name):
     if labelled and not catalog.is_labelled(name):
       raise ValueError(_no_labels_message(name))
-    tasks = [catalog.get_task(member, data_dir)
-             for member in catalog.data_sets([name])]
-    if augmentation_kind:
-      tasks = [dataclasses.replace(task, augmentation=augmentation_kind)
-               for task in tasks]
+    tasks = [
+        dataclasses.replace(catalog.get_task(member, data_dir), **changes)
+        for member in catalog.data_sets([name])]
     return load_pool(
         tasks, image_size, source, name,
         examples_per_class=examples_per_class, examples_seed=examples_seed)

@@ -310,6 +310,17 @@ class SplitsTest(parameterized.TestCase, tf.test.TestCase):
       with self.assertRaisesRegex(ValueError, message):
         pipeline.check_same_classes([one, other])
 
+  def test_description_tells_the_view(self):
+    facts = _data().describe()
+    self.assertNotIn('view', facts)  # older runs have none
+    self.assertEqual(
+        _data(task=_task(view='pad')).describe(), {**facts, 'view': 'pad'})
+
+  def test_a_pool_has_one_view(self):
+    with self.assertRaisesRegex(
+        ValueError, 'toy: centre, other: pad: choose one view'):
+      pipeline.load_pool([_task(), _task(name='other', view='pad')], _SIZE)
+
   def test_refuses_unknown_split(self):
     data = _data()
     for use in (data.num_examples, lambda split: data.eval_batches(split, 8)):

@@ -11,7 +11,8 @@ def fit(task, images, image_size):
   """Brings stored images of one size to the size of the network.
 
   Args:
-    task: `ImageTask`: says how images are turned upright, padded, transformed.
+    task: `ImageTask`: says how images are turned upright, padded, seen and
+      transformed.
     images: uint8 `[n, height, width, c]`, sides known.
     image_size: Side S of the result, in pixels.
 
@@ -23,16 +24,17 @@ def fit(task, images, image_size):
   images = _upright(task, images)
   if tuple(images.shape[1:3]) != (image_size, image_size):
     shrinks = max(images.shape[1:3]) > image_size  # else it changes nothing
-    images = _resize(images, image_size, antialias=shrinks)
+    images = _resize(task, images, image_size, antialias=shrinks)
   return transforms.apply(images, task.transforms)
 
 
 def decode(task, encoded, image_size, draws=None):
   """Decodes images and brings them to the size of the network.
 
-  Small images show all and others their centre, or, if the task is augmented by
-  random resized crops and draws are given, a random part. Photographs are
-  decoded whole: those of many megapixels are better made smaller beforehand.
+  What is seen is the task's view or, if it is augmented by random resized crops
+  and draws are given, a random part, which is resized and padded as the view
+  is. Photographs are decoded whole: those of many megapixels are better made
+  smaller beforehand.
 
   Args:
     task: `ImageTask`.
@@ -43,7 +45,8 @@ def decode(task, encoded, image_size, draws=None):
   Returns:
     uint8 `[n, S, S, c]`.
 
-  Source: our choice; the usual preprocessing.
+  Source: our choice, the usual preprocessing; with the view 'whole' section
+  4.4, "reshaped to 128 x 128".
   """
   channels = task.image_shape[2]
   crops = task.augmentation == 'crop_flip' and draws is not None
@@ -56,10 +59,14 @@ def decode(task, encoded, image_size, draws=None):
       return fit(task, image[tf.newaxis], image_size)[0]
     image = _upright(task, image[tf.newaxis])[0]
     height, width = tf.unstack(tf.shape(image)[:2])
-    window = (augmentation.random_window(height, width, draw) if crops
-              else augmentation.centre_window(height, width))
-    image = tf.image.crop_to_bounding_box(image, *window)[tf.newaxis]
-    image = _resize(image, image_size, antialias=True)
+    if crops:
+      image = tf.image.crop_to_bounding_box(
+          image, *augmentation.random_window(
+              height, width, draw, proportional=task.view != 'centre'))
+    elif task.view == 'centre':
+      image = tf.image.crop_to_bounding_box(
+          image, *augmentation.centre_window(height, width))
+    image = _resize(task, image[tf.newaxis], image_size, antialias=True)
     if crops:
       image = tf.where(draw[2] < 0.5, tf.reverse(image, [2]), image)
     return transforms.apply(image, task.transforms)[0]
@@ -80,8 +87,17 @@ def _upright(task, images):
   return images
 
 
-def _resize(images, image_size, antialias):
-  images = tf.image.resize(images, [image_size] * 2, antialias=antialias)
+def _resize(task, images, image_size, antialias):
+  """Makes `[n, height, width, c]` square, padded if that is the task's view."""
+  size = tf.fill([2], image_size)
+  if task.view == 'pad':
+    sides = tf.shape(images)[1:3]
+    size = tf.maximum(1, tf.cast(tf.round(
+        image_size * sides / tf.reduce_max(sides)), tf.int32))
+  images = tf.image.resize(images, size, antialias=antialias)
   images = tf.cast(tf.round(tf.clip_by_value(images, 0, 255)), tf.uint8)
+  if task.view == 'pad':
+    images = tf.image.pad_to_bounding_box(
+        images, *tf.unstack((image_size - size) // 2), image_size, image_size)
   return tf.ensure_shape(
       images, [None, image_size, image_size, images.shape[-1]])

@@ -65,6 +65,40 @@ class DecodeTest(parameterized.TestCase, tf.test.TestCase):
     span = (view[-1, 0] - view[0, 0], view[0, -1] - view[0, 0])[short][short]
     self.assertAllClose(span, 250 * 7 / 8, atol=40 if height < 20 else 20)
 
+  @parameterized.product(is_tall=(False, True), fixed=(False, True))
+  def test_views_of_a_strip(self, is_tall, fixed):
+    """Colours at its ends are seen of the whole alone; fixed: a small one."""
+    strip = np.full([10, 60, 3] if fixed else [60, 360, 3], 128, np.uint8)
+    end = strip.shape[1] // 6
+    strip[:, :end], strip[:, -end:] = [255, 0, 0], [0, 0, 255]
+    upright = (lambda x: np.swapaxes(x, 0, 1)) if is_tall else (lambda x: x)
+    shape = upright(strip).shape if fixed else (None, None, 3)
+
+    def see(view, draws=None, count=1):
+      task = made_photos.make_task(view=view, image_shape=shape)
+      encoded = _encode([upright(strip)] * count)
+      return [upright(image) for image in views.decode(
+          task, encoded, 24, draws).numpy()]
+
+    def ends(image):
+      return [image[12, 1].tolist(), image[12, -2].tolist()]
+
+    centre, = see('centre')
+    whole, = see('whole')
+    pad, = see('pad')
+    self.assertEqual(ends(centre) == [[128] * 3] * 2, not fixed)
+    self.assertEqual(ends(whole), [[255, 0, 0], [0, 0, 255]])
+    self.assertEqual(ends(pad), [[255, 0, 0], [0, 0, 255]])
+    black = np.all(pad == 0, axis=(1, 2))  # 24 / 6 rows are not
+    self.assertAllEqual(np.flatnonzero(~black), [10, 11, 12, 13])
+    everything = np.array([[0, 0, 0.9, 1, 0.5]], np.float32)
+    self.assertAllEqual(see('whole', everything), [whole])
+    self.assertAllEqual(see('pad', everything), [pad])
+    for crop in see('pad', _draws(20), 20):  # crops are about as elongated
+      rows = np.flatnonzero(crop.any(axis=(1, 2)))
+      columns = np.flatnonzero(crop.any(axis=(0, 2)))
+      self.assertBetween(len(columns) / len(rows), 4, 12)
+
   def test_draws_crop_and_mirror_as_the_window_says(self):
     image = made_photos.make_image('train', 3)
     draws = _draws(20).numpy()

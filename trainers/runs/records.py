@@ -191,11 +191,13 @@ def read_run(workdir):
     raise ValueError(f'Expected a run in {workdir}, which has no {RUN}: name '
                      'the work directory of a run.')
   run = read_json(path)
-  if (not isinstance(run, dict) or 'kind' not in run
-      or not isinstance(run.get('config'), dict)):
+  data = run.get('data', {}) if isinstance(run, dict) else None
+  if (not isinstance(data, dict) or 'kind' not in run
+      or not isinstance(run.get('config'), dict)
+      or not all(isinstance(facts, dict) for facts in data.values())):
     raise ValueError(
-        f'Expected kind and config in {path}, received a damaged or foreign '
-        'file: restore it, or use another directory.')
+        f'Expected kind, config and data in {path}, received a damaged or '
+        'foreign file: restore it, or use another directory.')
   return run
 
 

@@ -257,8 +257,9 @@ class RecordsTest(parameterized.TestCase, tf.test.TestCase):
   @parameterized.parameters(
       ('', 'damaged'), ('{"kind": "train", "conf', 'damaged'),
       ('[]', 'damaged or foreign'), ('{"kind": "train"}', 'damaged or foreign'),
-      ('{"config": {}}', 'kind and config'),
-      ('{"kind": "train", "config": 3}', 'kind and config'))
+      ('{"config": {}}', 'kind, config and data'),
+      ('{"kind": "train", "config": 3}', 'kind, config and data'),
+      ('{"kind": "train", "config": {}, "data": {"a": 1}}', 'and data'))
   def test_damaged_run_is_one_error(self, text, message):
     self.claim()
     (self.workdir / 'run.json').write_text(text)

@@ -54,6 +54,12 @@ class RunConfig(strict_json.Json):
     precision: Precision of activations.
     augmentation: How all tasks' images are varied in training. Default: as
       each data set declares.
+    view: What is seen of an image. centre: the square in the middle, seven
+      eighths of the shorter side; all of small images. whole: all of it, both
+      sides resized. pad: all of it, in its own proportions, with black on two
+      sides. In training random crops are of any place; under whole and pad they
+      have about the image's proportions, and are resized or padded likewise.
+      Default: as each data set declares.
     preset: Experiment whose recipe all other fields default to.
     seed: Seed of initialisation, order, augmentation and dropout.
     deterministic: Run operations in a fixed order: the same weights, bit for
@@ -79,6 +85,7 @@ class RunConfig(strict_json.Json):
   ema_statistics: bool = True
   precision: Literal[*PRECISIONS] = 'float32'
   augmentation: Literal[*image_task.AUGMENTATIONS] | None = None
+  view: Literal[*image_task.VIEWS] | None = None
   preset: str = 'default'
   seed: int = 0
   deterministic: bool = False
@@ -99,7 +106,7 @@ class RunConfig(strict_json.Json):
     if self.epochs is None:
       checks.positive_integer('steps', self.steps)
     else:
-      checks.positive('epochs', self.epochs)
+      checks.at_most('epochs', checks.positive('epochs', self.epochs), 10 ** 6)
     checks.positive_integer('eval_batch_size', self.eval_batch_size)
     for name in ('entropy', 'clustering'):
       checks.not_negative(name, getattr(self, name))
@@ -113,6 +120,8 @@ class RunConfig(strict_json.Json):
     checks.require(
         min(self.task_batch_sizes().values()) >= 1, 'batch_size', 'positive',
         self.batch_size, 'give one number of images, or one for each task')
+    checks.at_most(
+        'batch_size', max(self.task_batch_sizes().values()), checks.LARGEST)
     for weight in self.task_loss_weights().values():
       checks.not_negative('loss_weights', weight)
 

@@ -36,7 +36,8 @@ class SavedModel:
       'data' has them: 'class_names' and 'splits', as of `TaskData.describe`;
       'dataset', the name of its data set, where the task is called otherwise,
       or None where none is known; 'examples_per_class' and 'examples_seed',
-      where it learnt from few images. Empty where nothing is known.
+      where it learnt from few images; 'view', as of `view`. Empty where nothing
+      is known.
     weights: Which of the checkpoint's weights these are, of `WEIGHTS`.
     heads: {target: arrays for `Method.saved_predictor`} where the run predicts
       a task by heads of its trainer, not by that of the model.
@@ -82,6 +83,10 @@ class SavedModel:
     return [name for name, facts in self.tasks.items()
             if catalog.is_labelled(facts.get('dataset') or name)]
 
+  def view(self, name):
+    """What is seen of a task's images, of `image_task.VIEWS`."""
+    return self.tasks.get(name, {}).get('view', 'centre')
+
   def load_data(self, data_dir=None, tasks=None, splits=(), labelled=True,
                 made_up=False):
     """The data of tasks, checked to be what the run began with.
@@ -123,7 +128,8 @@ class SavedModel:
     data, = pipeline.load_tasks(
         [dataset], self.model.config.image_size, data_dir,
         self.config.augmentation, facts.get('examples_per_class'),
-        facts.get('examples_seed', 0), labelled, made_up).values()
+        facts.get('examples_seed', 0), labelled, made_up,
+        self.view(name)).values()
     if data.num_classes not in (None, classes):
       raise ValueError(
           f'Expected data of {classes} classes for task {name!r}, received '

@@ -131,7 +131,7 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
   def test_loads_data_as_it_was(self):
     saved = saved_models.load(self.workdir)
     saved.tasks['two'].update(
-        dataset='named', examples_per_class=2, examples_seed=7)
+        dataset='named', examples_per_class=2, examples_seed=7, view='pad')
     asked = []
 
     def load_tasks(names, *options):
@@ -142,11 +142,13 @@ class SavedModelsTest(parameterized.TestCase, tf.test.TestCase):
       data = saved.load_data('somewhere', splits=['test'])
       self.assertEqual(data, self.data)
       self.assertEqual(asked, [
-          (['one'], (8, 'somewhere', None, None, 0, True, False)),
-          (['named'], (8, 'somewhere', None, 2, 7, True, False))])
+          (['one'], (8, 'somewhere', None, None, 0, True, False,
+                     'centre')),
+          (['named'], (8, 'somewhere', None, 2, 7, True, False,
+                       'pad'))])
       self.assertEqual(
           list(saved.load_data(tasks=['two'], labelled=False)), ['two'])
-      self.assertFalse(asked[-1][1][-2])
+      self.assertFalse(asked[-1][1][-3])
       saved.tasks['one'].update(dataset='two')
       with self.assertRaisesRegex(ValueError, 'other data .one.splits.test'):
         saved.load_data(tasks=['one'], splits=['test'])

@@ -8,6 +8,7 @@ from typing import Literal
 
 from mixture_modules import tensor_files
 from trainers.data import catalog
+from trainers.data import image_task
 from trainers.data import pipeline
 from trainers.data import transforms
 from trainers.runs import strict_json
@@ -47,6 +48,7 @@ class DataFacts:
     splits: {split: what it holds}.
     examples_per_class: Of each class, where only so many images were used.
     examples_seed: Seed of that choice.
+    view: What is seen of an image. Default: 'centre'.
 
   Raises:
     ValueError: If a number is out of range.
@@ -55,6 +57,7 @@ class DataFacts:
   splits: dict[Literal[*pipeline.SPLITS], SplitFacts] | None = None
   examples_per_class: int | None = None
   examples_seed: int | None = None
+  view: Literal[*image_task.VIEWS] | None = None
 
   def __post_init__(self):
     for count in (self.examples_per_class, self.examples_seed):
@@ -80,7 +83,7 @@ def read(metadata, path):
   """Facts of a task's data, as of `SavedModel.tasks`, of a file from anywhere.
 
   Args:
-    metadata: That of `task_files.read_task_file`, which checks class names.
+    metadata: That of `task_format.read_task_file`, which checks class names.
     path: The file, for the error.
 
   Raises:

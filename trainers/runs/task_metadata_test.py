@@ -19,9 +19,10 @@ class TaskMetadataTest(parameterized.TestCase):
     self.assertEqual(
         task_metadata.read(
             {'dataset': dataset, 'splits': splits, 'examples_seed': 2,
-             'examples_per_class': None, 'anything': 'else'}, 'x.task'),
+             'examples_per_class': None, 'view': 'pad', 'anything': 'else'},
+            'x.task'),
         {'class_names': None, 'dataset': expected, 'splits': splits,
-         'examples_seed': 2})
+         'examples_seed': 2, 'view': 'pad'})
 
   @parameterized.parameters(
       {'examples': 3},
@@ -35,6 +36,7 @@ class TaskMetadataTest(parameterized.TestCase):
       {'splits': {'test': {'examples': 3, 'names': ''}}},
       {'splits': {'../x': {'examples': 3, 'labels': ''}}},
       {'splits': {'test': {'examples': 3, 'labels': 3}}},
+      {'view': 'half'}, {'view': 3},
       {'examples_per_class': -1}, {'examples_seed': True})
   def test_refuses_odd_facts(self, **facts):
     name, = facts

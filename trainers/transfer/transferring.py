@@ -5,6 +5,7 @@ import warnings
 
 from mixture_modules.isometric import tune_scopes
 from trainers import evaluation
+from trainers import memory_needs
 from trainers import supervised
 from trainers.data import pipeline
 from trainers.runs import origins
@@ -78,6 +79,7 @@ def _transfer(task_run, options, changes):
   base = task_run.former or default_run(task_run.saved.config, task_run.config)
   config, run = _decide(base, task_run.config, task_run.smoke, changes)
   task_run.decide(config, run)
+  memory_needs.check(run, sum(run.task_batch_sizes().values()))
   data, facts = load_data(config, run, options.data_dir, task_run.smoke)
   if not task_run.is_begun:
     transfer_start.check(
@@ -171,7 +173,8 @@ def load_data(config, run, data_dir=None, made_up=False):
   """(`TaskData` of the new task, its facts for run.json)."""
   data, = pipeline.load_tasks(
       [config.dataset], run.model.image_size, data_dir, run.augmentation,
-      config.examples_per_class, run.seed, made_up=made_up).values()
+      config.examples_per_class, run.seed, made_up=made_up,
+      view=run.view).values()
   facts = data.describe()
   if config.name != config.dataset:
     facts['dataset'] = config.dataset

@@ -274,9 +274,9 @@ class TransferringTest(parameterized.TestCase, tf.test.TestCase):
     with mock.patch.object(pipeline, 'load_tasks',
                            return_value={'set': data}) as load:
       found, facts = transferring.load_data(
-          config, toy.make_config(['new'], seed=7), 'there')
+          config, toy.make_config(['new'], seed=7, view='whole'), 'there')
       load.assert_called_once_with(
-          ['set'], 8, 'there', None, 3, 7, made_up=False)
+          ['set'], 8, 'there', None, 3, 7, made_up=False, view='whole')
       self.assertIs(found, data)
       self.assertEqual(facts, {
           **data.describe(), 'dataset': 'set', 'examples_per_class': 3,

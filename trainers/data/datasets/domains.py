@@ -25,6 +25,7 @@ def _domainnet(domain, train, test):
       class_list='domainnet100',
       image_shape=(None, None, 3),
       augmentation='crop_flip',
+      view='whole',  # "reshaped to 128 x 128"
       licence='fair use notice: non-commercial research and education only',
       origin='http://ai.bu.edu/DomainNet/ (the cleaned version)',
       paper_use=_role(domain, 'sketch'))

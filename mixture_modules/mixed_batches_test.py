@@ -4,7 +4,6 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules.isometric import mixed_batches
 from mixture_modules.testing import toy_models
 
 
@@ -39,8 +38,8 @@ class MixedBatchesTest(parameterized.TestCase, tf.test.TestCase):
       ('unknown_one', 'x', r"received \['x'\]"))
   def test_errors(self, task_ids, message):
     with self.assertRaisesRegex(ValueError, message):
-      mixed_batches.predict_mixed(
-          toy_models.make_model(), toy_models.make_images(), task_ids)
+      toy_models.make_model().predict_mixed(
+          toy_models.make_images(), task_ids)
 
 
 if __name__ == '__main__':
