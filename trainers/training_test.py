@@ -12,11 +12,13 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
+from mixture_modules.isometric import isometric_model
 from trainers import evaluating
 from trainers import strategies
 from trainers import training
 from trainers.adaptation import adaptation_config
 from trainers.adaptation import adapting
+from trainers.data import pipeline
 from trainers.runs import records
 from trainers.runs import results
 from trainers.runs import run_options
@@ -101,14 +103,21 @@ class TrainingTest(parameterized.TestCase, tf.test.TestCase):
     name = f'folder:{directory}/strips'
     with self.assertRaisesRegex(UserWarning, 'view=whole or view=pad'):
       training.train(toy.make_config([name]), directory / 'centre', _OPTIONS)
-    workdir = directory / 'whole'
-    training.train(toy.make_config([name], view='whole'), workdir, _OPTIONS)
-    with self.assertRaisesRegex(ValueError, "view: 'whole' -> 'pad'"):
-      training.train(toy.make_config([name], view='pad'), workdir, _RESUME)
-    transferring.transfer(transfer_config.TransferConfig(
-        source=workdir, dataset='optdigits', init='random', tune=('head',)),
-                          directory / 'transfer', _OPTIONS, view='pad')
-    saved = saved_models.load(directory / 'transfer')
+    # A model of two tasks, the second of a transfer with a view of its own.
+    facts = {name: pipeline.load_tasks(
+        [name], 8, made_up=True, view='whole')[name].describe()}
+    config = toy.make_config(['optdigits'], view='pad')
+    _, facts['optdigits'] = transferring.load_data(
+        transfer_config.TransferConfig('any', 'optdigits'), config,
+        made_up=True)
+    workdir = directory / 'two'
+    saved_models.save(workdir, isometric_model.IsometricModel(
+        config.model, {name: 2, 'optdigits': 10}), 'smoke',
+                      training.smoke_config(config).to_json(), facts)
+    with self.assertRaisesRegex(ValueError, "view: 'pad' -> 'whole'"):
+      training.train(toy.make_config(['optdigits'], view='whole'), workdir,
+                     _RESUME)
+    saved = saved_models.load(workdir)
     data = saved.load_data(splits=('test',))
     self.assertEqual([task_data.view for task_data in data.values()],
                      ['whole', 'pad'])

@@ -23,6 +23,7 @@ _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _AREAS = ('#332288', '#88ccee', '#117733', '#ddcc77', '#cc6677', '#aa4499',
           '#44aa99', '#999933', '#882255')
 _STEP = 'training step'
+_ROWS = 50  # tasks side by side: `_texts` has letters for so many
 _PALE = 0.78  # share of white in the colour of what is not shared
 
 
@@ -97,12 +98,13 @@ def _texts(groups, templates):
 
 
 def save_tasks(mixtures, path):
-  """Draws `plot_tasks` with an explanation.
+  """Draws `plot_tasks` with an explanation; of many, `signature_plots.some`.
 
   Args:
     mixtures: {task: `[L, K]` mixture weights}.
     path: PNG to write, or a binary file that is open.
   """
+  mixtures, left_out = signature_plots.some(mixtures, _ROWS)
   layers = len(next(iter(mixtures.values())))
   figure, ax = plt.subplots(layout='constrained', figsize=(
       max(6.5, 0.3 * layers + 0.08 * max(map(len, mixtures)) + 0.3),
@@ -111,7 +113,7 @@ def save_tasks(mixtures, path):
   figure.suptitle(
       'Tasks side by side: strongest template of each layer\n'
       'full colour: shared with another task; pale: not shared; dashed: shared '
-      'by all', fontsize=10)
+      f'by all{left_out}', fontsize=10)
   signature_plots.save(figure, path)
 
 
@@ -189,6 +191,8 @@ def _line(number):
 def save_curves(panels, title, path, xlabel=_STEP):
   """Draws `plot_curves` side by side, with one legend.
 
+  As many tasks as there are different lines, at most (`signature_plots.some`).
+
   Args:
     panels: Of each what its axis says, 'linear' or 'log', and the two
       arguments of `plot_curves`.
@@ -200,7 +204,10 @@ def save_curves(panels, title, path, xlabel=_STEP):
       1, len(panels), squeeze=False, layout='constrained',
       figsize=(4.6 * len(panels), 3.9))
   for ax, (label, scale, training, validation) in zip(axes[0], panels):
-    lines = plot_curves(training, validation, ax, xlabel)
+    drawn, left_out = signature_plots.some(
+        training, len(_LINES) * len(_STYLES), 'lines')
+    marks = {name: validation[name] for name in drawn if name in validation}
+    lines = plot_curves(drawn, marks, ax, xlabel)
     ax.set_ylabel(label)
     ax.set_yscale(scale)
     if scale == 'log':
@@ -208,7 +215,7 @@ def save_curves(panels, title, path, xlabel=_STEP):
       ax.yaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
       ax.yaxis.set_minor_formatter(ticker.NullFormatter())
   figure.legend(handles=lines, loc='outside lower center', ncols=3, fontsize=8)
-  figure.suptitle(title, fontsize=10)
+  figure.suptitle(title + left_out, fontsize=10)
   signature_plots.save(figure, path)
 
 
@@ -248,13 +255,14 @@ def _number_layers(axis, layers):
 
 
 def save_paths(steps, paths, path):
-  """Draws `plot_path` for every task.
+  """Draws `plot_path` for every task; of many, `signature_plots.some`.
 
   Args:
     steps: `n` training steps, growing; at least two.
     paths: {task: `[n, L, K]` mixture weights}.
     path: PNG to write, or a binary file that is open.
   """
+  paths, left_out = signature_plots.some(paths, signature_plots.MOST_TASKS)
   columns = min(3, len(paths))
   lines = -(-len(paths) // columns)
   layers = np.shape(next(iter(paths.values())))[1]
@@ -274,7 +282,8 @@ def save_paths(steps, paths, path):
                   label='largest share of the mixture weights')
   figure.suptitle(
       'Path of the signatures: the lighter, the closer a layer is to one '
-      'template\n(dots: its strongest template changed)', fontsize=10)
+      f'template\n(dots: its strongest template changed){left_out}',
+      fontsize=10)
   signature_plots.save(figure, path)
 
 

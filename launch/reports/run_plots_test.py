@@ -1,6 +1,7 @@
 """Tests of the pictures of a report."""
 
 import io
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -11,6 +12,7 @@ from matplotlib import pyplot as plt
 import numpy as np
 
 from launch.reports import run_plots
+from launch.reports import signature_plots
 from mixture_modules import self_organization
 
 
@@ -153,6 +155,26 @@ class ReportPlotsTest(parameterized.TestCase):
       self.assertContainsSubset(['0.5', '1', '2'], labels)
     self.assertEqual([text.get_text() for text in figure.legends[0].texts],
                      list(curves))
+
+  def test_what_is_drawn_of_many_tasks_is_bounded(self):
+    # One strongest template, but 150 groups in a layer: letters would not do.
+    mixtures = {f'task{i}': np.array([[0.6, *np.eye(150)[i // 2] * 0.4]])
+                for i in range(300)}
+    curves = {name: ((1, 2), (1.0, 0.5)) for name in mixtures}
+    for draw, arguments, drawn in (
+        (run_plots.save_tasks, (mixtures,),
+         lambda figure: len(figure.axes[0].get_yticks())),
+        (run_plots.save_curves, ([('loss', 'linear', curves, curves)], 'Loss'),
+         lambda figure: len(figure.legends[0].texts)),
+        (run_plots.save_paths, ([1, 2], {
+            name: np.stack([xi, xi]) for name, xi in mixtures.items()}),
+         lambda figure: len(figure.axes) - 1)):
+      with mock.patch.object(signature_plots, 'save') as save:
+        draw(*arguments, 'unused')
+      figure, _ = save.call_args.args
+      self.addCleanup(plt.close, figure)
+      self.assertBetween(drawn(figure), 20, 50)
+      self.assertRegex(figure.get_suptitle(), r'drawn: .* of 300 ')
 
   def test_path(self):
     ax = self.make_axes()

@@ -18,6 +18,12 @@ plt.rcParams['text.parse_math'] = False  # a task's name is no formula
 _COLUMNS = 16  # images side by side
 _CELL = 0.85  # inches that an image and its share of the gaps take
 _TITLE = 15  # characters above an image, at most
+# Most that a picture holds: a page longer is not read, and takes minutes.
+MOST_TASKS = 24
+_MOST_STRIPS = 48
+_MOST_INCHES = 60  # of height
+_ROWS = 32  # templates that have a line of text's height each
+_LAYERS = 100  # that have a column's width each, and stand in the title
 _SIGNATURES = (
     'Signatures: which templates each layer of each task is made of\n'
     '(dots mark the strongest; tasks share a layer where columns agree)')
@@ -41,7 +47,8 @@ def plot_signature(mixtures, ax, vmin=0.0, vmax=1.0):
   layers, templates = xi.shape
   step = max(1, layers // 16)
   ax.set_xticks(range(0, layers, step), range(1, layers + 1, step))
-  ax.set_yticks(range(templates), range(1, templates + 1))
+  step = max(1, templates // _ROWS)
+  ax.set_yticks(range(0, templates, step), range(1, templates + 1, step))
   ax.set_ylabel('template k')
   # The strongest template of each layer, so that it reads without colours.
   ax.scatter(range(layers), self_organization.strongest(xi), s=6, color='white',
@@ -49,8 +56,28 @@ def plot_signature(mixtures, ax, vmin=0.0, vmax=1.0):
   return image
 
 
+def some(items, most, what='tasks'):
+  """As many items as a picture holds, half of them the first, half the last.
+
+  Args:
+    items: List, or dictionary.
+    most: How many it holds.
+    what: What they are.
+
+  Returns:
+    (of the same kind, what a picture's title is to add: '' if it has all).
+  """
+  if len(items) <= most:
+    return items, ''
+  listed = list(items.items() if isinstance(items, dict) else items)
+  first, last = most - most // 2, most // 2
+  kept = type(items)(listed[:first] + listed[-last:])
+  return kept, (f'\n(drawn: the first {first} and the last {last} of '
+                f'{len(items)} {what})')
+
+
 def save_signatures(mixtures, path, title=_SIGNATURES):
-  """Draws every task's signature, one above the other.
+  """Draws the tasks' signatures, one above the other; of many tasks `some`.
 
   Args:
     mixtures: {task: `[L, K]` mixture weights}.
@@ -58,20 +85,23 @@ def save_signatures(mixtures, path, title=_SIGNATURES):
     title: Above the picture.
   """
   layers, templates = np.shape(next(iter(mixtures.values())))
-  height = max(2.5, 1.0 + (0.7 + 0.16 * templates) * len(mixtures))
+  each = 0.7 + 0.16 * min(templates, _ROWS)
+  mixtures, left_out = some(
+      mixtures, min(MOST_TASKS, int(_MOST_INCHES / each)))
+  height = max(2.5, 1.0 + each * len(mixtures))
   figure, axes = plt.subplots(
       len(mixtures), 1, squeeze=False, sharex=True, layout='constrained',
-      figsize=(max(6.5, 0.3 * layers + 2), height))
+      figsize=(max(6.5, 0.3 * min(layers, _LAYERS) + 2), height))
   vmax = max(1.0, *(np.abs(xi).max() for xi in mixtures.values()))
   vmin = 0.0 if all(np.min(xi) >= 0 for xi in mixtures.values()) else -vmax
   for ax, (name, xi) in zip(axes[:, 0], mixtures.items()):
     image = plot_signature(xi, ax, vmin, vmax)
-    ax.set_title(f'{name}   strongest: {signatures.notation(xi)}',
-                 fontsize=9, loc='left')
+    notation = signatures.notation(xi[:_LAYERS]) + '…' * (layers > _LAYERS)
+    ax.set_title(f'{name}   strongest: {notation}', fontsize=9, loc='left')
   axes[-1, 0].set_xlabel('layer (input on the left, logits on the right)')
   figure.colorbar(image, ax=axes[:, 0], aspect=5 * height,
                   label='mixture weight')
-  figure.suptitle(title, fontsize=10)
+  figure.suptitle(title + left_out, fontsize=10)
   save(figure, path)
 
 
@@ -102,12 +132,13 @@ def plot_images(images, titles, ax):
 
 
 def save_images(strips, path):
-  """Draws strips of images, one above the other.
+  """Draws strips of images, one above the other; of many strips `some`.
 
   Args:
     strips: Of each its caption, images `[n, S, S, 3]` from -1 to 1, `n` titles.
     path: PNG to write.
   """
+  strips, left_out = some(strips, _MOST_STRIPS, 'strips')
   grids = [_grid(len(images)) for _, images, _ in strips]
   heights = [0.3 + 1.15 * _CELL * lines for lines, _ in grids]
   figure, axes = plt.subplots(
@@ -118,6 +149,8 @@ def save_images(strips, path):
   for ax, (caption, images, titles) in zip(axes[:, 0], strips):
     plot_images(images, titles, ax)
     ax.set_title(caption, fontsize=9, loc='left')
+  if left_out:
+    figure.suptitle(left_out.strip(), fontsize=10)
   save(figure, path)
 
 

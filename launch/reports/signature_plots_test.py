@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -69,6 +70,44 @@ class PlotsTest(parameterized.TestCase):
     for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
       self.assertGreater(edge.min(), 0.99)
     self.assertLess(picture[..., :3].min(), 0.5)
+
+  def test_some_of_many(self):
+    self.assertEqual(signature_plots.some([1, 2, 3], 3), ([1, 2, 3], ''))
+    kept, note = signature_plots.some(
+        {f'{i}': i for i in range(300)}, 5)
+    self.assertEqual(list(kept.items()), [
+        ('0', 0), ('1', 1), ('2', 2), ('298', 298), ('299', 299)])
+    self.assertIn('the first 3 and the last 2 of 300 tasks', note)
+
+  @parameterized.parameters(
+      (300, 2, 2, 24), (30, 2, 300, 10), (3, 3000, 2, 3))
+  def test_what_is_drawn_is_bounded(self, tasks, layers, templates, drawn):
+    xi = np.full([layers, templates], 1 / templates)
+    figures = []
+    with mock.patch.object(
+        signature_plots, 'save', lambda figure, path: figures.append(figure)):
+      signature_plots.save_signatures(
+          {f'task{i}': xi for i in range(tasks)}, 'unused')
+    figure, = figures
+    self.addCleanup(plt.close, figure)
+    *axes, _ = figure.axes
+    self.assertLen(axes, drawn)
+    width, height = figure.get_size_inches()
+    self.assertLessEqual(width, 33)
+    self.assertLessEqual(height, 62)
+    self.assertLessEqual(len(axes[0].get_yticks()), 34)
+    self.assertLess(len(axes[0].get_title(loc='left')), 300)
+    self.assertEqual(f'of {tasks} tasks' in figure.get_suptitle(),
+                     drawn < tasks)
+
+  def test_strips_are_bounded(self):
+    strips = [(f'{i}', np.zeros([1, 8, 8, 3]), ['x']) for i in range(100)]
+    with mock.patch.object(signature_plots, 'save') as save:
+      signature_plots.save_images(strips, 'unused')
+    figure, _ = save.call_args.args
+    self.addCleanup(plt.close, figure)
+    self.assertLen(figure.axes, 48)
+    self.assertIn('of 100 strips', figure.get_suptitle())
 
   def test_images(self):
     figure, ax = plt.subplots()

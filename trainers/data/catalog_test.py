@@ -241,6 +241,8 @@ class CatalogTest(parameterized.TestCase, tf.test.TestCase):
       task = catalog.get_task(name)
       small = max(side or 1_000 for side in task.image_shape[:2]) <= 64
       self.assertEqual(task.augmentation == 'crop_flip', not small, name)
+      self.assertEqual(  # "reshaped to 128 x 128"
+          task.view == 'whole', name.startswith('domainnet/'), name)
 
 
 if __name__ == '__main__':
