@@ -311,7 +311,7 @@ class TaskFilesTest(parameterized.TestCase, tf.test.TestCase):
     template.assign(template + 1e-3)
     self.assertRefused(
         model, r'b.task: .* other values \(bank/project/kernel\): .*force=True')
-    with self.assertWarnsRegex(UserWarning, 'bank/project/kernel.*are others'):
+    with self.assertWarnsRegex(UserWarning, 'bank/project/kernel.*differ'):
       task_files.load_task(model, self.path, force=True)
     randomize(model, seed=1)
     self.assertRefused(model, 'and 13 more', name='c')
