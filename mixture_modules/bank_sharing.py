@@ -92,12 +92,11 @@ def copy_model(model):
     ValueError: If the model is not built, or the copy of a layer keeps a
       variable of the original.
   """
-  if not model.built:
-    raise ValueError(f'Expected a built model to copy, received {model.name!r}'
-                     ', which has no weights yet: call it, or build it first.')
+  rebuilding.check_built(model)
   with sharing():
     if rebuilding.is_model_of_layers(model):
-      copy, _ = rebuilding.rebuild(model, _copy_layer)
+      copy, _ = rebuilding.rebuild(
+          model, lambda layer: rebuilding.copy_layer(layer, copies))
     else:
       copy = keras.models.clone_model(model)
   if not copy.built:
@@ -112,18 +111,10 @@ def copy_model(model):
   copy.set_weights(model.get_weights())
   for ours, theirs in zip(copy._flatten_layers(), model._flatten_layers()):
     ours._trainable = theirs._trainable
-    if type(ours) is keras.layers.Normalization:
-      rebuilding.copy_state(ours, theirs)
+    rebuilding.settle(ours)
   for ours, theirs in zip(copy.variables, model.variables):
     ours.trainable = theirs.trainable
   return copy
-
-
-def _copy_layer(layer):
-  config = layer.get_config()
-  if any(isinstance(value, Shareable) for value in config.values()):
-    return type(layer).from_config(copies(config))
-  return rebuilding.copy_layer(layer)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ _KERNELS = {each.stock: each for each in (
 _NORMS = {each.stock: each for each in (
     layer_normalization.MixtureLayerNormalization,
     normalization.MixtureBatchNormalization)}
-_STATISTICS = ('moving_mean', 'moving_variance')
+_MIXTURES = {**_KERNELS, **_NORMS}
 
 
 def convert(model, num_templates=None, norms=False, leave_out=None,
@@ -105,20 +105,15 @@ def group_layers(model, norms=True, leave_out=None, bank_of=None):
     leave_out = [leave_out]
   for name in leave_out:
     checks.one_of('leave_out', name, [layer.name for layer in weighted])
-  kinds = {**_KERNELS, **(_NORMS if norms else {})}
+  kinds = _MIXTURES if norms else _KERNELS
   groups = collections.defaultdict(list)
   for layer in weighted:
     if type(layer) in kinds and layer.name not in leave_out and (
-        parameters := parameters_of(layer)):
+        parameters := rebuilding.parameters_of(layer)):
       bank = bank_of(layer) if bank_of else ''
       shapes = tuple((v.name, tuple(v.shape)) for v in parameters)
       groups[bank, type(layer), shapes, _rules(layer)].append(layer)
   return list(groups.values())
-
-
-def parameters_of(layer):
-  """The variables of a plain layer that training moves, unless it is frozen."""
-  return [v for v in layer.weights if v.name not in _STATISTICS]
 
 
 def _rules(layer):
@@ -138,7 +133,7 @@ def _mixture_layers(group, number, num_templates):
   # Layers that share templates agree on how new ones would be drawn.
   start = {key: value for key, value in group[0].get_config().items()
            if key.endswith('_initializer')}
-  return {layer: {**_KERNELS, **_NORMS}[type(layer)].from_config({
+  return {layer: _MIXTURES[type(layer)].from_config({
       **layer.get_config(), **start, 'bank': bank, 'slot': f'group_{number}',
       'signature': {'kind': 'linear', 'initializer': 'uniform'}})
           for layer in group}
@@ -148,16 +143,15 @@ def _fill(group, mixtures):
   """Gives mixture layers, once built, the weights of the plain ones."""
   bank = mixtures[0].bank
   stacked = [np.stack([ops.convert_to_numpy(v) for v in variables])
-             for variables in zip(*map(parameters_of, group))]
+             for variables in zip(*map(rebuilding.parameters_of, group))]
   xi, templates = _factorize(stacked, bank.num_templates)
   for slot, values in zip(mixtures[0].slots, templates):
     bank.templates(slot).assign(values)
   for layer, mixture, row in zip(group, mixtures, xi):
     mixture.signature.assign(row[None])
-    for variable in layer.weights:
-      if variable.name in _STATISTICS:
-        getattr(mixture, variable.name).assign(
-            ops.convert_to_numpy(variable))
+    for to, variable in zip(rebuilding.statistics_of(mixture),
+                            rebuilding.statistics_of(layer)):
+      to.assign(ops.convert_to_numpy(variable))
 
 
 def _factorize(stacked, num_templates):

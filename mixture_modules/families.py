@@ -29,7 +29,6 @@ _NORMS = tuple(
     getattr(keras.layers, name) for name in (
         'BatchNormalization', 'LayerNormalization', 'GroupNormalization',
         'RMSNormalization') if hasattr(keras.layers, name))
-_STATISTICS = ('moving_mean', 'moving_variance')
 SIZES = {'units': keras.layers.Dense, 'filters': keras.layers.Conv2D}
 
 
@@ -177,14 +176,11 @@ class TaskFamily:
       The Keras model, which is no task of the family.
     """
     model = bank_sharing.copy_model(self[name])
-    for layer in rebuilding.leaves(model):
+    task = FamilyTask(model, _places(model))
+    for layer in task.layers.values():
       layer.trainable = True
-      if isinstance(layer, mixture_layer.MixtureLayer):
-        layer.bank.trainable = True
-        if layer.signature:
-          layer.signature.trainable = True
-      for variable in layer._trainable_variables:
-        variable.trainable = True
+    for scope in SCOPES:
+      self._set_trainable(task, scope, True)
     return model
 
   def remove_task(self, name):
@@ -371,8 +367,8 @@ class TaskFamily:
               if each.logits is not None]
     if scope == 'templates':
       return [v for bank in _banks(task) for v in bank.variables]
-    return [v for layer in self._layers(task, scope) for v in layer.weights
-            if v.name not in _STATISTICS]
+    return [v for layer in self._layers(task, scope)
+            for v in rebuilding.parameters_of(layer)]
 
   def _layers(self, task, scope):
     """The layers of the scopes 'norm', 'head' and 'layers'."""
@@ -459,7 +455,7 @@ def _banks(task):
 def norm_variables(layer):
   """The variables of a norm that are a task's own, statistics among them."""
   if isinstance(layer, mixture_layer.MixtureLayer):
-    return [v for v in layer.weights if v.name in _STATISTICS]
+    return rebuilding.statistics_of(layer)
   return list(layer.weights)
 
 

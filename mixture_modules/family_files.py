@@ -16,7 +16,6 @@ from mixture_modules import checks
 from mixture_modules import families
 from mixture_modules import mixture_layer
 from mixture_modules import task_format
-from mixture_modules import tensor_files
 
 # Of a configuration, what does not decide what a layer computes.
 _LEFT_OUT = ('bank', 'signature', 'sharing', 'shared_object_id', 'trainable',
@@ -48,12 +47,9 @@ def encode_task(family, name, metadata=None):
 
 def load_task(family, path, name=None, force=False):
   """Adds the task of a file; arguments and errors as of `load_task`."""
-  file = task_format.read_task_file(path)
+  file, changed = task_format.read_fitting(
+      path, lambda file: _check(family, next(iter(family)), file), force)
   name = file.name if name is None else name
-  any_name = next(iter(family))
-  with tensor_files.explain(task_format.EXPECTED, path):
-    changed = _check(family, any_name, file)
-    task_format.refuse_changed([] if force else changed)
   model = family.add_task(name, file.header['num_classes'])
   try:
     for key, variable in _own_variables(family, family.task(name)).items():

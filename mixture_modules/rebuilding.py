@@ -7,6 +7,8 @@ import contextlib
 
 import keras
 
+_STATISTICS = ('moving_mean', 'moving_variance')
+
 
 def is_model_of_layers(layer):
   """Whether it is a functional or Sequential model, which can be rebuilt.
@@ -32,6 +34,11 @@ def check(model):
     raise ValueError(
         'Expected a functional or Sequential model without a call of its own, '
         f'received {model!r}: write it as one, or as a part of one.')
+  check_built(model)
+
+
+def check_built(model):
+  """Raises ValueError if a Keras model has no weights yet."""
   if not model.built:
     raise ValueError(f'Expected a built model, received {model.name!r}, which '
                      'has no weights yet: call it, or build it first.')
@@ -65,23 +72,39 @@ def leaves(model):
   return list(dict.fromkeys(inside(model)))
 
 
-def copy_layer(layer):
+def parameters_of(layer):
+  """The variables of a plain layer that training moves, unless it is frozen."""
+  return [v for v in layer.weights if v.name not in _STATISTICS]
+
+
+def statistics_of(layer):
+  """The variables of a norm that follow its batches."""
+  return [v for v in layer.weights if v.name in _STATISTICS]
+
+
+def copy_layer(layer, change=lambda config: config):
   """A leaf made again, not built; itself where it has only what it was told.
 
   Args:
     layer: Keras layer. A vocabulary or a Python function stays with its layer.
+    change: Function from its configuration to that of the copy.
   """
   told = hasattr(layer, 'adapt') or isinstance(layer, keras.layers.Lambda)
   if told and not layer.weights:
     return layer
-  return type(layer).from_config(layer.get_config())
+  return type(layer).from_config(change(layer.get_config()))
 
 
 def copy_state(target, source):
   """Copies the weights of a layer to its built copy, and what follows them."""
   target.set_weights(source.get_weights())
-  if source.weights and hasattr(target, 'finalize_state'):
-    target.finalize_state()  # of a Normalization
+  settle(target)
+
+
+def settle(layer):
+  """Lets a layer follow weights that were set: a `Normalization` keeps more."""
+  if layer.weights and hasattr(layer, 'finalize_state'):
+    layer.finalize_state()
 
 
 def rebuild(model, make):

@@ -13,6 +13,7 @@ import math
 from mixture_modules import checks
 from mixture_modules import converting
 from mixture_modules import mixture_layer
+from mixture_modules import rebuilding
 from mixture_modules.isometric import isometric_block
 
 
@@ -155,7 +156,7 @@ def forecast(model, num_templates, bank_of=None, min_layers=1):
       continue
     signatures += num_templates * len(group)
     bank = bank_of(group[0]) if bank_of else ''
-    for variable in converting.parameters_of(group[0]):
+    for variable in rebuilding.parameters_of(group[0]):
       name = '/'.join(filter(
           None, [bank, type(group[0]).__name__, variable.name]))
       uses.append(SlotUse(
@@ -170,6 +171,4 @@ def _check(model):
     raise ValueError('Expected a model of drop-in layers, received an '
                      'IsometricModel, or a model around one: call '
                      'parameter_report() of it.')
-  if not model.built:
-    raise ValueError(f'Expected a built model, received {model.name!r}, which '
-                     'has no weights yet: call it, or build it first.')
+  rebuilding.check_built(model)

@@ -18,7 +18,7 @@ from mixture_modules import tensor_files
 from mixture_modules import version
 
 FORMAT = 'mixture-modules task 1'
-EXPECTED = 'a task file that fits'
+_EXPECTED = 'a task file that fits'
 _MAX_NAME = 1000  # characters
 _DTYPES = ('float64', 'float32', 'float16', 'bfloat16', 'int64', 'int32')
 _SHOWN = 5  # differences named in an error
@@ -89,7 +89,7 @@ def read_task_file(path):
   Raises:
     ValueError: If it is damaged, of another kind, or holds what no task does.
   """
-  with tensor_files.explain(EXPECTED, path):
+  with tensor_files.explain(_EXPECTED, path):
     tensors, metadata = tensor_files.read(path, FORMAT)
     header = tensor_files.parse_json(metadata.get('task', ''))
     _check_header(header)
@@ -159,13 +159,30 @@ def refuse_faults(faults):
     raise ValueError(f'it does not fit the model: {_list_some(faults, "; ")}')
 
 
-def refuse_changed(changed):
-  """Raises ValueError if there are shared variables with other values."""
-  if changed:
-    raise ValueError(
-        'it was saved from a model whose shared weights had other values ('
-        f'{_list_some(changed)}): load it into that model or a copy of it, or '
-        'give force=True to try it with these')
+def read_fitting(path, check, force):
+  """A task file, once it fits.
+
+  Args:
+    path: The file.
+    check: Function from a `TaskFile` to the names of the shared variables that
+      have other values now. It raises ValueError for all else that differs.
+    force: Whether other values are accepted.
+
+  Returns:
+    (`TaskFile`, those names).
+
+  Raises:
+    ValueError: As of `read_task_file`, or if it does not fit.
+  """
+  file = read_task_file(path)
+  with tensor_files.explain(_EXPECTED, path):
+    changed = check(file)
+    if changed and not force:
+      raise ValueError(
+          'it was saved from a model whose shared weights had other values ('
+          f'{_list_some(changed)}): load it into that model or a copy of it, '
+          'or give force=True to try it with these')
+  return file, changed
 
 
 def warn(file, name, path, precision, changed):

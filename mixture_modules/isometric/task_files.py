@@ -13,7 +13,6 @@ from mixture_modules import families
 from mixture_modules import family_files
 from mixture_modules import files
 from mixture_modules import task_format
-from mixture_modules import tensor_files
 from mixture_modules.isometric import parameters
 from mixture_modules.isometric import task_fit
 
@@ -95,11 +94,10 @@ def load_task(model, path, name=None, force=False):
   """
   if isinstance(model, families.TaskFamily):
     return family_files.load_task(model, path, name, force)
-  file = task_format.read_task_file(path)
+  file, changed = task_format.read_fitting(
+      path, lambda file: task_fit.check(model, file.header, file.tensors),
+      force)
   name = file.name if name is None else name
-  with tensor_files.explain(task_format.EXPECTED, path):
-    changed = task_fit.check(model, file.header, file.tensors)
-    task_format.refuse_changed([] if force else changed)
   head = _find_head(model, file, name)
   task = model.add_task(name, file.header['num_classes'], head=head)
   try:

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mixture_modules import signatures
 from mixture_modules.isometric import task_norms
 
 
@@ -173,6 +172,5 @@ def draw(signature, name, seed):
   """
   purpose = zlib.crc32(f'transfer/{name}'.encode())
   seed, = np.random.SeedSequence([seed, purpose]).generate_state(1)
-  drawn = signatures.Signature(**{
-      **signature.get_config(), 'initializer': 'random', 'seed': int(seed)})
+  drawn = signature.another(initializer='random', seed=int(seed))
   signature.logits.assign(drawn.logits)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainers.testing import fuzz
+from launch.testing import fuzz
 
 
 class FuzzTest(tf.test.TestCase):

@@ -1,6 +1,6 @@
 """Damages every kind of file of a run, and counts what becomes of it.
 
-    python -m trainers.testing.fuzz --mutations=10000
+    python -m launch.testing.fuzz --mutations=10000
 
 A damaged file is refused by one clear error, a `ValueError`, or loads as what
 it says. Anything else is a fault, and is listed.
